@@ -1,0 +1,198 @@
+r"""Oracle masks: how well could a separator do that only scales the bins of the mixture's spectrogram?
+
+An oracle is given the true stems :math:`s_j` and may use them to choose one mask :math:`M_j[k, t]` per source; the estimate
+is the inverse STFT of :math:`M_j X`. No separator that works by such masks on the same STFT, with the same rule, can know
+more, so its scores are the ceiling of a test set. The masks of the sources add up to one, so the estimates add up to the
+mixture.
+
+References
+----------
+.. [1] Wang, "On ideal binary mask as the computational goal of auditory scene analysis", in Speech Separation by Humans and
+       Machines, 2005, doi:10.1007/0-387-22794-6_12.
+.. [2] Liutkus & Badeau, "Generalized Wiener filtering with fractional power spectrograms", ICASSP 2015,
+       doi:10.1109/ICASSP.2015.7177973.
+.. [3] Duong, Vincent & Gribonval, "Under-determined reverberant audio source separation using a full-rank spatial covariance
+       model", IEEE TASLP 18(7), 2010, doi:10.1109/TASL.2010.2050716.
+"""
+
+import numpy as np
+
+from audio_processing.audio_processing import istft, stft
+
+
+def ratio_masks(magnitudes, power=1):
+    r"""Give each source its share of every bin.
+
+    .. math:: M_j[k, t] = \frac{|S_j[k, t]|^p}{\sum_i |S_i[k, t]|^p}
+
+    Parameters
+    ----------
+    magnitudes : dict of str to np.ndarray, real, at least 0, all of one shape
+    power : float
+        the exponent p, above 0: 1 shares by magnitude, 2 by power (the Wiener filter of one channel); large powers
+        approach the binary mask.
+
+    Returns
+    -------
+    dict of str to np.ndarray
+        masks from 0 to 1 that add up to 1; where every source is silent, all have the same share.
+    """
+    if not power > 0:
+        raise ValueError(f"power: a number above 0 expected, got {power}")
+    raised = {source: value if power == 1 else value**power for source, value in magnitudes.items()}
+    total = sum(raised.values())
+    audible = total > 0
+    safe = np.where(audible, total, 1)
+    share = 1 / len(raised)
+    return {source: np.where(audible, value / safe, total.dtype.type(share)) for source, value in raised.items()}
+
+
+def binary_masks(magnitudes, threshold=None):
+    """Give every bin to the loudest source alone.
+
+    Parameters
+    ----------
+    magnitudes : dict of str to np.ndarray, real, all of one shape
+    threshold : float, optional
+        where it is given, a source gets a bin when its own share of the summed magnitudes is at least `threshold`, as
+        in the SiSEC evaluations; these masks need not add up to 1. With None the loudest source gets it, the first of
+        equally loud ones.
+
+    Returns
+    -------
+    dict of str to np.ndarray
+        masks of zeros and ones, of the dtype of the magnitudes.
+    """
+    if threshold is not None:
+        return {
+            source: (share >= threshold).astype(share.dtype) for source, share in ratio_masks(magnitudes, 1).items()
+        }
+    winner = np.argmax(np.stack(list(magnitudes.values())), axis=0)
+    return {source: (winner == j).astype(value.dtype) for j, (source, value) in enumerate(magnitudes.items())}
+
+
+def irm(stems, *, n_fft=1024, hop_length=256, power=1, mixture=None):
+    """Separate with the ideal ratio mask, computed for each channel by itself.
+
+    Parameters
+    ----------
+    stems : dict of str to np.ndarray, (..., samples)
+        the true sources, all of one shape.
+    n_fft, hop_length : int
+        of the STFT, in samples.
+    power : float
+        1 for magnitudes, 2 for power spectra; see `ratio_masks`.
+    mixture : np.ndarray, (..., samples), optional
+        what is separated; the sum of the stems where it is None.
+
+    Returns
+    -------
+    dict of str to np.ndarray, (..., samples)
+        estimates that add up to the mixture.
+
+    Raises
+    ------
+    ValueError
+        where a stem is empty, not finite or of another shape than the first one, or the STFT sizes allow no inverse.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> estimates = irm({"drums": rng.normal(size=999), "bass": np.zeros(999)})
+    >>> float(np.abs(estimates["bass"]).max())
+    0.0
+    """
+    return _filter(stems, mixture, n_fft, hop_length, lambda magnitudes: ratio_masks(magnitudes, power))
+
+
+def ibm(stems, *, n_fft=1024, hop_length=256, threshold=None, mixture=None):
+    """Separate with the ideal binary mask. Arguments and result as for `irm`; `threshold` as for `binary_masks`."""
+    return _filter(stems, mixture, n_fft, hop_length, lambda magnitudes: binary_masks(magnitudes, threshold))
+
+
+def mwf(stems, *, n_fft=1024, hop_length=256, mixture=None):
+    r"""Separate with the multichannel Wiener filter: the mask is a matrix over the channels.
+
+    Source j is a Gaussian vector with covariance :math:`v_j[k, t]\,R_j[k]`, a power spectrum times a spatial covariance,
+    both measured on the true stem: :math:`R_j` is the average of :math:`S_j S_j^H / v_j` weighted by power, and
+    :math:`v_j = \operatorname{tr}(R_j^{-1} S_j S_j^H) / C`, its maximum-likelihood scale for C channels. Then
+
+    .. math:: \hat S_j = v_j R_j \Big(\sum_i v_i R_i\Big)^{-1} X
+
+    which for one channel is the ratio mask of power 2. Arguments and result as for `irm`, with stems of shape (samples,) or
+    (channels, samples).
+
+    Notes
+    -----
+    Duong et al. 2010, eq. 8 and 21, with true stems in place of the EM estimates [3]_. A small multiple of the identity,
+    the same for every source, keeps the inverses finite where channels are equal or silent, and the filters' sum at 1.
+    """
+    stems, mixture = checked(stems, mixture)
+    if mixture.ndim > 2:
+        raise ValueError(f"stems: (samples,) or (channels, samples) expected, got shape {mixture.shape}")
+    length = mixture.shape[-1]
+    mixed = stft(np.atleast_2d(mixture), n_fft, hop_length)  # (channels, frequencies, frames)
+    spectra = np.stack([stft(np.atleast_2d(stem), n_fft, hop_length) for stem in stems.values()])
+    estimates = np.empty_like(spectra)  # (sources, channels, frequencies, frames)
+    step = max(1, 2**18 // (mixed.shape[-1] * mixed.shape[0] ** 2))  # frequencies at a time
+    for start in range(0, mixed.shape[-2], step):
+        part = slice(start, start + step)
+        estimates[..., part, :] = _wiener(spectra[..., part, :], mixed[..., part, :])
+    return {
+        source: istft(estimates[j], hop_length, length=length).reshape(mixture.shape) for j, source in enumerate(stems)
+    }
+
+
+def _wiener(spectra, mixed):
+    """Filter (channels, F, T) into (sources, channels, F, T) with covariances of the true (sources, channels, F, T)."""
+    sources, channels = spectra.shape[:2]
+    true = np.moveaxis(spectra.astype(np.complex128), 1, -1)  # (sources, F, T, channels)
+    observed = np.moveaxis(mixed.astype(np.complex128), 0, -1)[..., None]  # (F, T, channels, 1)
+    identity = np.eye(channels)
+    energy = np.sum(np.abs(true) ** 2, axis=(-2, -1)) / channels  # (sources, F)
+    spatial = np.einsum("jftc,jftd->jfcd", true, true.conj())
+    spatial /= np.where(energy > 0, energy, 1)[..., None, None]  # trace = channels
+    spatial += 1e-9 * identity  # equal channels have no inverse
+    inverse = np.linalg.inv(spatial)
+    scale = np.einsum("jftc,jfcd,jftd->jft", true.conj(), inverse, true, optimize=True).real / channels
+    # (sources, F, T, channels, channels), the power spectrum times the spatial covariance
+    covariance = scale[..., None, None] * spatial[:, :, None]
+    total = covariance.sum(axis=0)
+    level = np.trace(total, axis1=-2, axis2=-1).real[..., None, None]
+    floor = np.where(level > 0, 1e-9 * level, 1) / sources * identity
+    whitened = np.linalg.solve(total + sources * floor, observed)  # (F, T, channels, 1)
+    return np.moveaxis(((covariance + floor) @ whitened)[..., 0], -1, 1)
+
+
+def _filter(stems, mixture, n_fft, hop_length, masks_of):
+    """Mask the mixture's STFT channel by channel with `masks_of` the stems' magnitudes."""
+    stems, mixture = checked(stems, mixture)
+    length = mixture.shape[-1]
+    magnitudes = {source: np.abs(stft(stem, n_fft, hop_length)) for source, stem in stems.items()}
+    mixed = stft(mixture, n_fft, hop_length)
+    return {source: istft(mask * mixed, hop_length, length=length) for source, mask in masks_of(magnitudes).items()}
+
+
+def checked(stems, mixture=None):
+    """Return the stems as finite arrays of one shape, and the mixture (their sum where it is None).
+
+    Raises
+    ------
+    ValueError
+        one line that names the stem, says what was found and what is expected.
+    """
+    if not stems:
+        raise ValueError("stems: at least one source expected, got none")
+    stems = {source: np.asarray(stem) for source, stem in stems.items()}
+    named = {f"stems[{source!r}]": stem for source, stem in stems.items()}
+    if mixture is not None:
+        named["mixture"] = mixture = np.asarray(mixture)
+    first, shape = next((name, stem.shape) for name, stem in named.items())
+    for name, audio in named.items():
+        if audio.ndim == 0 or audio.shape[-1] == 0:
+            raise ValueError(f"{name}: at least one sample expected, got shape {audio.shape}")
+        if audio.shape != shape:
+            raise ValueError(f"{name}: the shape {shape} of {first} expected, got {audio.shape}")
+        if not np.isfinite(audio).all():
+            raise ValueError(f"{name}: finite samples expected, got NaN or infinity")
+    return stems, sum(stems.values()) if mixture is None else mixture
