@@ -1,0 +1,1 @@
+"""Chapter 2: sound files, spectrograms, masks. Every other chapter builds on this one."""

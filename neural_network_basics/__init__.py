@@ -1,0 +1,1 @@
+"""Chapter 5: neural networks in NumPy, from one neuron to a small separator."""
