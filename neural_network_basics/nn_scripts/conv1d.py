@@ -30,8 +30,9 @@ class Conv1D(Layer):
     b, db : ndarray (n_out,)
     """
 
-    def __init__(self, n_in, n_out, kernel, stride=1, dilation=1, groups=1, padding="same", gain=1.0, rng=None,
-                 dtype=np.float32):  # fmt: skip
+    def __init__(
+        self, n_in, n_out, kernel, stride=1, dilation=1, groups=1, padding="same", gain=1.0, rng=None, dtype=np.float32
+    ):
         if n_in % groups or n_out % groups:
             raise ValueError(f"Conv1D: {n_in} and {n_out} channels, expected both to be multiples of groups = {groups}")
         self.stride, self.dilation, self.groups, self.padding = stride, dilation, groups, padding

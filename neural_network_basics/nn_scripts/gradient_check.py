@@ -53,7 +53,7 @@ def check_layer(layer, x, seed=0):
     """
     r = np.random.default_rng(seed).normal(size=layer.forward(x).shape)
 
-    def L():  # noqa: N802
+    def L():
         return np.sum(r * layer.forward(x))
 
     layer.forward(x)
