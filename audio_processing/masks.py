@@ -1,19 +1,21 @@
 r"""Oracle masks: how well could a separator do that only scales the bins of the mixture's spectrogram?
 
-An oracle is given the true stems :math:`s_j` and may use them to choose one mask :math:`M_j[k, t]` per source; the estimate
-is the inverse STFT of :math:`M_j X`. No separator that works by such masks on the same STFT, with the same rule, can know
-more, so its scores are the ceiling of a test set. The masks of the sources add up to one, so the estimates add up to the
-mixture.
+An oracle is given the true stems :math:`s_j` and may use them to choose one mask :math:`M_j[k, t]` per source; the
+estimate is the inverse STFT of :math:`M_j X`. A separator that must guess the masks can hardly do better with the same
+rule on the same STFT, so an oracle's scores are the ceiling of a test set. The masks of the sources add up to one, so
+the estimates add up to the mixture.
 
 References
 ----------
-.. [1] Wang, "On ideal binary mask as the computational goal of auditory scene analysis", in Speech Separation by Humans and
-       Machines, 2005, doi:10.1007/0-387-22794-6_12.
+.. [1] Wang, "On ideal binary mask as the computational goal of auditory scene analysis", in Speech Separation by Humans
+       and Machines, 2005, doi:10.1007/0-387-22794-6_12.
 .. [2] Liutkus & Badeau, "Generalized Wiener filtering with fractional power spectrograms", ICASSP 2015,
        doi:10.1109/ICASSP.2015.7177973.
-.. [3] Duong, Vincent & Gribonval, "Under-determined reverberant audio source separation using a full-rank spatial covariance
-       model", IEEE TASLP 18(7), 2010, doi:10.1109/TASL.2010.2050716.
+.. [3] Duong, Vincent & Gribonval, "Under-determined reverberant audio source separation using a full-rank spatial
+       covariance model", IEEE TASLP 18(7), 2010, doi:10.1109/TASL.2010.2050716.
 """
+
+import functools
 
 import numpy as np
 
@@ -39,12 +41,14 @@ def ratio_masks(magnitudes, power=1):
     """
     if not power > 0:
         raise ValueError(f"power: a number above 0 expected, got {power}")
-    raised = {source: value if power == 1 else value**power for source, value in magnitudes.items()}
-    total = sum(raised.values())
-    audible = total > 0
-    safe = np.where(audible, total, 1)
-    share = 1 / len(raised)
-    return {source: np.where(audible, value / safe, total.dtype.type(share)) for source, value in raised.items()}
+    loudest = functools.reduce(np.maximum, magnitudes.values())
+    audible = loudest > 0
+    if power != 1:  # relative to the loudest, no power leaves the range of the numbers
+        safe = np.where(audible, loudest, 1)
+        magnitudes = {source: (value / safe) ** power for source, value in magnitudes.items()}
+    safe = np.where(audible, sum(magnitudes.values()), 1)
+    share = safe.dtype.type(1 / len(magnitudes))
+    return {source: np.where(audible, value / safe, share) for source, value in magnitudes.items()}
 
 
 def binary_masks(magnitudes, threshold=None):
@@ -113,19 +117,21 @@ def ibm(stems, *, n_fft=1024, hop_length=256, threshold=None, mixture=None):
 def mwf(stems, *, n_fft=1024, hop_length=256, mixture=None):
     r"""Separate with the multichannel Wiener filter: the mask is a matrix over the channels.
 
-    Source j is a Gaussian vector with covariance :math:`v_j[k, t]\,R_j[k]`, a power spectrum times a spatial covariance,
-    both measured on the true stem: :math:`R_j` is the average of :math:`S_j S_j^H / v_j` weighted by power, and
-    :math:`v_j = \operatorname{tr}(R_j^{-1} S_j S_j^H) / C`, its maximum-likelihood scale for C channels. Then
+    Source j is a Gaussian vector with covariance :math:`v_j[k, t]\,R_j[k]`, a power spectrum times a spatial
+    covariance, both fitted to the true stem by one round of alternating maximum likelihood: :math:`v_j` starts as the
+    mean power of the C channels, :math:`R_j` is the average over frames of :math:`S_j S_j^H / v_j`, and then
+    :math:`v_j = \operatorname{tr}(R_j^{-1} S_j S_j^H) / C`. The estimate is
 
     .. math:: \hat S_j = v_j R_j \Big(\sum_i v_i R_i\Big)^{-1} X
 
-    which for one channel is the ratio mask of power 2. Arguments and result as for `irm`, with stems of shape (samples,) or
-    (channels, samples).
+    which for one channel is the ratio mask of power 2. Arguments and result as for `irm`, with stems of shape
+    (samples,) or (channels, samples).
 
     Notes
     -----
-    Duong et al. 2010, eq. 8 and 21, with true stems in place of the EM estimates [3]_. A small multiple of the identity,
-    the same for every source, keeps the inverses finite where channels are equal or silent, and the filters' sum at 1.
+    The model and its updates are those of Duong et al. 2010, with true stems in place of what EM infers [3]_. A small
+    multiple of the identity, the same for every source, keeps the inverses finite where channels are equal or silent,
+    and the sum of the filters at 1.
     """
     stems, mixture = checked(stems, mixture)
     if mixture.ndim > 2:
@@ -149,9 +155,11 @@ def _wiener(spectra, mixed):
     true = np.moveaxis(spectra.astype(np.complex128), 1, -1)  # (sources, F, T, channels)
     observed = np.moveaxis(mixed.astype(np.complex128), 0, -1)[..., None]  # (F, T, channels, 1)
     identity = np.eye(channels)
-    energy = np.sum(np.abs(true) ** 2, axis=(-2, -1)) / channels  # (sources, F)
-    spatial = np.einsum("jftc,jftd->jfcd", true, true.conj())
-    spatial /= np.where(energy > 0, energy, 1)[..., None, None]  # trace = channels
+    power = np.mean(np.abs(true) ** 2, axis=-1)  # (sources, F, T)
+    heard = power > 0
+    direction = true / np.sqrt(np.where(heard, power, 1))[..., None]
+    spatial = np.einsum("jftc,jftd->jfcd", direction, direction.conj())
+    spatial /= np.maximum(heard.sum(axis=-1), 1)[..., None, None]  # trace = channels
     spatial += 1e-9 * identity  # equal channels have no inverse
     inverse = np.linalg.inv(spatial)
     scale = np.einsum("jftc,jfcd,jftd->jft", true.conj(), inverse, true, optimize=True).real / channels

@@ -1,0 +1,239 @@
+"""Oracle masks: they add up, they bound what they should bound, and bad stems are refused by name."""
+
+import librosa
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from audio_processing.audio_processing import stft
+from audio_processing.masks import _wiener, binary_masks, ibm, irm, mwf, ratio_masks
+
+ORACLES = {
+    "ibm": ibm,
+    "irm": irm,
+    "irm@power": lambda stems, **sizes: irm(stems, power=2, **sizes),
+    "mwf": mwf,
+}
+oracles = pytest.mark.parametrize("oracle", ORACLES.values(), ids=ORACLES)
+
+
+def band(*shape, seed=0):
+    """Four stems of different colour: clicks, a low tone, a chord, a gliding tone, each with some noise."""
+    rng = np.random.default_rng(seed)
+    n = np.arange(shape[-1])
+    bodies = {
+        "drums": (n % 4000 < 60) * rng.normal(size=shape[-1]),
+        "bass": np.sin(2 * np.pi * 80 * n / 16000),
+        "other": sum(np.sin(2 * np.pi * f * n / 16000) for f in (440, 554, 659)) / 3,
+        "vocals": np.sin(2 * np.pi * (900 + 100 * np.sin(n / 2000)) * n / 16000),
+    }
+    gains = rng.uniform(0.2, 0.8, (4, *shape[:-1], 1)) if len(shape) > 1 else np.ones((4, 1))
+    return {
+        source: (0.2 * gain * body + 0.003 * rng.normal(size=shape)).astype(np.float32)
+        for (source, body), gain in zip(bodies.items(), gains)
+    }
+
+
+def error(parts, whole):
+    return np.abs(sum(parts.values()) - whole).max()
+
+
+def snr(reference, estimate):
+    reference = np.asarray(reference, np.float64)
+    return 10 * np.log10(np.sum(reference**2) / np.sum((reference - estimate) ** 2))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 5), st.floats(0.1, 20), st.integers(0, 999))
+def test_ratio_masks_add_up_to_one(sources, power, seed):
+    rng = np.random.default_rng(seed)
+    magnitudes = {str(j): rng.exponential(size=(9, 7)) * (rng.uniform(size=(9, 7)) > 0.3) for j in range(sources)}
+    masks = ratio_masks(magnitudes, power)
+    np.testing.assert_allclose(sum(masks.values()), 1, atol=1e-12)
+    assert all((mask >= 0).all() for mask in masks.values())
+
+
+def test_ratio_mask_of_power_two_is_librosas_softmask():
+    rng = np.random.default_rng(0)
+    s, rest = rng.exponential(size=(2, 20, 30)).astype(np.float32)
+    for power in (1, 2):
+        mask = ratio_masks({"s": s, "rest": rest}, power)["s"]
+        np.testing.assert_allclose(mask, librosa.util.softmask(s, rest, power=power), atol=1e-6)
+
+
+def test_binary_masks_are_zeros_and_ones_that_add_up_to_one():
+    rng = np.random.default_rng(0)
+    magnitudes = {name: rng.exponential(size=(40, 30)).round(1) for name in "abc"}  # rounding makes ties
+    masks = binary_masks(magnitudes)
+    assert set(np.unique(list(masks.values()))) == {0, 1}
+    np.testing.assert_array_equal(sum(masks.values()), 1)
+
+
+def test_ratio_masks_approach_the_binary_mask():
+    rng = np.random.default_rng(0)
+    magnitudes = {name: rng.exponential(size=1000).astype(np.float32) for name in "abc"}
+    hard = binary_masks(magnitudes)["a"]
+    distance = [np.abs(ratio_masks(magnitudes, power)["a"] - hard).mean() for power in (1, 2, 10, 1000)]
+    assert distance == sorted(distance, reverse=True) and distance[-1] < 0.002  # 1000: no overflow on the way
+
+
+def test_threshold_masks_follow_the_majority_rule():
+    masks = binary_masks({"a": np.array([6.0, 4.0, 1.0]), "b": np.array([3.0, 4.0, 1.0]), "c": np.ones(3)}, 0.5)
+    np.testing.assert_array_equal([masks[name] for name in "abc"], [[1, 0, 0], [0, 0, 0], [0, 0, 0]])
+
+
+@oracles
+@pytest.mark.parametrize("shape", [(1,), (333,), (8000,), (1, 5000), (2, 8001), (3, 4000)])
+def test_estimates_have_the_stems_shape_and_add_up_to_the_mixture(oracle, shape):
+    stems = band(*shape)
+    estimates = oracle(stems)
+    assert list(estimates) == list(stems)
+    assert all(estimate.shape == shape and estimate.dtype == np.float32 for estimate in estimates.values())
+    assert error(estimates, sum(stems.values())) < 1e-5
+
+
+@oracles
+def test_an_oracle_beats_the_mixture_on_every_stem(oracle):
+    stems = band(2, 32000)
+    mixture = sum(stems.values())
+    estimates = oracle(stems)
+    for source, stem in stems.items():
+        assert snr(stem, estimates[source]) > snr(stem, mixture) + 5
+
+
+@oracles
+def test_sources_that_share_no_bin_come_back_whole(oracle):
+    n = np.arange(16000)
+    window = np.hanning(16000)
+    stems = {name: 0.3 * window * np.sin(2 * np.pi * f * n / 16000) for name, f in (("bass", 250), ("vocals", 4000))}
+    estimates = oracle(stems)
+    assert min(snr(stem, estimates[name]) for name, stem in stems.items()) > 40
+
+
+@oracles
+def test_a_silent_stem_gets_silence_and_the_others_everything(oracle):
+    stems = band(2, 9000) | {"other": np.zeros((2, 9000), np.float32)}
+    estimates = oracle(stems)
+    assert np.abs(estimates["other"]).max() < 1e-6
+    assert error(estimates, sum(stems.values())) < 1e-5
+
+
+@oracles
+def test_silence_separates_into_silence(oracle):
+    estimates = oracle({name: np.zeros((2, 3000), np.float32) for name in ("drums", "bass")})
+    assert not any(estimate.any() for estimate in estimates.values())
+
+
+@oracles
+def test_louder_in_is_louder_out(oracle):
+    stems = band(2, 9000)
+    quiet, loud = oracle(stems), oracle({source: 4 * stem for source, stem in stems.items()})
+    for source in stems:
+        np.testing.assert_allclose(loud[source], 4 * quiet[source], atol=1e-5)
+
+
+@oracles
+def test_a_mixture_given_is_the_one_that_is_separated(oracle):
+    stems = band(2, 6000)
+    mixture = sum(stems.values()) + 0.1 * np.random.default_rng(9).normal(size=(2, 6000)).astype(np.float32)
+    assert error(oracle(stems, mixture=mixture), mixture) < 1e-5
+
+
+@oracles
+def test_one_source_is_the_mixture(oracle):
+    stem = band(2, 5000)["vocals"]
+    assert np.abs(oracle({"vocals": stem})["vocals"] - stem).max() < 1e-6
+
+
+def test_wiener_filter_of_one_channel_is_the_power_ratio_mask():
+    stems = band(16000)
+    ours, ratio = mwf(stems), irm(stems, power=2)
+    for source in stems:
+        np.testing.assert_allclose(ours[source], ratio[source], atol=1e-6)
+
+
+def test_wiener_filter_uses_what_the_channels_know():
+    """Two noises of one spectrum from two directions: no mask per channel can tell them apart, the matrix can."""
+    rng = np.random.default_rng(0)
+    left, right = rng.normal(size=(2, 32000)).astype(np.float32)
+    stems = {"left": np.stack([left, 0.5 * left]), "right": np.stack([0.5 * right, right])}
+    assert snr(stems["left"], irm(stems, power=2)["left"]) < 12
+    assert snr(stems["left"], mwf(stems)["left"]) > 40
+
+
+def test_wiener_filter_bears_equal_channels():
+    mono = band(8000)
+    estimates = mwf({source: np.stack([stem, stem]) for source, stem in mono.items()})
+    expected = irm(mono, power=2)
+    for source in mono:
+        np.testing.assert_allclose(estimates[source][0], expected[source], atol=1e-5)
+        np.testing.assert_allclose(estimates[source][1], estimates[source][0], atol=1e-6)
+
+
+def test_wiener_filter_is_the_textbook_formula():
+    """One bin at a time, with the covariances written out, against the vectorised filter."""
+    stems = {source: stem.astype(np.float64) for source, stem in band(2, 6000).items()}
+    spectra = {source: stft(stem, 256, 64) for source, stem in stems.items()}
+    k, t = 20, 30
+    covariance = {}
+    for source, spectrum in spectra.items():
+        vectors = spectrum[:, k, :]
+        spatial = np.mean(
+            [np.outer(s, s.conj()) / np.mean(np.abs(s) ** 2) for s in vectors.T if np.abs(s).sum() > 0], axis=0
+        )
+        outer = np.outer(vectors[:, t], vectors[:, t].conj())
+        covariance[source] = np.trace(np.linalg.inv(spatial) @ outer).real / 2 * spatial
+    observed = sum(spectra.values())[:, k, t]
+    expected = covariance["bass"] @ np.linalg.inv(sum(covariance.values())) @ observed
+    filtered = _wiener(np.stack(list(spectra.values())), sum(spectra.values()))
+    np.testing.assert_allclose(filtered[1, :, k, t], expected, rtol=1e-5)
+
+
+def test_power_mask_is_the_better_ratio_and_longer_windows_move_the_ceiling():
+    stems = band(48000)
+    mean = {}
+    for n_fft in (128, 1024):
+        for power in (1, 2):
+            estimates = irm(stems, n_fft=n_fft, hop_length=n_fft // 4, power=power)
+            mean[n_fft, power] = np.mean([snr(stems[source], estimates[source]) for source in stems])
+    assert mean[1024, 2] > mean[1024, 1] > mean[128, 1]
+
+
+# --- bad input --------------------------------------------------------------------------------------------------------
+
+
+@oracles
+@pytest.mark.parametrize("change, name", [
+    (lambda stems: stems["bass"].__setitem__((0, 5), np.nan), r"stems\['bass'\]: finite"),
+    (lambda stems: stems["vocals"].__setitem__((1, 5), np.inf), r"stems\['vocals'\]: finite"),
+    (lambda stems: stems.update(other=stems["other"][:, :-1]), r"stems\['other'\]: the shape \(2, 3000\)"),
+    (lambda stems: stems.update(other=stems["other"][0]), r"stems\['other'\]: the shape"),
+    (lambda stems: stems.update(drums=np.zeros((2, 0))), r"stems\['drums'\]: at least one sample"),
+    (lambda stems: stems.clear(), "stems: at least one source"),
+])  # fmt: skip
+def test_bad_stems_are_refused_by_name(oracle, change, name):
+    stems = band(2, 3000)
+    change(stems)
+    with pytest.raises(ValueError, match=f"^{name}") as error:
+        oracle(stems)
+    assert "\n" not in str(error.value)
+
+
+@oracles
+def test_other_bad_arguments_are_refused_by_name(oracle):
+    stems = band(2, 3000)
+    with pytest.raises(ValueError, match="^mixture: the shape"):
+        oracle(stems, mixture=np.zeros((2, 2999)))
+    with pytest.raises(ValueError, match="^mixture: finite"):
+        oracle(stems, mixture=np.full((2, 3000), np.nan))
+    with pytest.raises(ValueError, match="^hop_length: "):
+        oracle(stems, n_fft=512, hop_length=1024)
+    with pytest.raises(ValueError, match="^n_fft: "):
+        oracle(stems, n_fft=511, hop_length=64)
+
+
+@pytest.mark.parametrize("power", [0, -1, float("nan")])
+def test_irm_refuses_a_power_that_shares_nothing(power):
+    with pytest.raises(ValueError, match="^power: "):
+        irm(band(2000), power=power)
