@@ -231,7 +231,7 @@ def stft(audio, n_fft=2048, hop_length=512, *, window_name="hann"):
 
 
 def istft(spectrum, hop_length=512, *, length=None, window_name="hann"):
-    r"""Inverse of `stft`: windowed overlap-add, divided by the summed squares of the window (Griffin & Lim 1984, eq. 6).
+    r"""Inverse of `stft`: overlap-add, divided by the summed squared windows (Griffin & Lim 1984, eq. 6).
 
     .. math:: x[n] = \frac{\sum_t w[n - tH]\, y_t[n - tH]}{\sum_t w^2[n - tH]}
 

@@ -1,5 +1,6 @@
 """Files that are either there in full or not at all."""
 
+import hashlib
 import os
 import tempfile
 from contextlib import contextmanager
@@ -35,3 +36,13 @@ def atomic_path(path):
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sha256_of(*paths):
+    """SHA-256 (hexadecimal) of the bytes of one file, or of several one after the other."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with open(path, "rb") as file:
+            while block := file.read(2**20):
+                digest.update(block)
+    return digest.hexdigest()

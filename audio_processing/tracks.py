@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import soundfile
 
 from audio_processing.audio_processing import AudioError, load, resample, to_mono
 
@@ -39,11 +40,7 @@ class Track:
     @property
     def sample_rate(self):
         """Sample rate of the files in Hz."""
-        if self.path.is_dir():
-            import soundfile
-
-            return soundfile.info(self.path / "mixture.wav").samplerate
-        return 44100
+        return soundfile.info(self.path / "mixture.wav").samplerate if self.path.is_dir() else 44100
 
     def mixture(self, sample_rate=None, mono=False):
         """The mixture: float32, (channels, samples), or (samples,) where `mono`; at `sample_rate` if given."""
@@ -62,6 +59,10 @@ class Track:
         if len(set(lengths.values())) > 1:
             raise AudioError(f"{self.path}: the stems differ in length ({lengths})")
         return stems
+
+    def files(self):
+        """The sound files of the song, sorted: what a checksum of the data covers."""
+        return sorted(self.path.glob("*.wav")) if self.path.is_dir() else [self.path]
 
     def annotations(self):
         """What the virtual band knows of the song (f0, voicing, loudness; arrays by name), or {} for recorded music."""

@@ -1,0 +1,105 @@
+"""Score systems on test sets: python -m experiments [--test-sets NAME …] [--systems NAME …] [--force]
+
+Each pair of test set and system is one file in results/scores/. A file that is intact and was made by the same code on
+the same songs is left as it is.
+"""
+
+import argparse
+import inspect
+import sys
+import time
+
+from joblib import Parallel, delayed
+from tqdm import tqdm
+
+from audio_processing import results
+from audio_processing.files import sha256_of
+from audio_processing.tracks import tracks
+from experiments.scores import score_track
+from experiments.systems import SYSTEMS
+
+BAND = results.ROOT / "data" / "virtual_band"
+TEST_SETS = {
+    # name: (root, subset, sources, sample rate, mono)
+    "same_artist": (BAND / "same_artist", "test", ("drums", "bass", "vocals"), 16000, True),
+}
+SCORES = results.RESULTS / "scores"
+WEIGHTS = {"conv_tasnet": results.ROOT / "mss_nn_implementation" / "training_final_full" / "trio.keras"}
+
+
+def score_song(song, system, sources, sample_rate, mono):
+    """Records of one song for one system, with the seconds that separating took and the frames that sdr dropped."""
+    stems = song.stems(sample_rate, mono, sources)
+    mixture = sum(stems.values())
+    begun = time.perf_counter()
+    estimates = SYSTEMS[system](mixture, stems, sample_rate)
+    seconds = time.perf_counter() - begun
+    records, dropped = score_track(stems, estimates, sample_rate)
+    return [{"track": song.name, "system": system, **record} for record in records], seconds, dropped
+
+
+def settings(system, sources, sample_rate, mono):
+    """What decides the numbers besides the songs, as plain types: it is compared to see whether a file is current."""
+    config = {"system": system, "sources": list(sources), "sample_rate": sample_rate, "mono": mono}
+    config["description"] = inspect.getdoc(SYSTEMS[system]).split("\n")[0]
+    if system in WEIGHTS:
+        config["weights"] = sha256_of(WEIGHTS[system])
+    return config
+
+
+def is_current(path, config, data):
+    """Whether a result file is intact and holds these settings and songs."""
+    try:
+        content = results.read(path)
+    except results.ResultsError:
+        return False
+    return content["config"] == config and content["data"] == data
+
+
+def run(test_set, systems, *, jobs=1, force=False):
+    """Score systems on one test set; returns the paths written."""
+    root, subset, sources, sample_rate, mono = TEST_SETS[test_set]
+    songs = tracks(root, subset)
+    data = sha256_of(*[path for song in songs for path in song.files()])
+    written = []
+    for system in systems:
+        path = SCORES / f"{test_set}-{system}.json"
+        config = settings(system, sources, sample_rate, mono)
+        if not force and is_current(path, config, data):
+            continue
+        begun = time.perf_counter()
+        work = (delayed(score_song)(song, system, sources, sample_rate, mono) for song in songs)
+        scored = Parallel(n_jobs=jobs, return_as="generator")(work)
+        scored = list(tqdm(scored, total=len(songs), desc=f"{test_set} {system}", unit="song", leave=False))
+        content = results.head(f"{test_set} {system}", config=config, data=data)
+        content["seconds"] = round(time.perf_counter() - begun, 3)
+        content["separation_seconds"] = round(sum(seconds for _, seconds, _ in scored), 3)
+        content["dropped_frames"] = sum(dropped for _, _, dropped in scored)
+        content["records"] = [{"test_set": test_set, **record} for records, _, _ in scored for record in records]
+        results.write(path, content)
+        written.append(path)
+    return written
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="python -m experiments", description=__doc__)
+    parser.add_argument("--test-sets", nargs="+", default=list(TEST_SETS), choices=TEST_SETS, metavar="NAME")
+    parser.add_argument("--systems", nargs="+", default=list(SYSTEMS), choices=SYSTEMS, metavar="NAME")
+    parser.add_argument("--jobs", type=int, default=1, help="songs at a time, each in a process of its own")
+    parser.add_argument("--force", action="store_true", help="score again what is current")
+    options = parser.parse_args(arguments)
+    try:
+        written = [
+            path
+            for name in options.test_sets
+            for path in run(name, options.systems, jobs=options.jobs, force=options.force)
+        ]
+    except (FileNotFoundError, ValueError) as error:
+        print(f"experiments: {error}", file=sys.stderr)
+        return 2
+    print("wrote " + ", ".join(str(path.relative_to(results.ROOT)) for path in written) if written else "all current")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,92 @@
+"""Averages over the records of result files: what tables and plots show."""
+
+from collections import defaultdict
+
+import numpy as np
+
+from audio_processing import results
+
+
+def read_scores(test_set, systems=None):
+    """Records of a test set, all systems one after the other.
+
+    Parameters
+    ----------
+    test_set : str
+    systems : sequence of str, optional
+        in this order; all that were scored where it is None.
+
+    Returns
+    -------
+    list of dict
+        see DESIGN: test_set, track, system, source, metric, unit, value.
+
+    Raises
+    ------
+    audio_processing.results.ResultsError
+        where a file is missing or was changed.
+    """
+    folder = results.RESULTS / "scores"
+    if systems is None:
+        systems = [path.stem.removeprefix(f"{test_set}-") for path in sorted(folder.glob(f"{test_set}-*.json"))]
+    return [record for system in systems for record in results.read(folder / f"{test_set}-{system}.json")["records"]]
+
+
+def averages(records, metric, *, over="mean"):
+    """Average a metric over songs.
+
+    Parameters
+    ----------
+    records : list of dict
+    metric : str
+    over : {"mean", "median"}
+        how songs are put together: the mean for si_sdr and snr, the median for sdr by its protocol.
+
+    Returns
+    -------
+    dict
+        (system, source) → value in the metric's unit; source "mean" is the mean over the sources.
+    """
+    values = defaultdict(list)
+    for record in records:
+        if record["metric"] == metric:
+            values[record["system"], record["source"]].append(record["value"])
+    put_together = {"mean": np.mean, "median": np.median}[over]
+    result = {key: float(put_together(songs)) for key, songs in values.items()}
+    for system in dict.fromkeys(system for system, _ in values):
+        result[system, "mean"] = float(np.mean([value for (name, _), value in result.items() if name == system]))
+    return result
+
+
+def bootstrap_interval(values, *, level=0.95, repeats=10000, seed=0):
+    """Interval of the mean of `values` by resampling them (percentile bootstrap): (low, high).
+
+    Parameters
+    ----------
+    values : sequence of float
+        one per song; for a comparison of two systems, their differences song by song.
+    """
+    values = np.asarray(values, float)
+    rng = np.random.default_rng(seed)
+    means = values[rng.integers(len(values), size=(repeats, len(values)))].mean(axis=1)
+    return tuple(float(x) for x in np.quantile(means, [(1 - level) / 2, (1 + level) / 2]))
+
+
+def paired_difference(records, metric, better, worse):
+    """By how much one system is ahead of another, song by song, averaged over sources.
+
+    Returns
+    -------
+    mean : float
+    interval : (float, float)
+        95 % of it, by bootstrap over songs.
+    songs : int
+    """
+    by_song = defaultdict(lambda: defaultdict(list))
+    for record in records:
+        if record["metric"] == metric and record["system"] in (better, worse):
+            by_song[record["track"]][record["system"]].append(record["value"])
+    differences = [np.mean(song[better]) - np.mean(song[worse]) for song in by_song.values() if len(song) == 2]
+    if not differences:
+        raise ValueError(f"records: no song was scored for both {better} and {worse} by {metric}")
+    return float(np.mean(differences)), bootstrap_interval(differences), len(differences)

@@ -1,0 +1,153 @@
+"""The layers of Conv-TasNet that Keras lacks or that run faster written out.
+
+Tensors are (batch, frames, channels). Only `keras.ops` is used, so that every backend runs the same code.
+"""
+
+import keras
+from keras import ops
+
+
+def overlapping_frames(signal, length):
+    """Cut (batch, samples) into frames of `length` samples that overlap by half: (batch, frames, length).
+
+    The number of samples has to be a multiple of length / 2.
+    """
+    hop = length // 2
+    halves = ops.reshape(signal, (ops.shape(signal)[0], -1, hop))  # (batch, frames + 1, hop)
+    return ops.concatenate([halves[:, :-1], halves[:, 1:]], axis=-1)
+
+
+def overlap_add(frames):
+    """Add up frames (batch, frames, length) that overlap by half: (batch, samples). The transpose of framing."""
+    hop = frames.shape[-1] // 2
+    first = ops.pad(frames[..., :hop], ((0, 0), (0, 1), (0, 0)))
+    second = ops.pad(frames[..., hop:], ((0, 0), (1, 0), (0, 0)))
+    signal = first + second  # (batch, frames + 1, hop)
+    return ops.reshape(signal, (ops.shape(signal)[0], -1))
+
+
+@keras.saving.register_keras_serializable("mss")
+class GlobalLayerNorm(keras.layers.Layer):
+    r"""gLN: normalise over time and channels together (Luo & Mesgarani 2019, eq. 10).
+
+    .. math:: y = \gamma \frac{x - \mathrm{E}[x]}{\sqrt{\mathrm{Var}[x] + \epsilon}} + \beta
+
+    with one mean and variance for the whole of an item's (frames, channels), and gain and offset per channel.
+    """
+
+    epsilon = 1e-8
+
+    def build(self, shape):
+        self.gamma = self.add_weight(shape=(shape[-1],), initializer="ones", name="gamma")
+        self.beta = self.add_weight(shape=(shape[-1],), initializer="zeros", name="beta")
+
+    def call(self, x):
+        mean = ops.mean(x, axis=(1, 2), keepdims=True)
+        # E[x²] - E[x]² needs one pass over the tensor where E[(x - E[x])²] needs two
+        variance = ops.relu(ops.mean(ops.square(x), axis=(1, 2), keepdims=True) - ops.square(mean))
+        scale = self.gamma * ops.rsqrt(variance + self.epsilon)
+        return x * scale + (self.beta - mean * scale)
+
+    def compute_output_shape(self, shape):
+        return shape
+
+
+@keras.saving.register_keras_serializable("mss")
+class DepthwiseConvolution(keras.layers.Layer):
+    r"""Each channel convolved in time with a filter of its own, its taps `dilation` frames apart; zeros at the ends.
+
+    .. math:: y_{t,c} = b_c + \sum_{p=0}^{P-1} w_{p,c}\, x_{t + (p - (P-1)/2)\, d,\, c}
+
+    Written as P shifted multiply-adds: on a CPU that is several times faster than a grouped convolution.
+
+    Parameters
+    ----------
+    taps : int
+        P, odd.
+    dilation : int
+        d, in frames.
+    """
+
+    def __init__(self, taps, dilation, **kwargs):
+        super().__init__(**kwargs)
+        self.taps, self.dilation = taps, dilation
+
+    def build(self, shape):
+        self.kernel = self.add_weight(shape=(self.taps, shape[-1]), initializer="glorot_uniform", name="kernel")
+        self.bias = self.add_weight(shape=(shape[-1],), initializer="zeros", name="bias")
+
+    def call(self, x):
+        frames = ops.shape(x)[1]
+        reach = self.dilation * (self.taps // 2)
+        padded = ops.pad(x, ((0, 0), (reach, reach), (0, 0)))
+        y = self.bias
+        for p in range(self.taps):
+            start = p * self.dilation
+            y = y + self.kernel[p] * padded[:, start : start + frames]
+        return y
+
+    def compute_output_shape(self, shape):
+        return shape
+
+    def get_config(self):
+        return {**super().get_config(), "taps": self.taps, "dilation": self.dilation}
+
+
+@keras.saving.register_keras_serializable("mss")
+class ScalarPReLU(keras.layers.Layer):
+    """max(x, 0) + a·min(x, 0) with one learned slope a for all channels and frames, 0.25 at first."""
+
+    def build(self, shape):
+        self.slope = self.add_weight(shape=(), initializer=keras.initializers.Constant(0.25), name="slope")
+
+    def call(self, x):
+        return ops.relu(x) - self.slope * ops.relu(-x)
+
+    def compute_output_shape(self, shape):
+        return shape
+
+
+@keras.saving.register_keras_serializable("mss")
+class Block(keras.layers.Layer):
+    """One 1-D convolutional block (the paper's figure 1C): widen, look around in time, and give two narrow outputs.
+
+    Parameters
+    ----------
+    B, H, P, Sc : int
+        see `parameters.Parameters`.
+    dilation : int
+        of the depthwise convolution, in frames.
+    last : bool
+        the last block of the network has no residual output: nothing would read it.
+    """
+
+    def __init__(self, B, H, P, Sc, dilation, last=False, **kwargs):
+        super().__init__(**kwargs)
+        self.settings = {"B": B, "H": H, "P": P, "Sc": Sc, "dilation": dilation, "last": last}
+        self.widen = keras.layers.Dense(H, name="widen")  # a convolution of one tap is a matrix on every frame
+        self.activation_1, self.norm_1 = ScalarPReLU(name="activation_1"), GlobalLayerNorm(name="norm_1")
+        self.depthwise = DepthwiseConvolution(P, dilation, name="depthwise")
+        self.activation_2, self.norm_2 = ScalarPReLU(name="activation_2"), GlobalLayerNorm(name="norm_2")
+        self.residual = None if last else keras.layers.Dense(B, name="residual")
+        self.skip = keras.layers.Dense(Sc, name="skip")
+
+    def build(self, shape):
+        B, H = shape[-1], self.settings["H"]
+        inner = (*shape[:-1], H)
+        self.widen.build((*shape[:-1], B))
+        for layer in (self.activation_1, self.norm_1, self.depthwise, self.activation_2, self.norm_2, self.skip):
+            layer.build(inner)
+        if self.residual is not None:
+            self.residual.build(inner)
+
+    def call(self, x):
+        y = self.norm_1(self.activation_1(self.widen(x)))  # (batch, frames, H)
+        y = self.norm_2(self.activation_2(self.depthwise(y)))  # (batch, frames, H)
+        onward = x if self.residual is None else x + self.residual(y)  # (batch, frames, B)
+        return onward, self.skip(y)  # (batch, frames, Sc)
+
+    def compute_output_shape(self, shape):
+        return shape, (*shape[:-1], self.settings["Sc"])
+
+    def get_config(self):
+        return {**super().get_config(), **self.settings}

@@ -1,0 +1,126 @@
+"""The numbers that make a Conv-TasNet, and those that train one."""
+
+import dataclasses
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Sizes of the network, by the symbols of Luo & Mesgarani 2019, table I.
+
+    Parameters
+    ----------
+    N : int
+        filters in the encoder and decoder: how many basis signals describe a frame.
+    L : int
+        length of a filter in samples; even, since frames overlap by half.
+    B : int
+        channels of the bottleneck, the path that runs through all blocks.
+    H : int
+        channels inside a block.
+    P : int
+        taps of the depthwise convolutions; odd.
+    X : int
+        blocks in a repeat, of dilations 1, 2, 4, … 2^(X-1).
+    R : int
+        repeats.
+    Sc : int
+        channels of the skip path that collects what every block found.
+    sources : tuple of str
+        one mask each, in this order.
+    sample_rate : int
+        of the sound that the network hears, in Hz.
+    """
+
+    N: int
+    L: int
+    B: int
+    H: int
+    P: int
+    X: int
+    R: int
+    Sc: int
+    sources: tuple = ("drums", "bass", "vocals")
+    sample_rate: int = 16000
+
+    def __post_init__(self):
+        object.__setattr__(self, "sources", tuple(self.sources))  # a list once it has been through JSON
+        for name in "NLBHPXR":
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: at least 1 expected, got {getattr(self, name)}")
+        if self.L % 2:
+            raise ValueError(f"L: an even filter length expected, got {self.L}")
+        if self.P % 2 == 0:
+            raise ValueError(f"P: an odd number of taps expected, got {self.P}")
+        if not self.sources:
+            raise ValueError("sources: at least one name expected, got none")
+
+    @property
+    def hop(self):
+        """Samples from frame to frame: L / 2."""
+        return self.L // 2
+
+    @property
+    def receptive_field(self):
+        """Seconds of sound that one output sample depends on through the convolutions (normalisation sees more)."""
+        frames = 1 + self.R * (self.P - 1) * (2**self.X - 1)
+        return ((frames - 1) * self.hop + self.L) / self.sample_rate
+
+    def to_dict(self):
+        """The fields as plain types, as JSON and `.keras` files hold them."""
+        return dataclasses.asdict(self)
+
+
+PRESETS = {
+    # the best non-causal network of the paper (its table II), for two speakers at 8 kHz
+    "paper": Parameters(
+        N=512, L=16, B=128, H=512, P=3, X=8, R=3, Sc=128, sources=("speaker 1", "speaker 2"), sample_rate=8000
+    ),
+    # what two laptop cores train in under an hour, for three stems at 16 kHz
+    "laptop": Parameters(N=128, L=32, B=64, H=160, P=3, X=7, R=2, Sc=64),
+}
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a network was trained; saved beside its weights.
+
+    Parameters
+    ----------
+    seconds : float
+        length of a training crop, and of the windows that the trained network is given later: the normalisation's
+        statistics span the whole crop, so both should be alike.
+    batch_size : int
+        crops in a step.
+    steps : int
+        gradient steps in all.
+    steps_per_epoch : int
+        steps between two looks at the validation songs (and two checkpoints).
+    learning_rate : float
+        of Adam, at its highest: a linear warm-up leads there, a cosine leads away from it.
+    warmup : int
+        steps of the warm-up.
+    clip_norm : float
+        longest gradient, over all weights together.
+    remix : float
+        share of crops whose stems come from different songs and moments.
+    gain_db : float
+        each stem is made up to this many dB louder or softer.
+    seed : int
+        of weights, crops and their order.
+    """
+
+    seconds: float = 3.0
+    batch_size: int = 4
+    steps: int = 3000
+    steps_per_epoch: int = 100
+    learning_rate: float = 1e-3
+    warmup: int = 100
+    clip_norm: float = 5.0
+    remix: float = 0.7
+    gain_db: float = 5.0
+    seed: int = 0
+
+    def to_dict(self):
+        """The fields as plain types."""
+        return dataclasses.asdict(self)
