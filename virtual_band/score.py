@@ -264,7 +264,9 @@ def play_drums(plan, style, rng):
             first, last = bar == section.first_bar, bar == section.first_bar + section.bars - 1
             if first and section.name in ("chorus", "bridge") or first and bar and rng.random() < 0.4:
                 hit(start, "crash", rng.uniform(0.75, 1.0))
-            fill_from = steps - int(rng.choice([4, 6, 8])) if last and section.bars > 1 and rng.random() < 0.85 else steps
+            fill_from = (
+                steps - int(rng.choice([4, 6, 8])) if last and section.bars > 1 and rng.random() < 0.85 else steps
+            )
             for step in range(steps):
                 beat = start + step / STEPS_PER_BEAT
                 if step >= fill_from:
@@ -320,7 +322,9 @@ def _groove(plan, style, name, rng):
         for step in rng.choice(np.arange(2, steps, 4), size=rng.integers(0, 3), replace=False):
             opened[step], cymbal[step] = (0.9, 0.7), silent
         if name == "chorus" and rng.random() < 0.35:  # open hats all through
-            opened = [(0.95, 0.75) if step % 4 == 0 else (0.8, 0.5) if step % 2 == 0 else silent for step in range(steps)]
+            opened = [
+                (0.95, 0.75) if step % 4 == 0 else (0.8, 0.5) if step % 2 == 0 else silent for step in range(steps)
+            ]
             groove.pop(cymbal_piece)
         groove["hat_open"] = opened
     if name == "intro" and rng.random() < 0.5:  # time-keeping only
@@ -388,7 +392,11 @@ def play_bass(plan, style, lowest, drums, rng):
         following = plan.chords[bar + 1] if bar + 1 < plan.bars else None
         if following and following[0] != chord[0] and rng.random() < 0.55:
             target = lowest + (following[0] - lowest) % 12
-            below = [p for p in range(target - 4, target + 5) if p != target and p % 12 in plan.scale and abs(p - target) <= 2]
+            below = [
+                p
+                for p in range(target - 4, target + 5)
+                if p != target and p % 12 in plan.scale and abs(p - target) <= 2
+            ]
             approach = target - 1 if rng.random() < 0.25 or not below else int(rng.choice(below))
             onsets[(bar + 1) * steps - 2] = (approach, "pluck")
 
@@ -396,7 +404,13 @@ def play_bass(plan, style, lowest, drums, rng):
     notes, times = [], sorted(onsets)
     for here, after in zip(times, times[1:] + [plan.bars * steps]):
         pitch, kind = onsets[here]
-        if notes and kind == "pluck" and notes[-1].kind != "dead" and pitch != notes[-1].pitch and rng.random() < style.bass_slides:
+        if (
+            notes
+            and kind == "pluck"
+            and notes[-1].kind != "dead"
+            and pitch != notes[-1].pitch
+            and rng.random() < style.bass_slides
+        ):
             kind = "slide"
         gap = (after - here) / STEPS_PER_BEAT
         held = 0.2 if kind == "dead" else min(gap, 4.0) * min(1.0, staccato * rng.uniform(0.85, 1.15))
@@ -426,7 +440,9 @@ def sing(plan, style, low, high, rng):
     list of Note
         In beats; they do not overlap. `kind` is the syllable.
     """
-    motifs = {name: [_motif(plan, style, rng) for _ in range(2)] for name in ("verse", "chorus", "bridge", "intro", "ending")}
+    motifs = {
+        name: [_motif(plan, style, rng) for _ in range(2)] for name in ("verse", "chorus", "bridge", "intro", "ending")
+    }
     words = {name: [_syllable(rng) for _ in range(64)] for name in ("chorus", "ending")}
     middle = (low + high) / 2.0
     centres = {"verse": middle - 2, "chorus": middle + 2.5, "bridge": middle, "intro": middle - 2, "ending": middle}
@@ -461,7 +477,11 @@ def sing(plan, style, low, high, rng):
                 if length < 0.2:
                     continue
                 melisma = bool(notes) and at > 0 and pitch != notes[-1].pitch and rng.random() < style.melisma
-                kind = "~" if melisma and abs(notes[-1].start + notes[-1].duration - start - at) < 0.05 else lyric[spoken % 64]
+                kind = (
+                    "~"
+                    if melisma and abs(notes[-1].start + notes[-1].duration - start - at) < 0.05
+                    else lyric[spoken % 64]
+                )
                 spoken += kind != "~"
                 velocity = (0.86 if section.name == "chorus" else 0.72) + (0.08 if strong else 0.0)
                 velocity = float(np.clip(velocity * rng.normal(1.0, 0.06), 0.3, 1.0))
@@ -521,7 +541,9 @@ def comp(plan, style, rng):
         elif way == "offbeat":
             events = [(b + 0.5, 0.4, "up", 0.7) for b in range(plan.beats)]
         elif way == "strum":
-            events = [(b / 2, 0.5, "up" if b % 2 else "strum", 0.85 if b % 4 == 0 else 0.6) for b in range(2 * plan.beats)]
+            events = [
+                (b / 2, 0.5, "up" if b % 2 else "strum", 0.85 if b % 4 == 0 else 0.6) for b in range(2 * plan.beats)
+            ]
             events = [e for e in events if e[0] == 0 or rng.random() < 0.8]
         else:
             order = voicing + voicing[-2:0:-1]
@@ -573,7 +595,9 @@ def perform(notes, plan, style, part, rng):
     beat = 60.0 / plan.tempo
     moments = sorted({n.start for n in notes})
     moved = {
-        m: max(0.0, bend(m, plan.swing) * beat + offset + style.tightness * scatter * float(np.clip(rng.normal(), -2, 2)))
+        m: max(
+            0.0, bend(m, plan.swing) * beat + offset + style.tightness * scatter * float(np.clip(rng.normal(), -2, 2))
+        )
         for m in moments
     }
     played = []

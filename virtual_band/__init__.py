@@ -1,0 +1,13 @@
+"""Chapter 1: a band whose notes, pitch, voicing and loudness are known, because a program plays it.
+
+    import virtual_band
+    song = virtual_band.render_song(0, seed=7, seconds=20)
+    song.mixture, song.stems["vocals"], song.annotations["f0_vocals"]
+
+`python -m virtual_band` writes the data sets.
+"""
+
+from virtual_band.artist import Artist, artist
+from virtual_band.song import SAMPLE_RATE, Song, render_song
+
+__all__ = ["SAMPLE_RATE", "Artist", "Song", "artist", "render_song"]

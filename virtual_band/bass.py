@@ -1,0 +1,125 @@
+"""Electric bass: one plucked string at a time, slides, dead notes, the noise of fingers, and an amplifier that saturates lightly."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from scipy.signal import butter, sosfilt
+
+from virtual_band.strings import pluck, string
+
+
+@dataclass(frozen=True)
+class BassSound:
+    """Parameters of one bass and its player."""
+
+    lowest: int  # MIDI number of the lowest root
+    place: float  # of the pluck, fraction of the string
+    softness: float  # of the finger; a plectrum is below 0.5
+    brightness: float  # 0 (old flat-wound strings) to 1 (new round-wound)
+    sustain: float  # seconds to 1/e
+    attack_noise: float
+    drive: float  # of the amplifier
+    presence: float  # level of the amplifier's band around 800-2500 Hz
+
+    @classmethod
+    def draw(cls, rng):
+        """Draw one bass."""
+        u = rng.uniform
+        plectrum = rng.random() < 0.4
+        return cls(
+            lowest=int(rng.integers(28, 32)),
+            place=u(0.06, 0.22),
+            softness=u(0.3, 0.6) if plectrum else u(0.6, 0.85),
+            brightness=u(0.35, 0.95),
+            sustain=u(0.7, 2.0),
+            attack_noise=u(0.1, 0.25) if plectrum else u(0.04, 0.12),
+            drive=u(0.6, 2.0),
+            presence=u(0.2, 0.8),
+        )
+
+
+@njit(cache=True)
+def saturate(x, drive):
+    """tanh(drive x) / drive, anti-aliased by its antiderivative (Parker et al. 2016): the mean of tanh between two samples."""
+    out = np.empty(x.size)
+    before = 0.0
+    area_before = 0.0
+    for n in range(x.size):
+        now = drive * x[n]
+        area = abs(now) + np.log1p(np.exp(-2.0 * abs(now))) - np.log(2.0)  # log cosh
+        step = now - before
+        out[n] = ((area - area_before) / step if abs(step) > 1e-5 else np.tanh(0.5 * (now + before))) / drive
+        before, area_before = now, area
+    return out
+
+
+def render(notes, sound, n_samples, sample_rate, rng):
+    """Play a bass line.
+
+    Parameters
+    ----------
+    notes : sequence of score.Note
+        In seconds, not overlapping; `kind` is pluck, slide or dead.
+    sound : BassSound
+    n_samples : int
+    sample_rate : int
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    audio : np.ndarray, shape (n_samples,), float64
+    f0 : np.ndarray, shape (n_samples,), float32
+        Hz; 0 where no string sounds at a pitch (rests, dead notes).
+    """
+    out = np.zeros(n_samples)
+    f0 = np.zeros(n_samples, dtype=np.float32)
+    release = int(0.035 * sample_rate)
+    previous = None
+    for index, note in enumerate(notes):
+        start = int(note.start * sample_rate)
+        ends = [note.start + note.duration] + [n.start for n in notes[index + 1 : index + 2]]
+        held = int(min(ends) * sample_rate) - start
+        length = min(held + release, n_samples - start)
+        if held < 0.03 * sample_rate or length < 64:
+            previous = None
+            continue
+        frequency = 440.0 * 2.0 ** ((note.pitch - 69) / 12.0)
+        t = np.arange(length) / sample_rate
+        cents = 6.0 * rng.uniform(-1, 1) + 10.0 * note.velocity * np.exp(-t / 0.04)  # a hard pluck starts sharp
+        if note.kind == "slide" and previous is not None:
+            cents = cents + 100.0 * np.clip(previous - note.pitch, -5, 5) * (
+                1.0 - _smoothstep(t / rng.uniform(0.06, 0.14))
+            )
+        pitch = frequency * 2.0 ** (cents / 1200.0)
+        period = sample_rate / pitch
+
+        dead = note.kind == "dead"
+        damping = np.full(length, 0.02 + 0.16 * (1.0 - sound.brightness))
+        decay = 0.03 if dead else sound.sustain * (110.0 / frequency) ** 0.3
+        loss = np.exp(-period / sample_rate / decay)
+        loss[held:] = np.exp(-period[held:] / sample_rate / 0.012)
+        damping[held:] = 0.24
+        noise = rng.standard_normal(int(2 * period.max()) + 4)
+        softness = sound.softness + 0.1 * (1.0 - note.velocity) + (0.1 if dead else 0.0)
+        excitation = np.zeros(length)
+        burst = pluck(noise, period[0], sound.place * rng.uniform(0.9, 1.1), min(0.95, softness))[:length]
+        excitation[: burst.size] = burst / (np.sqrt(np.mean(burst**2)) + 1e-9)
+        tone = string(excitation, period, damping, loss)
+        tone *= 1.0 / (np.sqrt(np.mean(tone[: int(0.15 * sample_rate)] ** 2)) + 1e-9)
+
+        click = min(length, int(0.02 * sample_rate))
+        tone[:click] += sound.attack_noise * rng.standard_normal(click) * np.exp(-t[:click] / 0.004) * 3.0
+        tone[-min(release, length) :] *= np.linspace(1.0, 0.0, min(release, length))
+        out[start : start + length] += note.velocity * (0.5 if dead else 1.0) * tone
+        if not dead:
+            f0[start : start + min(held, length)] = pitch[: min(held, length)]
+        previous = None if dead else note.pitch
+    body = sosfilt(butter(2, 5500.0, fs=sample_rate, output="sos"), out)
+    presence = sosfilt(butter(1, (700.0, 2600.0), "bandpass", fs=sample_rate, output="sos"), out)
+    return saturate(0.3 * (body + sound.presence * presence), sound.drive), f0
+
+
+def _smoothstep(x):
+    x = np.clip(x, 0.0, 1.0)
+    return x * x * (3.0 - 2.0 * x)

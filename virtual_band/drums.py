@@ -1,0 +1,251 @@
+"""Drums: each piece is a few decaying modes plus shaped noise.
+
+A struck membrane rings in the modes of a circular drum, whose frequencies stand in the ratios of Bessel zeros (Fletcher & Rossing,
+*The Physics of Musical Instruments*, chapter 18), and starts a little sharp because the blow stretches it. Wires, sticks and cymbals
+add noise. A cymbal has so many modes that a hundred of them, spread at random, and a band of noise stand for all.
+
+A kit is rendered once per artist: for every piece a tone layer and `N_LAYERS` independent noise layers. A hit mixes the noise layers with
+random weights of unit length, which is new noise of the same spectrum each time, so that no two hits are the same.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numba import njit
+from scipy.signal import butter, sosfilt
+
+MEMBRANE = np.array([1.0, 1.593, 2.135, 2.295, 2.653, 2.917])  # zeros of Bessel functions, over the first
+N_LAYERS = 4
+
+
+@dataclass(frozen=True)
+class Kit:
+    """Parameters of one drum kit. Frequencies in Hz, decays (to 1/e) in seconds, levels relative to the kick."""
+
+    seed: int
+    kick_f0: float
+    kick_sweep: float  # start frequency over final frequency
+    kick_sweep_time: float
+    kick_decay: float
+    kick_click: float
+    snare_f0: float
+    snare_decay: float
+    wire_decay: float
+    wire_low: float
+    wire_level: float
+    snare_level: float
+    hat_low: float
+    hat_decay: float
+    hat_open_decay: float
+    hat_level: float
+    tom_f0: tuple[float, float, float]  # low, mid, high
+    tom_decay: float
+    tom_level: float
+    ride_decay: float
+    ride_level: float
+    crash_decay: float
+    crash_level: float
+    width: float  # of the kit in the stereo image, 0 to 1
+
+    @classmethod
+    def draw(cls, rng):
+        """Draw one kit."""
+        u = rng.uniform
+        low_tom = u(75.0, 105.0)
+        return cls(
+            seed=int(rng.integers(2**31)),
+            kick_f0=u(44.0, 62.0),
+            kick_sweep=u(2.5, 5.0),
+            kick_sweep_time=u(0.012, 0.035),
+            kick_decay=u(0.09, 0.22),
+            kick_click=u(0.15, 0.5),
+            snare_f0=u(165.0, 230.0),
+            snare_decay=u(0.05, 0.11),
+            wire_decay=u(0.07, 0.17),
+            wire_low=u(700.0, 1800.0),
+            wire_level=u(0.35, 0.8),
+            snare_level=u(0.6, 0.95),
+            hat_low=u(4500.0, 7500.0),
+            hat_decay=u(0.025, 0.06),
+            hat_open_decay=u(0.25, 0.6),
+            hat_level=u(0.12, 0.26),
+            tom_f0=(low_tom, low_tom * u(1.25, 1.4), low_tom * u(1.6, 1.9)),
+            tom_decay=u(0.15, 0.35),
+            tom_level=u(0.5, 0.9),
+            ride_decay=u(0.5, 1.2),
+            ride_level=u(0.10, 0.2),
+            crash_decay=u(0.8, 1.6),
+            crash_level=u(0.25, 0.5),
+            width=u(0.3, 0.9),
+        )
+
+
+# Where the pieces stand, seen by the audience: -1 left, 1 right.
+PLACES = {
+    "kick": 0.0, "snare": 0.08, "rim": 0.08, "hat_closed": 0.5, "hat_pedal": 0.5, "hat_open": 0.5, "tom_high": 0.35,
+    "tom_mid": -0.1, "tom_low": -0.5, "ride": -0.6, "crash": 0.6,
+}  # fmt: skip
+HATS = ("hat_closed", "hat_pedal", "hat_open")
+
+
+@njit(cache=True)
+def modes(frequencies, decays, amplitudes, phases, n_samples, sample_rate):
+    """Sum of decaying sinusoids, each by the recursion of a two-pole resonator.
+
+    Parameters
+    ----------
+    frequencies, decays, amplitudes, phases : np.ndarray, shape (modes,)
+        Hz, seconds to 1/e, linear, radians.
+    n_samples : int
+    sample_rate : float
+
+    Returns
+    -------
+    np.ndarray, shape (n_samples,)
+    """
+    out = np.zeros(n_samples)
+    for m in range(frequencies.size):
+        if frequencies[m] >= 0.45 * sample_rate:
+            continue
+        w = 2.0 * np.pi * frequencies[m] / sample_rate
+        r = np.exp(-1.0 / (decays[m] * sample_rate))
+        b1, b2 = 2.0 * r * np.cos(w), -r * r
+        now = amplitudes[m] * np.sin(phases[m])
+        before = amplitudes[m] * np.sin(phases[m] - w) / r
+        for n in range(n_samples):
+            out[n] += now
+            now, before = b1 * now + b2 * before, now
+    return out
+
+
+def _membrane(f0, sweep, sweep_time, decay, n_samples, sample_rate, strengths):
+    """A drum head whose modes all glide from `sweep` times their frequency to their own, higher modes decaying sooner."""
+    t = np.arange(n_samples) / sample_rate
+    angle = 2.0 * np.pi * f0 * (t + (sweep - 1.0) * sweep_time * (1.0 - np.exp(-t / sweep_time)))
+    out = np.zeros(n_samples)
+    for ratio, strength in zip(MEMBRANE, strengths):
+        out += strength * np.exp(-t * ratio / decay) * np.sin(ratio * angle)
+    return out
+
+
+def _noise(rng, n_samples, sample_rate, low, high=None):
+    """Independent noise layers (N_LAYERS, n_samples), band-passed from `low` to `high` Hz (high-passed where `high` is None)."""
+    edges, kind = (low, "highpass") if high is None else ((low, min(high, 0.45 * sample_rate)), "bandpass")
+    return sosfilt(butter(2, edges, kind, fs=sample_rate, output="sos"), rng.standard_normal((N_LAYERS, n_samples)))
+
+
+@lru_cache(maxsize=8)
+def render_kit(kit, sample_rate):
+    """Render every piece of a kit once.
+
+    Parameters
+    ----------
+    kit : Kit
+    sample_rate : int
+
+    Returns
+    -------
+    dict of str -> (np.ndarray (samples,), np.ndarray (N_LAYERS, samples))
+        Tone and noise layers of each piece, float32.
+    """
+    rng = np.random.default_rng(kit.seed)
+    seconds = lambda s: int(s * sample_rate)  # noqa: E731
+    pieces = {}
+
+    n = seconds(min(0.9, 5 * kit.kick_decay))
+    t = np.arange(n) / sample_rate
+    tone = _membrane(kit.kick_f0, kit.kick_sweep, kit.kick_sweep_time, kit.kick_decay, n, sample_rate, (1.0, 0.25, 0.1))
+    beater = kit.kick_click * _noise(rng, n, sample_rate, 1200.0, 5500.0) * np.exp(-t / 0.006)
+    thud = 0.12 * _noise(rng, n, sample_rate, 80.0, 500.0) * np.exp(-t / 0.03)
+    pieces["kick"] = tone, beater + thud
+
+    n = seconds(0.7)
+    t = np.arange(n) / sample_rate
+    shell = _membrane(kit.snare_f0, 1.35, 0.012, kit.snare_decay, n, sample_rate, (0.8, 0.5, 0.3, 0.25, 0.15, 0.1))
+    wires = _noise(rng, n, sample_rate, kit.wire_low, 11000.0) * np.exp(-t / kit.wire_decay) * (1 - np.exp(-t / 0.0015))
+    stick = 0.7 * _noise(rng, n, sample_rate, 2500.0, 9000.0) * np.exp(-t / 0.004)
+    pieces["snare"] = kit.snare_level * shell, kit.snare_level * (kit.wire_level * wires + stick)
+    rim = modes(
+        np.array([430.0, 1050.0, 1720.0, 2600.0]), np.array([0.02, 0.018, 0.012, 0.008]), np.array([0.5, 0.9, 0.6, 0.4]),
+        np.zeros(4), n, sample_rate,
+    )  # fmt: skip
+    pieces["rim"] = 0.7 * kit.snare_level * rim, 0.3 * kit.snare_level * stick
+
+    for piece, f0 in zip(("tom_low", "tom_mid", "tom_high"), kit.tom_f0):
+        n = seconds(min(1.4, 4.5 * kit.tom_decay))
+        t = np.arange(n) / sample_rate
+        head = _membrane(f0, 1.35, 0.03, kit.tom_decay, n, sample_rate, (1.0, 0.45, 0.25, 0.2, 0.1, 0.1))
+        stick = 0.3 * _noise(rng, n, sample_rate, 400.0, 5000.0) * np.exp(-t / 0.012)
+        pieces[piece] = kit.tom_level * head, kit.tom_level * stick
+
+    for piece, decay in (
+        ("hat_closed", kit.hat_decay),
+        ("hat_pedal", 0.7 * kit.hat_decay),
+        ("hat_open", kit.hat_open_decay),
+    ):
+        pieces[piece] = _cymbal(rng, kit.hat_low, decay, kit.hat_level, seconds(min(1.5, 6 * decay)), sample_rate, 0.5)
+    n = seconds(2.2)
+    pieces["ride"] = _cymbal(rng, 2800.0, kit.ride_decay, kit.ride_level, n, sample_rate, 1.6)
+    pieces["crash"] = _cymbal(rng, 1800.0, kit.crash_decay, kit.crash_level, seconds(3.0), sample_rate, 0.6)
+    return {name: (tone.astype(np.float32), noise.astype(np.float32)) for name, (tone, noise) in pieces.items()}
+
+
+def _cymbal(rng, low, decay, level, n_samples, sample_rate, ping):
+    """A plate: 90 modes at random above `low`/3, the higher the shorter, and a noise band that decays faster than they do."""
+    frequencies = np.exp(rng.uniform(np.log(low / 3.0), np.log(15000.0), 90))
+    decays = decay * (low / np.maximum(frequencies, low)) ** 0.4 * rng.uniform(0.6, 1.3, 90)
+    amplitudes = rng.uniform(0.3, 1.0, 90) * np.minimum(1.0, frequencies / low) ** 1.5 / 9.0
+    tone = modes(frequencies, decays, amplitudes, rng.uniform(0, 2 * np.pi, 90), n_samples, sample_rate)
+    t = np.arange(n_samples) / sample_rate
+    swell = 1.0 - np.exp(-t / 0.002)
+    noise = _noise(rng, n_samples, sample_rate, low) * (np.exp(-t / (0.7 * decay)) + 0.4 * np.exp(-t / 0.01))
+    fade = np.minimum(1.0, (n_samples - np.arange(n_samples)) / (0.02 * sample_rate))
+    return level * ping * tone * fade, level * noise * swell * fade
+
+
+def render(notes, kit, n_samples, sample_rate, rng):
+    """Play a drum part.
+
+    Parameters
+    ----------
+    notes : sequence of score.Note
+        In seconds; `kind` names the piece.
+    kit : Kit
+    n_samples : int
+    sample_rate : int
+        Hz.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    np.ndarray, shape (2, n_samples), float32
+    """
+    pieces = render_kit(kit, sample_rate)
+    out = np.zeros((2, n_samples), dtype=np.float32)
+    hat_times = [n.start for n in notes if n.kind in HATS] + [np.inf]
+    hats_seen = 0
+    for note in notes:
+        tone, layers = pieces[note.kind]
+        weights = rng.standard_normal(N_LAYERS)
+        weights = (weights / np.linalg.norm(weights)).astype(np.float32)
+        v = note.velocity
+        hit = np.float32(v * rng.uniform(0.9, 1.1)) * tone + (np.float32(v**1.4) * weights) @ layers
+        if note.kind in HATS:  # the next stroke on the hat, or the foot, stops what still rings
+            hats_seen += 1
+            keep = (
+                int((hat_times[hats_seen] - note.start) * sample_rate)
+                if np.isfinite(hat_times[hats_seen])
+                else hit.size
+            )
+            if keep < hit.size:
+                fade = int(0.02 * sample_rate)
+                hit = hit[: max(1, keep + fade)]
+                ramp = np.linspace(1.0, 0.0, min(fade, hit.size), dtype=np.float32)
+                hit[-ramp.size :] *= ramp
+        start = int(note.start * sample_rate)
+        hit = hit[: max(0, n_samples - start)]
+        angle = (1.0 + kit.width * PLACES[note.kind]) * np.pi / 4.0
+        out[0, start : start + hit.size] += np.float32(np.sqrt(2) * np.cos(angle)) * hit
+        out[1, start : start + hit.size] += np.float32(np.sqrt(2) * np.sin(angle)) * hit
+    return out
