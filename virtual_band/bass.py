@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 from scipy.signal import butter, sosfilt
 
-from virtual_band.strings import pluck, string
+from virtual_band.strings import pluck, pole_of_decay, string
 
 
 @dataclass(frozen=True)
@@ -15,27 +15,29 @@ class BassSound:
 
     lowest: int  # MIDI number of the lowest root
     place: float  # of the pluck, fraction of the string
-    softness: float  # of the finger; a plectrum is below 0.5
-    brightness: float  # 0 (old flat-wound strings) to 1 (new round-wound)
-    sustain: float  # seconds to 1/e
+    corner: float  # Hz, above which the finger gives less; a plectrum is above 1 kHz
+    roughness: float  # part of noise in a pluck
+    brightness: float  # s to 1/e of a partial at 1 kHz: 0.05 (old flat-wound strings) to 0.5 (new round-wound)
+    sustain: float  # s to 1/e of the fundamental
     attack_noise: float
     drive: float  # of the amplifier
-    presence: float  # level of the amplifier's band around 800-2500 Hz
+    presence: float  # level of the amplifier's band from 700 to 2600 Hz
 
     @classmethod
     def draw(cls, rng):
-        """Draw one bass."""
+        """Draw one bass and its player, who uses fingers or a plectrum."""
         u = rng.uniform
         plectrum = rng.random() < 0.4
         return cls(
             lowest=int(rng.integers(28, 32)),
-            place=u(0.06, 0.22),
-            softness=u(0.3, 0.6) if plectrum else u(0.6, 0.85),
-            brightness=u(0.35, 0.95),
+            place=u(0.08, 0.25),
+            corner=u(350.0, 900.0) if plectrum else u(120.0, 350.0),
+            roughness=u(0.2, 0.45) if plectrum else u(0.1, 0.3),
+            brightness=u(0.1, 0.3) if plectrum else u(0.06, 0.2),
             sustain=u(0.7, 2.0),
-            attack_noise=u(0.1, 0.25) if plectrum else u(0.04, 0.12),
-            drive=u(0.6, 2.0),
-            presence=u(0.2, 0.8),
+            attack_noise=u(0.08, 0.2) if plectrum else u(0.03, 0.1),
+            drive=u(1.0, 3.0),
+            presence=u(0.1, 0.5),
         )
 
 
@@ -95,21 +97,23 @@ def render(notes, sound, n_samples, sample_rate, rng):
         period = sample_rate / pitch
 
         dead = note.kind == "dead"
-        damping = np.full(length, 0.02 + 0.16 * (1.0 - sound.brightness))
+        mean_period = sample_rate / frequency
+        bright = sound.brightness * (0.6 + 0.6 * note.velocity) * (0.15 if dead else 1.0)
+        damping = np.full(length, pole_of_decay(1000.0, bright, mean_period, sample_rate))
+        damping[held:] = max(damping[0], 0.8)
         decay = 0.03 if dead else sound.sustain * (110.0 / frequency) ** 0.3
         loss = np.exp(-period / sample_rate / decay)
         loss[held:] = np.exp(-period[held:] / sample_rate / 0.012)
-        damping[held:] = 0.24
-        noise = rng.standard_normal(int(2 * period.max()) + 4)
-        softness = sound.softness + 0.1 * (1.0 - note.velocity) + (0.1 if dead else 0.0)
+        noise = rng.standard_normal(int(period.max()) + 4)
+        corner = sound.corner * 2.0 ** (1.5 * (note.velocity - 0.8)) * rng.uniform(0.85, 1.15)
+        burst = pluck(noise, period[0], sound.place * rng.uniform(0.9, 1.1), corner, sound.roughness, sample_rate)
         excitation = np.zeros(length)
-        burst = pluck(noise, period[0], sound.place * rng.uniform(0.9, 1.1), min(0.95, softness))[:length]
-        excitation[: burst.size] = burst / (np.sqrt(np.mean(burst**2)) + 1e-9)
+        excitation[: min(length, burst.size)] = burst[:length]
         tone = string(excitation, period, damping, loss)
         tone *= 1.0 / (np.sqrt(np.mean(tone[: int(0.15 * sample_rate)] ** 2)) + 1e-9)
 
         click = min(length, int(0.02 * sample_rate))
-        tone[:click] += sound.attack_noise * rng.standard_normal(click) * np.exp(-t[:click] / 0.004) * 3.0
+        tone[:click] += sound.attack_noise * rng.standard_normal(click) * np.exp(-t[:click] / 0.004)
         tone[-min(release, length) :] *= np.linspace(1.0, 0.0, min(release, length))
         out[start : start + length] += note.velocity * (0.5 if dead else 1.0) * tone
         if not dead:

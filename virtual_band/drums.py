@@ -58,25 +58,25 @@ class Kit:
             kick_f0=u(44.0, 62.0),
             kick_sweep=u(2.5, 5.0),
             kick_sweep_time=u(0.012, 0.035),
-            kick_decay=u(0.09, 0.22),
-            kick_click=u(0.15, 0.5),
+            kick_decay=u(0.10, 0.24),
+            kick_click=u(0.3, 0.9),
             snare_f0=u(165.0, 230.0),
             snare_decay=u(0.05, 0.11),
             wire_decay=u(0.07, 0.17),
-            wire_low=u(700.0, 1800.0),
-            wire_level=u(0.35, 0.8),
+            wire_low=u(400.0, 1100.0),
+            wire_level=u(0.3, 0.6),
             snare_level=u(0.6, 0.95),
-            hat_low=u(4500.0, 7500.0),
+            hat_low=u(3200.0, 6000.0),
             hat_decay=u(0.025, 0.06),
             hat_open_decay=u(0.25, 0.6),
-            hat_level=u(0.12, 0.26),
+            hat_level=u(0.05, 0.11),
             tom_f0=(low_tom, low_tom * u(1.25, 1.4), low_tom * u(1.6, 1.9)),
             tom_decay=u(0.15, 0.35),
             tom_level=u(0.5, 0.9),
             ride_decay=u(0.5, 1.2),
-            ride_level=u(0.10, 0.2),
+            ride_level=u(0.05, 0.1),
             crash_decay=u(0.8, 1.6),
-            crash_level=u(0.25, 0.5),
+            crash_level=u(0.1, 0.22),
             width=u(0.3, 0.9),
         )
 
@@ -156,15 +156,15 @@ def render_kit(kit, sample_rate):
     n = seconds(min(0.9, 5 * kit.kick_decay))
     t = np.arange(n) / sample_rate
     tone = _membrane(kit.kick_f0, kit.kick_sweep, kit.kick_sweep_time, kit.kick_decay, n, sample_rate, (1.0, 0.25, 0.1))
-    beater = kit.kick_click * _noise(rng, n, sample_rate, 1200.0, 5500.0) * np.exp(-t / 0.006)
+    beater = kit.kick_click * _noise(rng, n, sample_rate, 900.0, 4500.0) * np.exp(-t / 0.006)
     thud = 0.12 * _noise(rng, n, sample_rate, 80.0, 500.0) * np.exp(-t / 0.03)
     pieces["kick"] = tone, beater + thud
 
     n = seconds(0.7)
     t = np.arange(n) / sample_rate
     shell = _membrane(kit.snare_f0, 1.35, 0.012, kit.snare_decay, n, sample_rate, (0.8, 0.5, 0.3, 0.25, 0.15, 0.1))
-    wires = _noise(rng, n, sample_rate, kit.wire_low, 11000.0) * np.exp(-t / kit.wire_decay) * (1 - np.exp(-t / 0.0015))
-    stick = 0.7 * _noise(rng, n, sample_rate, 2500.0, 9000.0) * np.exp(-t / 0.004)
+    wires = _noise(rng, n, sample_rate, kit.wire_low, 6500.0) * np.exp(-t / kit.wire_decay) * (1 - np.exp(-t / 0.0015))
+    stick = 0.6 * _noise(rng, n, sample_rate, 1500.0, 7000.0) * np.exp(-t / 0.004)
     pieces["snare"] = kit.snare_level * shell, kit.snare_level * (kit.wire_level * wires + stick)
     rim = modes(
         np.array([430.0, 1050.0, 1720.0, 2600.0]), np.array([0.02, 0.018, 0.012, 0.008]), np.array([0.5, 0.9, 0.6, 0.4]),
@@ -186,20 +186,20 @@ def render_kit(kit, sample_rate):
     ):
         pieces[piece] = _cymbal(rng, kit.hat_low, decay, kit.hat_level, seconds(min(1.5, 6 * decay)), sample_rate, 0.5)
     n = seconds(2.2)
-    pieces["ride"] = _cymbal(rng, 2800.0, kit.ride_decay, kit.ride_level, n, sample_rate, 1.6)
-    pieces["crash"] = _cymbal(rng, 1800.0, kit.crash_decay, kit.crash_level, seconds(3.0), sample_rate, 0.6)
+    pieces["ride"] = _cymbal(rng, 2200.0, kit.ride_decay, kit.ride_level, n, sample_rate, 1.6)
+    pieces["crash"] = _cymbal(rng, 1300.0, kit.crash_decay, kit.crash_level, seconds(3.0), sample_rate, 0.6)
     return {name: (tone.astype(np.float32), noise.astype(np.float32)) for name, (tone, noise) in pieces.items()}
 
 
 def _cymbal(rng, low, decay, level, n_samples, sample_rate, ping):
     """A plate: 90 modes at random above `low`/3, the higher the shorter, and a noise band that decays faster than they do."""
-    frequencies = np.exp(rng.uniform(np.log(low / 3.0), np.log(15000.0), 90))
+    frequencies = np.exp(rng.uniform(np.log(low / 3.0), np.log(13000.0), 90))
     decays = decay * (low / np.maximum(frequencies, low)) ** 0.4 * rng.uniform(0.6, 1.3, 90)
     amplitudes = rng.uniform(0.3, 1.0, 90) * np.minimum(1.0, frequencies / low) ** 1.5 / 9.0
     tone = modes(frequencies, decays, amplitudes, rng.uniform(0, 2 * np.pi, 90), n_samples, sample_rate)
     t = np.arange(n_samples) / sample_rate
     swell = 1.0 - np.exp(-t / 0.002)
-    noise = _noise(rng, n_samples, sample_rate, low) * (np.exp(-t / (0.7 * decay)) + 0.4 * np.exp(-t / 0.01))
+    noise = _noise(rng, n_samples, sample_rate, low, 2.5 * low) * (np.exp(-t / (0.7 * decay)) + 0.4 * np.exp(-t / 0.01))
     fade = np.minimum(1.0, (n_samples - np.arange(n_samples)) / (0.02 * sample_rate))
     return level * ping * tone * fade, level * noise * swell * fade
 

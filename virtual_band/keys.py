@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.signal import butter, sosfilt
 
+from virtual_band.bass import saturate
 from virtual_band.drums import modes
-from virtual_band.strings import pluck, string
+from virtual_band.strings import pluck, pole_of_decay, string
 
 
 @dataclass(frozen=True)
@@ -14,13 +15,15 @@ class ChordSound:
     """Parameters of the chordal instrument."""
 
     instrument: str  # guitar or piano
-    place: float
-    softness: float
-    brightness: float
+    place: float  # of the pluck
+    corner: float  # Hz, above which the plectrum gives less
+    roughness: float
+    brightness: float  # s to 1/e of a string's partial at 2 kHz
     sustain: float  # s
     strum: float  # s from the first string to the last
-    tine: float  # level of the piano's second mode
+    tine: float  # level of the piano's bright mode
     bite: float  # level of its hammer noise
+    drive: float  # of the amplifier
     tremolo: float
 
     @classmethod
@@ -28,14 +31,16 @@ class ChordSound:
         """Draw one instrument."""
         u = rng.uniform
         return cls(
-            instrument=str(rng.choice(["guitar", "piano"])),
+            instrument=str(rng.choice(["guitar", "piano"], p=[0.65, 0.35])),
             place=u(0.1, 0.28),
-            softness=u(0.1, 0.5),
-            brightness=u(0.6, 0.97),
-            sustain=u(0.5, 1.4),
+            corner=u(1500.0, 4000.0),
+            roughness=u(0.2, 0.5),
+            brightness=u(0.15, 0.5),
+            sustain=u(0.7, 1.8),
             strum=u(0.012, 0.035),
-            tine=u(0.1, 0.5),
+            tine=u(0.2, 0.6),
             bite=u(0.05, 0.2),
+            drive=u(1.0, 6.0),
             tremolo=u(0.0, 0.35),
         )
 
@@ -56,58 +61,55 @@ def render(notes, sound, n_samples, sample_rate, rng):
     np.ndarray, shape (n_samples,), float64
     """
     out = np.zeros(n_samples)
-    play = _string_note if sound.instrument == "guitar" else _bar_note
-    chord_start, rank = None, 0
+    guitar = sound.instrument == "guitar"
+    play = _string_note if guitar else _bar_note
+    spread = sound.strum if guitar else 0.2 * sound.strum
     chords = {}
     for note in notes:
         chords.setdefault(note.start, []).append(note)
     for chord_start, chord in chords.items():
         ordered = sorted(chord, key=lambda n: n.pitch, reverse=chord[0].kind == "up")
-        spread = sound.strum if sound.instrument == "guitar" else 0.2 * sound.strum
         for rank, note in enumerate(ordered):
             start = int((chord_start + rank * spread / max(1, len(ordered) - 1)) * sample_rate)
-            length = min(int((note.duration + 0.08) * sample_rate), n_samples - start)
-            if length < 64:
-                continue
-            out[start : start + length] += note.velocity * play(
-                note.pitch, note.velocity, length, sound, sample_rate, rng
-            )
-    if sound.instrument == "piano":
+            length = min(int((note.duration + 0.10) * sample_rate), n_samples - start)
+            if length >= 64:
+                tone = play(note.pitch, note.velocity, length, sound, sample_rate, rng)
+                out[start : start + length] += note.velocity * tone
+    if guitar:  # the body: resonances of air and top plate
+        out += 0.5 * sosfilt(butter(1, (90.0, 240.0), "bandpass", fs=sample_rate, output="sos"), out)
+    else:
         out *= 1.0 - sound.tremolo * (0.5 + 0.5 * np.sin(2 * np.pi * 5.2 * np.arange(n_samples) / sample_rate))
-    else:  # the body: resonances of air and top plate
-        out = out + 0.6 * sosfilt(butter(1, (90.0, 240.0), "bandpass", fs=sample_rate, output="sos"), out)
-    return 0.3 * out
+    return saturate(0.15 * out, sound.drive)
 
 
 def _string_note(pitch, velocity, length, sound, sample_rate, rng):
     """One string of the guitar."""
     period = sample_rate / (440.0 * 2.0 ** ((pitch - 69 + 0.04 * rng.uniform(-1, 1)) / 12.0))
-    release = min(length, int(0.08 * sample_rate))
-    noise = rng.standard_normal(int(2 * period) + 4)
-    burst = pluck(noise, period, sound.place, min(0.9, sound.softness + 0.2 * (1 - velocity)))[:length]
+    release = min(length, int(0.10 * sample_rate))
+    corner = sound.corner * 2.0 ** (1.5 * (velocity - 0.8))
+    burst = pluck(rng.standard_normal(int(period) + 4), period, sound.place, corner, sound.roughness, sample_rate)
     excitation = np.zeros(length)
-    excitation[: burst.size] = burst / (np.sqrt(np.mean(burst**2)) + 1e-9)
-    damping = np.full(length, 0.01 + 0.12 * (1 - sound.brightness))
+    excitation[: min(length, burst.size)] = burst[:length]
+    damping = np.full(length, pole_of_decay(2000.0, sound.brightness, period, sample_rate))
     loss = np.full(length, np.exp(-period / sample_rate / sound.sustain))
-    loss[-release:] = np.exp(-period / sample_rate / 0.02)
+    loss[-release:] = np.exp(-period / sample_rate / 0.03)
     tone = string(excitation, np.full(length, period), damping, loss)
     tone[-release:] *= np.linspace(1.0, 0.0, release)
     return tone
 
 
 def _bar_note(pitch, velocity, length, sound, sample_rate, rng):
-    """One bar of the electric piano: fundamental, octave from the pick-up, and the tine's bright mode that dies at once."""
+    """One bar of the electric piano: harmonics from the pick-up, and the tine's bright modes that die sooner."""
     f0 = 440.0 * 2.0 ** ((pitch - 69 + 0.03 * rng.uniform(-1, 1)) / 12.0)
-    ratios = np.array([1.0, 2.0, 3.0, 4.0, 6.27, 7.1])
-    decays = sound.sustain * np.array([1.0, 0.7, 0.5, 0.35, 0.12, 0.08]) * (220.0 / f0) ** 0.3
+    v = velocity
+    ratios = np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.27, 7.1, 11.3])
+    decays = sound.sustain * np.array([1.0, 0.8, 0.7, 0.5, 0.4, 0.3, 0.25, 0.15]) * (220.0 / f0) ** 0.3
     strengths = np.array(
-        [1.0, 0.35 * velocity, 0.2 * velocity**2, 0.1 * velocity**2, sound.tine * velocity, 0.4 * sound.tine * velocity]
+        [1.0, 0.7 * v, 0.45 * v, 0.35 * v**2, 0.2 * v**2, sound.tine * v, 0.6 * sound.tine * v, 0.4 * sound.tine * v]
     )
-    tone = modes(f0 * ratios, decays, strengths, np.zeros(6), length, float(sample_rate))
+    tone = modes(f0 * ratios, decays, strengths, np.zeros(8), length, float(sample_rate))
     click = min(length, int(0.015 * sample_rate))
-    tone[:click] += (
-        sound.bite * velocity * rng.standard_normal(click) * np.exp(-np.arange(click) / (0.003 * sample_rate))
-    )
-    release = min(length, int(0.08 * sample_rate))
+    tone[:click] += sound.bite * v * rng.standard_normal(click) * np.exp(-np.arange(click) / (0.003 * sample_rate))
+    release = min(length, int(0.10 * sample_rate))
     tone[-release:] *= np.linspace(1.0, 0.0, release)
     return tone

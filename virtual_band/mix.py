@@ -46,7 +46,7 @@ class Desk:
                 "other": u(0.25, 0.6) * (1 if rng.random() < 0.5 else -1),
                 "vocals": u(-0.06, 0.06),
             },
-            levels={"drums": u(-1.0, 4.0), "bass": u(-3.0, 2.0), "other": u(-5.0, -1.0), "vocals": 0.0},
+            levels={"drums": u(-2.5, 1.5), "bass": u(-5.5, -1.5), "other": u(-3.0, 1.0), "vocals": 0.0},
             spread=u(1.0, 2.0),
             compression=u(1.5, 3.0),
             loudness=u(2.0, 6.0),

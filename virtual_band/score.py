@@ -203,7 +203,7 @@ def plan_song(style, seconds, rng):
     dominant_major = mode == "minor" and rng.random() < 0.5
 
     sections, chords = [], []
-    position = int(rng.choice([0, 1, 2, 3, 4], p=[0.4, 0.15, 0.15, 0.15, 0.15]))
+    position = int(rng.choice([0, 1, 2, 3, 4], p=[0.2, 0.2, 0.2, 0.2, 0.2]))
     while len(chords) < n_bars:
         name = FORM[position % len(FORM)]
         length = int(rng.choice([1, 2])) if name == "intro" else 4
@@ -460,7 +460,7 @@ def sing(plan, style, low, high, rng):
             chord = plan.chords[bar]
             if section.name == "ending":
                 rhythm, contour, rest_after = [(0.0, plan.beats * 0.8)], [0], 0.0
-            elif index % 4 == 1 and rng.random() < 0.15:
+            elif index % 4 == 1 and rng.random() < 0.08:
                 continue  # a bar of rest
             answer = -2 if index % 4 == 3 else 0  # the last bar of a period falls
             limit = plan.beats - (rest_after if index % 2 else 0.25 * rest_after)
@@ -503,7 +503,7 @@ def _motif(plan, style, rng):
         at += length
     steps = rng.choice([-2, -1, -1, 0, 1, 1, 2, 3], size=len(rhythm)).cumsum()
     contour = [int(step) for step in np.clip(steps - round(float(np.mean(steps))), -4, 4)]
-    return rhythm, contour, float(rng.choice([0.5, 1.0, 1.5, 2.0]))
+    return rhythm, contour, float(rng.choice([0.5, 0.75, 1.0, 1.5]))
 
 
 def _nearest(wished, pitch_classes, low, high):
@@ -537,19 +537,20 @@ def comp(plan, style, rng):
         voicing = _voicing(chord, 0.5 * centre + 0.5 * 61)
         way = ways[name]
         if way == "hold":
-            events = [(0.0, float(plan.beats), "hold", 0.75)]
+            half = plan.beats / 2.0
+            events = [(0.0, half + 0.5, "hold", 0.75), (half, half + 0.5, "hold", 0.65)]
         elif way == "offbeat":
-            events = [(b + 0.5, 0.4, "up", 0.7) for b in range(plan.beats)]
+            events = [(b + 0.5, 0.6, "up", 0.75) for b in range(plan.beats)] + [(0.0, 0.6, "strum", 0.6)]
         elif way == "strum":
             events = [
-                (b / 2, 0.5, "up" if b % 2 else "strum", 0.85 if b % 4 == 0 else 0.6) for b in range(2 * plan.beats)
+                (b / 2, 0.75, "up" if b % 2 else "strum", 0.85 if b % 4 == 0 else 0.6) for b in range(2 * plan.beats)
             ]
             events = [e for e in events if e[0] == 0 or rng.random() < 0.8]
         else:
             order = voicing + voicing[-2:0:-1]
             for i in range(2 * plan.beats):
                 velocity = float(np.clip(0.65 * rng.normal(1, 0.08), 0.2, 1))
-                notes.append(Note(start + i / 2, 1.0, order[i % len(order)], velocity, "hold"))
+                notes.append(Note(start + i / 2, 2.0, order[i % len(order)], velocity, "hold"))
             continue
         for at, length, kind, velocity in events:
             velocity = float(np.clip(velocity * rng.normal(1.0, 0.07), 0.2, 1.0))

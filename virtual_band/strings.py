@@ -1,9 +1,8 @@
 """A plucked string as a digital waveguide, shared by the bass and the guitar.
 
-Karplus & Strong (1983) with the extensions of Jaffe & Smith (1983): a delay line whose length is the period, a low-pass in the loop
-for the damping, and a comb on the excitation for the place of the pluck. The loop filter is a symmetric three-tap FIR, so its delay is
-one sample at every frequency, and the delay line is read by Lagrange interpolation: the string is in tune to a fraction of a cent, also while
-the period glides.
+Karplus & Strong (1983) with the extensions of Jaffe & Smith (1983): a delay line whose length is the period, a low-pass in
+the loop for the damping, and a comb on the excitation for the place of the pluck. The delay line is read by Lagrange
+interpolation, and the delay of the low-pass is taken off its length, so the string is in tune, also while its period glides.
 """
 
 import numpy as np
@@ -19,9 +18,9 @@ def string(excitation, period, damping, loss):
     excitation : np.ndarray, shape (samples,)
         What the finger or the plectrum puts in.
     period : np.ndarray, shape (samples,)
-        Period in samples, larger than 6, at each sample.
+        Period in samples at each sample; longer than the low-pass's delay, damping / (1 - damping), by 4 or more.
     damping : np.ndarray, shape (samples,)
-        Weight of the outer taps of the loop filter [d, 1 - 2d, d], 0 (bright for ever) to 0.25.
+        Pole of the one-pole low-pass in the loop, 0 (bright for ever) to below 1.
     loss : np.ndarray, shape (samples,)
         Gain once around the loop, below 1.
 
@@ -36,51 +35,83 @@ def string(excitation, period, damping, loss):
     mask = size - 1
     line = np.zeros(size)
     out = np.empty(n_samples)
-    x1 = x2 = 0.0
+    low = 0.0
     for n in range(n_samples):
-        delay = period[n] - 1.0  # the loop filter is the missing sample
+        pole = damping[n]
+        delay = period[n] - pole / (1.0 - pole)  # the low-pass delays low frequencies by the difference
         whole = int(delay)
-        d = delay - whole + 1.0  # 1 <= d < 2: the middle of the four points
+        d = delay - whole + 1.0  # 1 <= d < 2: between the two middle points of the four
         at = n - whole + 1
         a, b, c, e = line[at & mask], line[(at - 1) & mask], line[(at - 2) & mask], line[(at - 3) & mask]
-        x0 = (
+        x = (
             a * (-(d - 1.0) * (d - 2.0) * (d - 3.0) / 6.0)
             + b * (d * (d - 2.0) * (d - 3.0) / 2.0)
             + c * (-d * (d - 1.0) * (d - 3.0) / 2.0)
             + e * (d * (d - 1.0) * (d - 2.0) / 6.0)
         )
-        y = excitation[n] + loss[n] * (damping[n] * (x0 + x2) + (1.0 - 2.0 * damping[n]) * x1)
-        x2, x1 = x1, x0
+        low = (1.0 - pole) * x + pole * low
+        y = excitation[n] + loss[n] * low
         line[n & mask] = y
         out[n] = y
     return out
 
 
-def pluck(noise, period, place, softness):
-    """The excitation of a pluck: one period of noise, softened by the finger, combed by the place where it plucks.
+def pole_of_decay(frequency, decay, period, sample_rate):
+    """The pole of the loop's low-pass that lets a partial at `frequency` die within `decay` seconds (to 1/e).
+
+    Parameters
+    ----------
+    frequency : float
+        Hz.
+    decay : float
+        s.
+    period : float
+        Of the string, in samples.
+    sample_rate : float
+
+    Returns
+    -------
+    float
+    """
+    gain2 = np.exp(-2.0 * period / sample_rate / decay)  # squared, once around the loop
+    # |H|^2 = (1 - p)^2 / ((1 - p)^2 + 2 p (1 - cos w)) = gain2 is a quadratic in p
+    bend = (1.0 - np.cos(2.0 * np.pi * frequency / sample_rate)) * gain2 / (1.0 - gain2)
+    return float(1.0 + bend - np.sqrt(bend * (bend + 2.0)))
+
+
+def pluck(noise, period, place, corner, roughness, sample_rate):
+    """The excitation of a pluck: a short push, softened by the finger, combed by the place where it pulls the string.
 
     Parameters
     ----------
     noise : np.ndarray, shape (samples,)
-        At least two periods of white noise.
+        At least one period of white noise.
     period : float
         In samples.
     place : float
         Where the string is plucked, as a fraction of its length from the bridge; harmonics with a node there are missing.
-    softness : float
-        Pole of a one-pole low-pass, 0 (plectrum) to 0.95 (thumb).
+    corner : float
+        Hz, above which the finger (low) or plectrum (high) gives less.
+    roughness : float
+        Part of noise in the push, 0 to 1: no two plucks are the same.
+    sample_rate : float
 
     Returns
     -------
     np.ndarray, shape (about two periods,)
+        Of zero mean and unit RMS.
     """
     length = int(period)
-    burst = np.zeros(2 * length + 2)
-    soft = one_pole(noise[:length], softness)
-    burst[:length] = soft - soft.mean()
+    pole = np.exp(-2.0 * np.pi * corner / sample_rate)
+    push = np.zeros(length)
+    push[0] = np.sqrt(length)
+    push = one_pole((1.0 - roughness) * push + roughness * noise[:length], pole)
+    push -= push.mean()
     lag = max(1, int(round(place * period)))
-    burst[lag:] -= 0.9 * burst[:-lag].copy()
-    return burst
+    burst = np.zeros(length + lag)
+    burst[:length] = push
+    burst[lag:] -= 0.95 * push
+    return burst / (np.sqrt(np.mean(burst**2)) + 1e-12)
 
 
 @njit(cache=True)

@@ -93,7 +93,7 @@ class Voice:
             high=low + int(rng.integers(14, 18)),
             formant_scale=u(1.08, 1.22) if high_voice else u(0.94, 1.06),
             open_quotient=u(0.5, 0.75),
-            tilt=u(2500.0, 7000.0),
+            tilt=u(4500.0, 12000.0),
             breathiness=u(0.02, 0.09),
             vibrato_rate=u(4.8, 6.6),
             vibrato_depth=u(0.15, 0.55),
@@ -340,7 +340,7 @@ def render(notes, voice, n_samples, sample_rate, rng):
     formants = np.concatenate([curves["formants"], np.tile(higher, (frames, 1))], axis=1)
     formants = np.minimum(formants, 0.47 * sample_rate)
     bandwidths = np.concatenate([BANDWIDTHS, 250.0 + 0.06 * higher])
-    tilt = voice.tilt * (0.25 + 0.75 * curves["effort"] ** 2)
+    tilt = voice.tilt * (0.3 + 0.7 * curves["effort"] ** 2)
     out = _synthesise(
         curves["f0"], curves["voicing"], curves["breath"], curves["noise"], curves["centre"], curves["width"], tilt, formants, bandwidths,
         glottal_tables(voice.open_quotient, sample_rate), noise_rng.standard_normal(n_samples),
