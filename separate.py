@@ -6,7 +6,6 @@ stem claims, they add up to the song.
 
 import argparse
 import os
-import shutil
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -17,6 +16,7 @@ import numpy as np
 import soundfile
 
 from audio_processing.audio_processing import AudioError, open_audio
+from audio_processing.windows import by_windows
 
 
 def _conv_tasnet():
@@ -28,7 +28,11 @@ def _conv_tasnet():
 SEPARATORS = {
     "conv_tasnet": _conv_tasnet,
 }
-"""Every separator by name. Each has `sources`, `sample_rate` and `separate(mixture, sample_rate) -> stems`."""
+"""Every separator by name. Each has `sources`, `sample_rate`, `separate(mixture, sample_rate) -> stems` and
+`window_seconds`, how much of a long song it wants to hear at once."""
+
+CROSSFADE = 0.25
+"""Share of a window that fades into the next."""
 
 
 @lru_cache(maxsize=2)
@@ -142,15 +146,15 @@ def separate_file(song, model="conv_tasnet", out="separated", *, progress=True):
             reader = FiniteReader(sound, bar)
             mixture = Delayed(reader)
             with ExitStack() as stack:
-                files = [
-                    stack.enter_context(
-                        soundfile.SoundFile(
-                            Path(partial) / f"{name}.wav", "w", rate, sound.channels, "FLOAT", format="RF64"
-                        )
-                    )
-                    for name in names
-                ]
-                for block in chosen.separate_blocks(mixture, rate):  # (sources, channels, samples)
+                files = [stack.enter_context(_stem_file(Path(partial) / f"{name}.wav", sound)) for name in names]
+                window = round(chosen.window_seconds * rate)
+                blocks = by_windows(
+                    mixture,
+                    lambda block: np.stack(list(chosen.separate(block, rate).values())),
+                    window=window,
+                    overlap=round(CROSSFADE * window),
+                )
+                for block in blocks:  # (sources, channels, samples)
                     rest = mixture.take(block.shape[-1]) - block.sum(axis=0)
                     for file, stem in zip(files, [*block, rest]):
                         file.write(stem.T)
@@ -167,6 +171,12 @@ def separate_file(song, model="conv_tasnet", out="separated", *, progress=True):
             for name in names:
                 os.replace(Path(partial) / f"{name}.wav", folder / f"{name}.wav")
     return [folder / f"{name}.wav" for name in names]
+
+
+def _stem_file(path, sound):
+    """A wav file of 32-bit floats open for writing, with the rate and channels of `sound`; RF64 where 4 GB are near."""
+    large = 4 * sound.channels * len(sound) > 2**32 - 2**20
+    return soundfile.SoundFile(path, "w", sound.samplerate, sound.channels, "FLOAT", format="RF64" if large else "WAV")
 
 
 class Delayed:

@@ -1,5 +1,7 @@
 """Averages over the records of result files: what tables and plots show."""
 
+import csv
+import json
 from collections import defaultdict
 
 import numpy as np
@@ -90,3 +92,35 @@ def paired_difference(records, metric, better, worse):
     if not differences:
         raise ValueError(f"records: no song was scored for both {better} and {worse} by {metric}")
     return float(np.mean(differences)), bootstrap_interval(differences), len(differences)
+
+
+def training_log(name):
+    """The rows of results/training/<name>.csv, one per epoch, as dicts of numbers."""
+    path = results.RESULTS / "training" / f"{name}.csv"
+    try:
+        with open(path) as file:
+            return [{key: float(cell) for key, cell in row.items()} for row in csv.DictReader(file)]
+    except (FileNotFoundError, ValueError) as error:
+        raise results.ResultsError(
+            f"results/training/{name}.csv: missing or damaged; `make train` writes it"
+        ) from error
+
+
+def training(name):
+    """Facts about a training run: the record beside its weights, and what follows from its log."""
+    path = results.ROOT / "mss_nn_implementation" / "training_final_full" / f"{name.removeprefix('conv_tasnet-')}.json"
+    try:
+        record = json.loads(path.read_text())
+    except (FileNotFoundError, ValueError) as error:
+        raise results.ResultsError(f"{path.name}: missing or damaged; `make train` writes it") from error
+    log = training_log(name)
+    best = min(log, key=lambda row: row["val_loss"])
+    return {
+        **record["training"],
+        "weights": record["weights"],
+        "cores": record["environment"]["cores"],
+        "device": record["environment"]["device"],
+        "minutes": record["seconds"] / 60,
+        "steps_done": len(log) * record["training"]["steps_per_epoch"],
+        "best_loss": best["val_loss"],
+    }

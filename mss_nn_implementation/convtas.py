@@ -80,6 +80,13 @@ class ConvTasNet(keras.Model):
             stems.append(overlap_add(frames)[:, p.hop : p.hop + samples])
         return ops.stack(stems, axis=1) * level[..., None]  # (batch, sources, samples)
 
+    @classmethod
+    def count(cls, sizes):
+        """How many weights a network of these `Parameters` has."""
+        model = cls(sizes)
+        model.build((None, None))
+        return model.count_params()
+
     def compute_output_shape(self, shape):
         return (shape[0], len(self.sizes.sources), shape[1])
 
@@ -166,15 +173,15 @@ class ConvTasNetSeparator:
         """
         sample_rate = sample_rate or self.sample_rate
         mixture = np.asarray(mixture, np.float32)
-        blocks = list(self.separate_blocks(array_reader(np.atleast_2d(mixture)), sample_rate))
-        stems = np.concatenate(blocks, axis=-1).reshape(len(self.sources), *mixture.shape)
-        return dict(zip(self.sources, stems))
-
-    def separate_blocks(self, read, sample_rate):
-        """Separate a stream: see `audio_processing.windows.by_windows`. Yields blocks (sources, channels, samples)."""
         window = round(self.window_seconds * sample_rate)
-        overlap = max(1, round(self.crossfade * window))
-        return by_windows(read, lambda block: self._window(block, sample_rate), window=window, overlap=overlap)
+        blocks = by_windows(
+            array_reader(np.atleast_2d(mixture)),
+            lambda block: self._window(block, sample_rate),
+            window=window,
+            overlap=max(1, round(self.crossfade * window)),
+        )
+        stems = np.concatenate(list(blocks), axis=-1).reshape(len(self.sources), *mixture.shape)
+        return dict(zip(self.sources, stems))
 
     def _window(self, block, sample_rate):
         heard = resample(to_mono(block), sample_rate, self.sample_rate)  # (samples at the network's rate,)

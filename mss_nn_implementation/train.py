@@ -112,13 +112,31 @@ def train(name, training, sizes, train_songs, validation_songs, run):
     return keras.saving.load_model(best, compile=False)
 
 
+def checksum(*songs):
+    """SHA-256 over the sound files of several (root, subset)."""
+    return sha256_of(*[path for root, subset in songs for song in tracks(root, subset) for path in song.files()])
+
+
+def is_current(name, training, sizes, train_songs, validation_songs, weights=WEIGHTS):
+    """Whether the shipped weights are intact and were trained with these settings on these songs."""
+    try:
+        record = json.loads((weights / f"{name}.json").read_text())
+        intact = sha256_of(weights / f"{name}.keras") == record["sha256"]
+    except (OSError, ValueError, KeyError):
+        return False
+    wanted = json.loads(json.dumps([training.to_dict(), sizes.to_dict()]))
+    same = [record.get("training"), record.get("parameters")] == wanted
+    return intact and same and record.get("data") == checksum(train_songs, validation_songs)
+
+
 def publish(name, training, sizes, train_songs, validation_songs, run, weights=WEIGHTS):
     """Copy the best weights of a finished run beside their record, and its curve into the results."""
-    used = [path for songs in (train_songs, validation_songs) for song in tracks(*songs) for path in song.files()]
-    record = results.head(f"train {name}", config=training.to_dict(), seed=training.seed, data=sha256_of(*used))
+    data = checksum(train_songs, validation_songs)
+    record = results.head(f"train {name}", config=training.to_dict(), seed=training.seed, data=data)
     record |= {
         "parameters": sizes.to_dict(),
         "training": training.to_dict(),
+        "weights": ConvTasNet.count(sizes),
         "seconds": float((run / "seconds.txt").read_text()),
     }
     with atomic_path(weights / f"{name}.keras") as temporary:
@@ -139,6 +157,8 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m mss_nn_implementation.train", description=__doc__)
     parser.add_argument("name", nargs="?", default="trio", choices=MODELS, help="which model (default: trio)")
     parser.add_argument("--run", type=Path, help="folder of the run (default: runs/conv_tasnet-NAME)")
+    parser.add_argument("--data", type=Path, help="folder of the virtual band's sets (default: data/virtual_band)")
+    parser.add_argument("--force", action="store_true", help="train again what is current")
     parser.add_argument("--dry", action="store_true", help="train, but leave the shipped weights and results alone")
     for field in dataclasses.fields(Training):
         kind = type(field.default)
@@ -147,9 +167,18 @@ def main(arguments=None):
     sizes, training, train_songs, validation_songs = MODELS[options.name]
     given = {f.name: getattr(options, f.name) for f in dataclasses.fields(Training)}
     training = dataclasses.replace(training, **{key: value for key, value in given.items() if value is not None})
+    if options.data:
+        train_songs, validation_songs = (
+            (options.data / root.name, subset) for root, subset in MODELS[options.name][2:]
+        )
     run = options.run or results.ROOT / "runs" / f"conv_tasnet-{options.name}"
     job = (options.name, training, sizes, train_songs, validation_songs, run)
     try:
+        if not (options.dry or options.force) and is_current(
+            options.name, training, sizes, train_songs, validation_songs
+        ):
+            print(f"{options.name}: current")
+            return 0
         train(*job)
     except FileNotFoundError as error:
         print(f"train: {error}", file=sys.stderr)

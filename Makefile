@@ -1,0 +1,57 @@
+# Each command works alone, skips what is up to date, and ends by naming what it wrote. PYTHON chooses the interpreter.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+export PYTHONDONTWRITEBYTECODE := 1
+
+NOTEBOOKS := $(shell git ls-files '*.ipynb' 2>/dev/null)
+READ_BY_REPORT := display.py $(wildcard experiments/*.py audio_processing/*.py) $(shell find results mss_nn_implementation/training_final_full -type f 2>/dev/null | sed 's/ /\\ /g')
+
+.PHONY: report site test lint dataset train results bench notebooks environment
+.DELETE_ON_ERROR:
+
+report: site ## the report, executed, with all chapters, as pages: site/index.html
+
+environment: .make/environment ## the virtual environment in .venv
+
+.make/environment: requirements.lock
+	@mkdir -p .make
+	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@touch $@
+	@echo "wrote $(VENV)"
+
+.make/main_report.ipynb: main_report.ipynb $(READ_BY_REPORT) .make/environment
+	$(RUN) -m tools.notebooks run main_report.ipynb --to $@
+
+site: site/index.html ## render every page
+site/index.html: .make/main_report.ipynb $(NOTEBOOKS) $(wildcard tools/*)
+	$(RUN) -m tools.build_site --report .make/main_report.ipynb
+
+dataset: .make/environment ## the virtual band's songs: data/virtual_band
+	$(RUN) -m virtual_band
+
+train: dataset ## the shipped weights, from nothing
+	$(RUN) -m mss_nn_implementation.train trio
+
+results: dataset ## every score and clip, from the shipped weights
+	$(RUN) -m experiments
+	$(RUN) -m experiments.clips
+	$(RUN) -m tools.picture
+
+bench: .make/environment ## speed and memory, beside the peers'
+	$(RUN) -m benchmarks
+
+notebooks: .make/environment ## execute every notebook in place
+	$(RUN) -m tools.notebooks header
+	$(RUN) -m tools.notebooks run
+
+test: .make/environment ## all tests, and every notebook executed
+	$(RUN) -m pytest tests
+	$(RUN) -m pytest --nbmake --nbmake-timeout=600 $(NOTEBOOKS)
+
+lint: .make/environment
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m tools.notebooks check

@@ -1,0 +1,352 @@
+"""Everything the report shows: text with measured values, tables, plots, players. It reads and computes nothing itself.
+
+What stands in a notebook's output because of a result file is marked with the call that made it, so that a test can
+make it again from the files and compare (`rendered_again`).
+"""
+
+import base64
+import html
+import inspect
+import io
+import platform
+
+import numpy as np
+import soundfile
+from IPython import display as ipython
+
+from audio_processing import results
+from audio_processing.audio_processing import amplitude_to_db, stft, to_mono
+from experiments import summary
+
+SYSTEM_NAMES = {
+    "mixture": "mixture (floor)",
+    "ibm": "ideal binary mask (ceiling)",
+    "irm": "ideal ratio mask (ceiling)",
+    "mwf": "multichannel Wiener filter (ceiling)",
+    "hps": "median-filter HPS",
+    "numpy_cnn": "NumPy network",
+    "conv_tasnet": "Conv-TasNet",
+}
+COLOURS = {"drums": "#d55e00", "bass": "#0072b2", "other": "#8c6d00", "vocals": "#009e73", "mixture": "#555555"}
+"""Okabe and Ito's colours, which differ for colour-blind readers too."""
+
+
+def environment():
+    """Print Python, Keras, its backend and device, and the versions of what computes here."""
+    import keras
+
+    versions = results.environment()["versions"]
+    backend = keras.backend.backend()
+    devices = ", ".join(keras.distribution.list_devices()) or "cpu"
+    print(f"Python {platform.python_version()}, Keras {keras.__version__} on {backend} ({devices})")
+    shown = [f"{name} {version}" for name, version in versions.items() if name not in ("keras",)]
+    print(", ".join(shown))
+
+
+def source(function):
+    """Show the source of a function or class, as it stands in its module."""
+    path = inspect.getsourcefile(function)
+    line = inspect.getsourcelines(function)[1]
+    name = results.ROOT.__class__(path).relative_to(results.ROOT)
+    ipython.display(ipython.Markdown(f"`{name}`, line {line}:\n\n```python\n{inspect.getsource(function)}```"))
+
+
+# --- values in prose ------------------------------------------------------------------------------
+
+
+def value(name):
+    """One measured number by its name, from the result files.
+
+    Parameters
+    ----------
+    name : str
+        score/TEST_SET/SYSTEM/SOURCE/METRIC: the average over songs (median for sdr); SOURCE may be "mean".
+        ahead/TEST_SET/SYSTEM/OTHER/METRIC/{mean,low,high}: paired difference and its 95 % interval.
+        songs/TEST_SET/SYSTEM: how many were scored.
+        training/RUN/FIELD: a field of the record beside the weights, or steps, minutes, parameters, best_loss.
+
+    Returns
+    -------
+    float, int or str
+    """
+    kind, *rest = name.split("/")
+    if kind == "score":
+        test_set, system, source, metric = rest
+        records = summary.read_scores(test_set, [system])
+        return summary.averages(records, metric, over=_protocol(metric))[system, source]
+    if kind == "ahead":
+        test_set, system, other, metric, part = rest
+        records = summary.read_scores(test_set, [system, other])
+        mean, (low, high), _ = summary.paired_difference(records, metric, system, other)
+        return {"mean": mean, "low": low, "high": high}[part]
+    if kind == "songs":
+        return len({record["track"] for record in summary.read_scores(rest[0], [rest[1]])})
+    if kind == "training":
+        return summary.training(rest[0])[rest[1]]
+    raise ValueError(f"name: {name!r} begins with none of score, ahead, songs, training")
+
+
+def _protocol(metric):
+    return "median" if metric == "sdr" else "mean"
+
+
+class _Values(dict):
+    def __missing__(self, name):
+        return value(name)
+
+
+def text(template):
+    """Show Markdown whose {names} are measured values: "… {score/same_artist/irm/mean/si_sdr:.1f} dB"."""
+    _show("text", {"text/markdown": render_text(template)}, {"template": template})
+
+
+def render_text(template):
+    """The paragraph of `text`, as Markdown."""
+    return template.format_map(_Values())
+
+
+# --- tables ---------------------------------------------------------------------------------------
+
+
+def table(rows, columns=None, *, caption=None, digits=2):
+    """Show a table.
+
+    Parameters
+    ----------
+    rows : list of dict
+        column name → cell; a missing cell is shown as a dash.
+    columns : list of str, optional
+        which, and in what order; those of the first row where it is None.
+    caption : str, optional
+    digits : int
+        after the point, for floats.
+    """
+    ipython.display(ipython.HTML(_table(rows, columns, caption, digits)))
+
+
+def _table(rows, columns=None, caption=None, digits=2):
+    columns = list(rows[0]) if columns is None else columns
+
+    def cell(x):
+        if x is None:
+            return '<td style="text-align:right">–</td>'
+        if isinstance(x, bool) or not isinstance(x, (int, float, np.number)):
+            return f'<td style="text-align:left">{html.escape(str(x))}</td>'
+        shown = f"{x:.{digits}f}" if isinstance(x, (float, np.floating)) else f"{x:,}"
+        return f'<td style="text-align:right">{shown.replace("-", "−")}</td>'
+
+    def heading(column):
+        numeric = all(not isinstance(row.get(column), str) for row in rows)
+        return f'<th style="text-align:{"right" if numeric else "left"}">{html.escape(column)}</th>'
+
+    lines = ["<table>"]
+    if caption:
+        lines.append(f"<caption>{html.escape(caption)}</caption>")
+    lines.append("<thead><tr>" + "".join(heading(column) for column in columns) + "</tr></thead><tbody>")
+    lines += ["<tr>" + "".join(cell(row.get(column)) for column in columns) + "</tr>" for row in rows]
+    return "\n".join([*lines, "</tbody></table>"])
+
+
+def scores(test_set, metric="si_sdr", systems=None):
+    """Show the scores of systems on a test set: one row each, a column per source, averaged over songs."""
+    arguments = {"test_set": test_set, "metric": metric, "systems": systems}
+    _show("scores", {"text/html": render_scores(**arguments)}, arguments)
+
+
+def render_scores(test_set, metric="si_sdr", systems=None):
+    """The table of `scores`, as HTML."""
+    records = summary.read_scores(test_set, systems)
+    averages = summary.averages(records, metric, over=_protocol(metric))
+    found = list(dict.fromkeys(record["system"] for record in records))
+    sources = [s for s in ("drums", "bass", "other", "vocals", "mean") if any(key[1] == s for key in averages)]
+    rows = [
+        {"system": SYSTEM_NAMES.get(system, system)} | {s: averages.get((system, s)) for s in sources}
+        for system in found
+        if (system, "mean") in averages
+    ]
+    songs = len({record["track"] for record in records})
+    caption = f"{metric} in dB on {test_set}, {_protocol(metric)} over {songs} songs; “mean” is that of the sources"
+    return _table(rows, ["system", *sources], caption, 1)
+
+
+# --- plots ----------------------------------------------------------------------------------------
+
+
+def _axes(ax, size=(8, 3)):
+    import matplotlib.pyplot as plt
+
+    return ax if ax is not None else plt.subplots(figsize=size, layout="constrained")[1]
+
+
+def spectrogram(audio, sample_rate, ax=None, title=None, *, top_db=80.0, reference=None):
+    """Draw a spectrogram, (samples,) or (channels, samples), in dB below `reference` (its own peak where it is None).
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    ax = _axes(ax)
+    magnitude = np.abs(stft(np.asarray(to_mono(audio), np.float32), 1024, 256))
+    decibels = amplitude_to_db(magnitude, reference=reference or max(magnitude.max(), 1e-9))
+    seconds, top = audio.shape[-1] / sample_rate, sample_rate / 2000
+    ax.imshow(
+        decibels, origin="lower", aspect="auto", extent=(0, seconds, 0, top), vmin=-top_db, vmax=0, cmap="magma",
+        interpolation="nearest",
+    )  # fmt: skip
+    ax.set(xlabel="time (s)", ylabel="frequency (kHz)", title=title)
+    return ax
+
+
+def spectrograms(clips, sample_rate, *, columns=1, height=1.6, top=None):
+    """Draw several spectrograms at one common reference level: label → audio, filled row by row.
+
+    `top` limits the frequency axis, in kHz.
+    """
+    import matplotlib.pyplot as plt
+
+    rows = -(-len(clips) // columns)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(9, 0.5 + height * rows), layout="constrained", sharex=True, sharey=True, squeeze=False
+    )
+    loudest = max(np.abs(stft(np.asarray(to_mono(clip), np.float32), 1024, 256)).max() for clip in clips.values())
+    for ax, (label, clip) in zip(axes.flat, clips.items()):
+        spectrogram(clip, sample_rate, ax, reference=max(loudest, 1e-9))
+        ax.set(xlabel=None, ylabel=None)
+        ax.set_title(label, fontsize=10, loc="left", pad=3)
+        if top:
+            ax.set_ylim(0, top)
+    for ax in axes.flat[len(clips) :]:
+        ax.axis("off")
+    figure.supxlabel("time (s)", fontsize=10)
+    figure.supylabel("frequency (kHz)", fontsize=10)
+    return figure
+
+
+def training_curve(name, ax=None):
+    """Draw the loss of a training run on its training crops and on the validation songs, over minutes."""
+    rows = summary.training_log(name)
+    ax = _axes(ax, (8, 3.2))
+    minutes = [row["seconds"] / 60 for row in rows]
+    ax.plot(minutes, [row["loss"] for row in rows], color="#0072b2", label="training crops (remixed, random levels)")
+    ax.plot(minutes, [row["val_loss"] for row in rows], color="#d55e00", label="validation songs")
+    ax.set(xlabel="minutes of training", ylabel="loss: negative SNR (dB)")
+    ax.grid(alpha=0.3)
+    ax.legend(frameon=False)
+    return ax
+
+
+def score_plot(test_set, metric="si_sdr", systems=None, ax=None):
+    """Draw every song's score as a dot and the average as a bar, per source, systems side by side."""
+    records = [r for r in summary.read_scores(test_set, systems) if r["metric"] == metric]
+    ax = _axes(ax, (9, 3.4))
+    found = list(dict.fromkeys(record["system"] for record in records))
+    sources = [s for s in ("drums", "bass", "other", "vocals") if any(r["source"] == s for r in records)]
+    averages = summary.averages(records, metric, over=_protocol(metric))
+    width = 0.8 / len(found)
+    shades = ["#999999", "#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#0072b2"]
+    for i, system in enumerate(found):
+        for j, name in enumerate(sources):
+            x = j + (i - (len(found) - 1) / 2) * width
+            dots = [r["value"] for r in records if (r["system"], r["source"]) == (system, name)]
+            label = SYSTEM_NAMES.get(system, system) if j == 0 else None
+            if dots:
+                ax.bar(x, averages[system, name], width * 0.9, color=shades[i % 7], alpha=0.55, label=label)
+                ax.plot(np.full(len(dots), x), dots, ".", color="black", markersize=3)
+    ax.axhline(0, color="black", linewidth=0.8)
+    ax.set_xticks(range(len(sources)), sources)
+    ax.set(ylabel=f"{metric} (dB)")
+    ax.grid(axis="y", alpha=0.3)
+    ax.legend(frameon=False, ncols=min(4, len(found)), loc="upper center", bbox_to_anchor=(0.5, 1.16))
+    return ax
+
+
+# --- sound ----------------------------------------------------------------------------------------
+
+
+def _encoded(audio, sample_rate):
+    """MP3 bytes of (samples,) or (channels, samples)."""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, np.asarray(audio, np.float32).T, sample_rate, format="MP3")
+    return buffer.getvalue()
+
+
+def _audio_tag(data, label):
+    uri = "data:audio/mpeg;base64," + base64.b64encode(data).decode()
+    return f'<audio controls preload="none" aria-label="{html.escape(label)}" src="{uri}"></audio>'
+
+
+def audio(clips, sample_rate, *, spectrogram=True):
+    """Show players for clips at one common gain, so that soft stays soft, with a spectrogram of each.
+
+    Parameters
+    ----------
+    clips : dict of str to np.ndarray
+        label → (samples,) or (channels, samples).
+    sample_rate : int
+        in Hz.
+    spectrogram : bool
+        draw them, too: where sound cannot be played, that is what remains.
+    """
+    import matplotlib.pyplot as plt
+
+    peak = max(float(np.abs(clip).max()) for clip in clips.values())
+    gain = 0.9 / peak if peak > 0.9 else 1.0
+    if spectrogram:
+        figure = spectrograms(clips, sample_rate, columns=2 if len(clips) > 1 else 1)
+        ipython.display(figure)
+        plt.close(figure)
+    rows = ""
+    for label, clip in clips.items():
+        tag = _audio_tag(_encoded(clip * gain, sample_rate), label)
+        rows += f"<tr><th style='text-align:left'>{html.escape(label)}</th><td>{tag}</td></tr>"
+    ipython.display(ipython.HTML(f"<table>{rows}</table>"))
+
+
+def player(test_set):
+    """Show the test set's example song: the mixture, and each stem true and estimated, as spectrograms and players."""
+    import matplotlib.pyplot as plt
+
+    folder, index = _example(test_set)
+    decoded = {
+        f"{row}, {column}": soundfile.read(folder / file)[0].T
+        for row, files in index["rows"].items()
+        for column, file in files.items()
+    }
+    figure = spectrograms(decoded, index["sample_rate"], columns=2, height=1.5)
+    ipython.display(figure)
+    plt.close(figure)
+    arguments = {"test_set": test_set}
+    _show("player", {"text/html": render_player(**arguments)}, arguments)
+
+
+def _example(test_set):
+    folder = results.RESULTS / "audio" / test_set
+    return folder, results.read(folder / "index.json")
+
+
+def render_player(test_set):
+    """The table of players of `player`, as HTML."""
+    folder, index = _example(test_set)
+    columns = list(dict.fromkeys(column for files in index["rows"].values() for column in files))
+    head = "".join(f"<th>{html.escape(column)}</th>" for column in columns)
+    lines = [f"<table><caption>{html.escape(index['caption'])}</caption><thead><tr><th></th>{head}</tr></thead><tbody>"]
+    for row, files in index["rows"].items():
+        cells = ""
+        for column in columns:
+            tag = _audio_tag((folder / files[column]).read_bytes(), f"{row}, {column}") if column in files else ""
+            cells += f"<td>{tag}</td>"
+        lines.append(f"<tr><th style='text-align:left'>{html.escape(row)}</th>{cells}</tr>")
+    return "\n".join([*lines, "</tbody></table>"])
+
+
+# --- what is shown, and how to check it -----------------------------------------------------------
+
+
+def _show(call, data, arguments):
+    ipython.display(data, raw=True, metadata={"shown_by": {"call": call, "arguments": arguments}})
+
+
+def rendered_again(shown_by):
+    """What the marked output of a notebook would be if it were made now: {mime type: text}."""
+    made = globals()[f"render_{shown_by['call']}"](**shown_by["arguments"])
+    return {"text/markdown" if shown_by["call"] == "text" else "text/html": made}

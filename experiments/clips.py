@@ -1,0 +1,89 @@
+"""Short clips of the virtual band for the report: python -m experiments.clips
+
+One example song per test set: the mixture, and each stem true and estimated, at one common gain. The song is the one
+whose score is the median of the test set, so that the example is neither the best nor the worst.
+"""
+
+import argparse
+import sys
+
+import numpy as np
+import soundfile
+
+from audio_processing import results
+from audio_processing.files import atomic_path, sha256_of
+from audio_processing.tracks import tracks
+from experiments.__main__ import TEST_SETS, WEIGHTS
+from experiments.summary import read_scores
+from experiments.systems import SYSTEMS
+
+SECONDS = 8.0
+
+
+def typical_song(test_set, system):
+    """Name of the song whose si_sdr, averaged over its stems, is the median of the test set (the lower one of two)."""
+    scores = {}
+    for record in read_scores(test_set, [system]):
+        if record["metric"] == "si_sdr":
+            scores.setdefault(record["track"], []).append(record["value"])
+    ranked = sorted(scores, key=lambda song: np.mean(scores[song]))
+    return ranked[(len(ranked) - 1) // 2]
+
+
+def loudest_part(mixture, samples):
+    """Where the `samples` samples of most energy begin, on a grid of a tenth of them."""
+    energy = np.concatenate([[0], np.cumsum(np.square(mixture, dtype=np.float64))])
+    starts = np.arange(0, max(1, len(mixture) - samples + 1), max(1, samples // 10))
+    ends = np.minimum(starts + samples, len(mixture))
+    return int(starts[np.argmax(energy[ends] - energy[starts])])
+
+
+def write_clips(test_set, system="conv_tasnet", label="Conv-TasNet"):
+    """Write results/audio/<test set>/; returns the path of its index."""
+    root, subset, sources, sample_rate, _ = TEST_SETS[test_set]
+    name = typical_song(test_set, system)
+    song = next(song for song in tracks(root, subset) if song.name == name)
+    stems = song.stems(sample_rate, mono=True, sources=sources)
+    mixture = sum(stems.values())
+    estimates = SYSTEMS[system](mixture, stems, sample_rate)
+    start = loudest_part(mixture, int(SECONDS * sample_rate))
+    part = slice(start, start + int(SECONDS * sample_rate))
+    clips = {"mixture": {"true": mixture}}
+    clips |= {source: {"true": stems[source], label: estimates[source]} for source in sources}
+    peak = max(np.abs(clip[part]).max() for row in clips.values() for clip in row.values())
+    gain = 0.9 / max(peak, 1e-9)
+    folder = results.RESULTS / "audio" / test_set
+    rows = {}
+    for row, columns in clips.items():
+        rows[row] = {}
+        for column, clip in columns.items():
+            file = f"{row}-{'true' if column == 'true' else system}.mp3"
+            with atomic_path(folder / file) as temporary:
+                soundfile.write(temporary, gain * clip[part], sample_rate, format="MP3")
+            rows[row][column] = file
+    config = {"song": name, "system": system, "start": start / sample_rate, "gain_db": float(20 * np.log10(gain))}
+    config["weights"] = sha256_of(WEIGHTS[system]) if system in WEIGHTS else None
+    index = results.head(f"clips {test_set}", config=config, data=sha256_of(*song.files()))
+    index["sample_rate"] = sample_rate
+    index["caption"] = f"“{name}”, {SECONDS:.0f} s from {start / sample_rate:.1f} s on; one gain for all"
+    index["rows"] = rows
+    index["files_sha256"] = sha256_of(*sorted(folder.glob("*.mp3")))
+    results.write(folder / "index.json", index)
+    return folder / "index.json"
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="python -m experiments.clips", description=__doc__)
+    parser.add_argument("--test-sets", nargs="+", default=["same_artist"], choices=TEST_SETS, metavar="NAME")
+    options = parser.parse_args(arguments)
+    try:
+        written = [write_clips(test_set) for test_set in options.test_sets]
+    except (FileNotFoundError, ValueError) as error:
+        print(f"experiments.clips: {error}", file=sys.stderr)
+        return 2
+    print("wrote", ", ".join(str(path.parent.relative_to(results.ROOT)) for path in written))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

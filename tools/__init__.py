@@ -1,0 +1,1 @@
+"""What builds the notebooks' outputs and the pages. Nothing in the chapters needs it."""

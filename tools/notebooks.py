@@ -1,0 +1,157 @@
+"""The notebooks as files: python -m tools.notebooks {header,run,check} [NOTEBOOK …]
+
+header  writes the Colab badge and the common first cell, both from pyproject.toml's repository address
+run     executes in place, from a fresh kernel, top to bottom
+check   says what would spoil a notebook for its readers; exits with 1 if anything does
+"""
+
+import argparse
+import json
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+import nbformat
+
+from audio_processing.files import atomic_path
+
+ROOT = Path(__file__).resolve().parent.parent
+MOST_BYTES = 2 * 2**20
+
+FIRST_CELL = """\
+# The common first cell: find the repository (or clone it, where the notebook is alone), and say what runs here.
+import importlib.util, os, subprocess, sys
+from pathlib import Path
+
+root = next((p for p in [Path.cwd(), *Path.cwd().parents] if (p / "separate.py").exists()), None)
+if root is None:
+    subprocess.run(["git", "clone", "--depth", "1", os.environ.get("MSS_REPOSITORY", "{repository}")], check=True)
+    root = Path("{folder}").resolve()
+    if any(importlib.util.find_spec(name) is None for name in ("musdb", "museval", "mido", "soundfile", "librosa")):
+        subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-r", root / "requirements.txt"], check=True)
+os.chdir(root)
+sys.path.insert(0, str(root))
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import display
+
+display.environment()"""
+
+
+def repository():
+    """The address that badges and first cells name."""
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
+
+
+def first_cell():
+    """Source of the first code cell of every notebook."""
+    return FIRST_CELL.format(repository=repository(), folder=repository().rsplit("/", 1)[1])
+
+
+def badge(path):
+    """The Colab badge of a notebook, as Markdown."""
+    owner_and_name = repository().removeprefix("https://github.com/")
+    address = f"https://colab.research.google.com/github/{owner_and_name}/blob/main/{path.relative_to(ROOT).as_posix()}"
+    return f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({address})"
+
+
+def all_notebooks():
+    """Every notebook of the repository, in the order of the chapters: the report first."""
+    chapters = ("", "virtual_band", "audio_processing", "residual_analysis", "mss_basic_implementation")
+    chapters += ("neural_network_basics", "mss_nn_implementation", "ddsp_models", "experiments")
+    first = ("main_report", "spectrogram_report", "nn_basic", "nn_report", "convtas_report", "ddsp_report")
+    found = [path for chapter in chapters for path in (ROOT / chapter).glob("*.ipynb")]
+
+    def order(path):
+        chapter = path.parent.relative_to(ROOT).as_posix().removeprefix(".")
+        return chapters.index(chapter), path.stem not in first, first.index(path.stem) if path.stem in first else 0
+
+    return sorted(found, key=lambda path: (*order(path), path.stem))
+
+
+def write(path, notebook):
+    """Write a notebook, whole or not at all, without what does not belong in it."""
+    notebook.metadata.pop("widgets", None)
+    notebook.metadata.pop("jupytext", None)
+    notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    notebook.metadata["language_info"] = {"name": "python"}
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+    with atomic_path(path) as temporary:
+        nbformat.write(notebook, temporary)
+
+
+def set_header(path):
+    """Put the badge into the first text cell and the common first cell behind it."""
+    notebook = nbformat.read(path, as_version=4)
+    text = re.sub(r"\n*\[!\[Open in Colab\].*", "", notebook.cells[0].source).rstrip()
+    notebook.cells[0].source = f"{text}\n\n{badge(path)}"
+    cell = next(cell for cell in notebook.cells if cell.cell_type == "code")
+    cell.source = first_cell()
+    write(path, notebook)
+
+
+def run(path, destination=None, timeout=600):
+    """Execute a notebook from a fresh kernel in the repository's root; write it back, or to `destination`."""
+    from nbclient import NotebookClient
+
+    notebook = nbformat.read(path, as_version=4)
+    NotebookClient(
+        notebook, timeout=timeout, kernel_name="python3", resources={"metadata": {"path": str(ROOT)}}
+    ).execute()
+    write(destination or path, notebook)
+
+
+def faults(path):
+    """What would spoil a notebook for its readers, as a list of sentences."""
+    notebook = json.loads(path.read_text())
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code" and "".join(cell["source"]).strip()]
+    outputs = [output for cell in code for output in cell["outputs"]]
+    found = []
+    if path.stat().st_size > MOST_BYTES:
+        found.append(f"{path.stat().st_size / 2**20:.1f} MB, over 2 MB")
+    if "widgets" in notebook["metadata"]:
+        found.append("widget metadata, which stops GitHub from showing it")
+    if [cell["execution_count"] for cell in code] != list(range(1, len(code) + 1)):
+        found.append("not executed top to bottom from a fresh kernel")
+    if any(output["output_type"] == "error" for output in outputs):
+        found.append("an error in its output")
+    if any(output.get("name") == "stderr" for output in outputs):
+        found.append(
+            "a warning in its output: " + next("".join(o["text"])[:80] for o in outputs if o.get("name") == "stderr")
+        )
+    if not any(output["output_type"] in ("display_data", "execute_result") for output in outputs):
+        found.append("no figure, table or sound")
+    if match := re.search(r"/(?:work|farm|tmp|root|home)/\w+", path.read_text()):
+        found.append(f"a path of the machine it ran on: {match.group()}")
+    if code and "".join(code[0]["source"]) != first_cell():
+        found.append("a first cell of its own; `python -m tools.notebooks header` writes the common one")
+    if badge(path) not in "".join(notebook["cells"][0]["source"]):
+        found.append("no Colab badge, or one for another place; `python -m tools.notebooks header` writes it")
+    return found
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="python -m tools.notebooks", description=__doc__.split("\n")[0])
+    parser.add_argument("action", choices=("header", "run", "check"))
+    parser.add_argument("notebooks", nargs="*", type=Path, help="(default: all)")
+    parser.add_argument("--to", type=Path, help="with run: write the executed notebook here")
+    options = parser.parse_args(arguments)
+    bad = 0
+    for path in [path.resolve() for path in options.notebooks] or all_notebooks():
+        name = path.relative_to(ROOT)
+        if options.action == "header":
+            set_header(path)
+        elif options.action == "run":
+            print(f"running {name}", flush=True)
+            run(path, options.to)
+        else:
+            for fault in faults(path):
+                bad += 1
+                print(f"{name}: {fault}")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
