@@ -235,7 +235,8 @@ class HarmonicPercussive:
         see `masks`.
     stft_seconds : float
         length of the STFT's window; its hop is a quarter of it. In seconds, so that the filters cover the same stretch
-        of time and frequency at any sample rate: 31 frames are then 0.36 s and 31 bins 670 Hz.
+        of time and frequency at any sample rate: 31 frames are then 0.72 s and 31 bins 334 Hz. The default did
+        best on excerpts of MUSDB18's training set.
     window_seconds : float
         the sound is separated in pieces of this length, which bounds the memory. Each is computed with as much of its
         surroundings as the filters see, so that the length of the pieces does not change the result.
@@ -259,7 +260,7 @@ class HarmonicPercussive:
     sources = ("drums", "rest")
     sample_rate = 44100
 
-    def __init__(self, *, kernel=31, power=2.0, margin=1.0, stft_seconds=2048 / 44100, window_seconds=30.0):
+    def __init__(self, *, kernel=31, power=2.0, margin=1.0, stft_seconds=4096 / 44100, window_seconds=30.0):
         self.kernel = kernel
         self.power = power
         self.margin = margin

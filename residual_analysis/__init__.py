@@ -1,0 +1,1 @@
+"""Chapter 3: what an oracle-masked stem still lacks, where it lacks it, and why."""
