@@ -27,6 +27,19 @@ class Network(Layer):
         return [pair for layer in self.layers for pair in layer.pairs()]
 
 
+class Residual(Network):
+    """y = x + f(x), where f is a network whose output has the shape of its input.
+
+    The gradient reaches x on two ways, through f and past it, and the second one never weakens: deep stacks can train.
+    """
+
+    def forward(self, x):
+        return x + super().forward(x)
+
+    def backward(self, dy):
+        return dy + super().backward(dy)
+
+
 class SGD:
     """v <- momentum v - learning_rate g;  w <- w + v.  Momentum 0 is plain gradient descent."""
 

@@ -1,0 +1,106 @@
+"""The drums mask: a separator like the others, and one that has learned something."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from audio_processing import masks
+from audio_processing.metrics import si_sdr
+from mss_basic_implementation.hps import HarmonicPercussive
+from neural_network_basics import drums_mask
+from neural_network_basics.drums_mask import BANDS, DrumsMask, F
+
+
+@pytest.fixture(scope="module")
+def model():
+    return DrumsMask.load()
+
+
+@pytest.fixture(scope="module")
+def test_song():
+    (stems,) = drums_mask.band_songs("same_artist", 1).values()
+    return stems
+
+
+def noise(shape, seed=0):
+    return np.random.default_rng(seed).uniform(-0.5, 0.5, shape).astype(np.float32)
+
+
+def test_bands_share_out_every_bin():
+    np.testing.assert_allclose(F.sum(axis=1), 1, atol=1e-6)
+    assert F.min() >= 0 and F.sum(axis=0).min() > 0.5
+    assert np.all(np.diff(F.argmax(axis=1)) >= 0)
+
+
+def test_target_is_the_ideal_ratio_mask_in_bands():
+    stems = {"drums": noise(8000), "bass": np.zeros(8000, np.float32)}
+    np.testing.assert_allclose(drums_mask.target_mask(stems), 1, atol=1e-4)
+    stems["bass"] = stems["drums"]
+    np.testing.assert_allclose(drums_mask.target_mask(stems), 0.5, atol=1e-6)
+
+
+def test_examples_are_aligned():
+    songs = [{"drums": noise(50000, i), "vocals": 0.1 * noise(50000, i + 9)} for i in range(2)]
+    x, t, weight = drums_mask.examples(songs, frames=60)
+    assert x.shape == t.shape == weight.shape == (2 * 3, 60, BANDS)
+    assert weight.mean() == pytest.approx(1, abs=1e-5)
+    whole = drums_mask.features(drums_mask.band_magnitudes(sum(songs[1].values())))
+    np.testing.assert_array_equal(x[3:].reshape(-1, BANDS), whole[:180])
+
+
+@given(
+    samples=st.integers(1, 9000), channels=st.sampled_from([(), (1,), (2,), (3,)]),
+    rate=st.sampled_from([8000, 16000, 22050, 44100]),
+)  # fmt: skip
+@settings(max_examples=15, deadline=None)
+def test_stems_fit_the_mixture(model, samples, channels, rate):
+    mixture = noise((*channels, samples))
+    stems = model.separate(mixture, rate)
+    assert list(stems) == list(model.sources)
+    for stem in stems.values():
+        assert stem.shape == mixture.shape and stem.dtype == np.float32
+    np.testing.assert_allclose(sum(stems.values()), mixture, atol=1e-6)
+
+
+def test_louder_in_is_louder_out_and_silence_stays_silent(model):
+    mixture = noise(16000)
+    loud, soft = (model.separate(gain * mixture)["drums"] for gain in (1.0, 0.01))
+    np.testing.assert_allclose(soft, 0.01 * loud, atol=1e-6)
+    assert not np.any(model.separate(np.zeros(4000, np.float32))["drums"])
+
+
+@pytest.mark.parametrize(
+    "mixture, message",
+    [(np.zeros(0), "at least one sample"), (np.full(9, np.nan), "finite samples"), (np.full(9, np.inf), "finite")],
+)
+def test_bad_mixtures_are_refused(model, mixture, message):
+    with pytest.raises(ValueError, match=message):
+        model.separate(mixture)
+
+
+def test_fit_learns_and_repeats_itself():
+    songs = [
+        {"drums": noise(33000) * (np.arange(33000) % 4000 < 500), "bass": np.sin(np.arange(33000, dtype="f") / 20)}
+    ]
+    one, history = drums_mask.fit(songs, epochs=(6, 2))
+    two, _ = drums_mask.fit(songs, epochs=(6, 2))
+    assert history[-1]["loss"] < 0.8 * history[0]["loss"]
+    assert [row["stage"] for row in history] == [0] * 6 + [1] * 2
+    mixture = sum(songs[0].values())
+    np.testing.assert_array_equal(one.separate(mixture)["drums"], two.separate(mixture)["drums"])
+
+
+def test_saved_and_loaded_is_the_same(tmp_path, model):
+    model.save(tmp_path / "weights.npz")
+    again = DrumsMask.load(tmp_path / "weights.npz")
+    np.testing.assert_array_equal(again.mask(noise(5000)), model.mask(noise(5000)))
+    assert model.network.size < 5000
+
+
+def test_between_the_median_filter_and_the_ideal_mask(model, test_song):
+    mixture = sum(test_song.values())
+    ours = si_sdr(test_song["drums"], model.separate(mixture)["drums"])
+    median = si_sdr(test_song["drums"], HarmonicPercussive().separate(mixture, model.sample_rate)["drums"])
+    ideal = si_sdr(test_song["drums"], masks.irm(test_song)["drums"])
+    assert median + 3 < ours < ideal
