@@ -1,0 +1,129 @@
+r"""The Fourier transform in small steps: what the chapter's notebook builds before it uses the fast library.
+
+References
+----------
+.. [1] Cooley & Tukey, "An algorithm for the machine calculation of complex Fourier series", Mathematics of Computation
+       19, 1965, doi:10.1090/S0025-5718-1965-0178586-1.
+.. [2] Flanagan & Golden, "Phase vocoder", Bell System Technical Journal 45(9), 1966,
+       doi:10.1002/j.1538-7305.1966.tb01706.x.
+"""
+
+import numpy as np
+
+
+def alias(frequency, sample_rate):
+    r"""Where a tone is heard after sampling: :math:`|f - f_s \operatorname{round}(f / f_s)|`, in Hz, up to f_s / 2."""
+    frequency = np.asarray(frequency, float)
+    return np.abs(frequency - sample_rate * np.round(frequency / sample_rate))
+
+
+def dft_matrix(size):
+    r"""The matrix :math:`W[k, n] = e^{-2\pi i k n / N}`, complex128, (size, size): row k is the tone of bin k.
+
+    `dft_matrix(N) @ x` is the discrete Fourier transform of x, and :math:`W W^H = N I`, so :math:`W^H / N` undoes it.
+    """
+    if size < 1:
+        raise ValueError(f"size: at least 1 expected, got {size}")
+    n = np.arange(size)
+    return np.exp(-2j * np.pi * (np.outer(n, n) % size) / size)  # whole turns removed: exact for large k·n
+
+
+def fft(x):
+    r"""The discrete Fourier transform in :math:`N \log_2 N` steps, by halving [1]_.
+
+    With the transforms E and O of the even and odd samples, each half as long:
+
+    .. math:: X[k] = E[k] + e^{-2\pi i k / N} O[k], \qquad X[k + N/2] = E[k] - e^{-2\pi i k / N} O[k]
+
+    Parameters
+    ----------
+    x : np.ndarray, (N,)
+        N a power of two.
+
+    Returns
+    -------
+    np.ndarray, complex128, (N,)
+    """
+    x = np.asarray(x, complex)
+    size = x.size
+    if size < 1 or size & (size - 1):
+        raise ValueError(f"x: a length that is a power of two expected, got {size}")
+    if size == 1:
+        return x
+    even, odd = fft(x[::2]), fft(x[1::2])
+    turned = np.exp(-2j * np.pi * np.arange(size // 2) / size) * odd
+    return np.concatenate([even + turned, even - turned])
+
+
+def overlap_sum(weights, hop_length):
+    r"""What the squares of all shifted windows add up to, :math:`\sum_t w^2[n - tH]`, over one hop.
+
+    Parameters
+    ----------
+    weights : np.ndarray, (N,)
+    hop_length : int
+        H, from 1 to N.
+
+    Returns
+    -------
+    np.ndarray, (hop_length,)
+        a constant where the overlap-add of analysis and synthesis window needs no division; a zero means that no
+        inverse exists.
+    """
+    if not 1 <= hop_length <= len(weights):
+        raise ValueError(f"hop_length: from 1 to the window's {len(weights)} samples expected, got {hop_length}")
+    total = np.zeros(hop_length)
+    for start in range(0, len(weights), hop_length):
+        part = np.asarray(weights[start : start + hop_length], float) ** 2
+        total[: part.size] += part
+    return total
+
+
+def spreads(weights):
+    r"""Width of a window in time (samples) and of its spectrum in frequency (cycles per sample): standard deviations.
+
+    Both are taken of the energy, :math:`|w|^2` and :math:`|W|^2`. Their product is at least :math:`1 / 4\pi`.
+
+    Parameters
+    ----------
+    weights : np.ndarray, (N,)
+
+    Returns
+    -------
+    time, frequency : float
+    """
+    weights = np.asarray(weights, float)
+    spectrum = np.fft.fft(weights, 64 * weights.size)
+    frequencies = np.fft.fftfreq(spectrum.size)
+
+    def deviation(positions, energy):
+        share = energy / energy.sum()
+        return float(np.sqrt(np.sum(share * (positions - np.sum(share * positions)) ** 2)))
+
+    return deviation(np.arange(weights.size), weights**2), deviation(frequencies, np.abs(spectrum) ** 2)
+
+
+def instantaneous_frequency(spectrum, hop_length, sample_rate):
+    r"""Frequency of what sounds in each bin, from the phase's step between frames [2]_.
+
+    A tone of frequency f turns the phase by :math:`2\pi f H / f_s` per hop. The centre of bin k predicts
+    :math:`2\pi k H / N`; the difference, wrapped to (-π, π], corrects the centre.
+
+    Parameters
+    ----------
+    spectrum : np.ndarray, complex, (1 + n_fft // 2, frames)
+    hop_length : int
+        at most n_fft / 4, so that a tone anywhere in a Hann window's main lobe is told apart from its neighbours.
+    sample_rate : int
+        in Hz.
+
+    Returns
+    -------
+    np.ndarray, (1 + n_fft // 2, frames - 1)
+        in Hz.
+    """
+    n_fft = 2 * (spectrum.shape[0] - 1)
+    centres = np.arange(spectrum.shape[0])[:, None] / n_fft  # cycles per sample
+    step = np.angle(spectrum[:, 1:] * np.conj(spectrum[:, :-1]))
+    surplus = np.angle(np.exp(1j * (step - 2 * np.pi * centres * hop_length)))
+    return (centres + surplus / (2 * np.pi * hop_length)) * sample_rate

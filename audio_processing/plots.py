@@ -1,0 +1,62 @@
+"""Plots of the first chapters: every function draws given data into given axes, and computes nothing."""
+
+import numpy as np
+
+COLOURS = {"drums": "#d55e00", "bass": "#0072b2", "other": "#8c6d00", "vocals": "#009e73", "mixture": "#555555"}
+"""Okabe and Ito's colours, which differ for colour-blind readers too."""
+
+
+def waveform(audio, sample_rate, ax, *, start=0.0, unit="s", **line):
+    """Draw (samples,) over time; `start` is the time of the first one in seconds, `unit` "s" or "ms"."""
+    scale = {"s": 1, "ms": 1000}[unit]
+    ax.plot((start + np.arange(len(audio)) / sample_rate) * scale, audio, **({"linewidth": 0.8} | line))
+    ax.set(xlabel=f"time ({unit})", ylabel="amplitude")
+    ax.margins(x=0)
+
+
+def time_frequency(values, seconds, kilohertz, ax, *, label=None, colourbar=True, **image):
+    """Draw an array (frequencies, frames) as an image that spans `seconds` and `kilohertz`.
+
+    Keywords go to `Axes.imshow` (vmin, vmax, cmap); `label` names what the colours mean, unit included.
+    """
+    options = {"origin": "lower", "aspect": "auto", "cmap": "magma", "interpolation": "nearest"} | image
+    drawn = ax.imshow(values, extent=(0, seconds, 0, kilohertz), **options)
+    ax.set(xlabel="time (s)", ylabel="frequency (kHz)")
+    if colourbar:
+        ax.figure.colorbar(drawn, ax=ax, label=label, pad=0.02)
+    return drawn
+
+
+def winners(index, loudness, sources, seconds, kilohertz, ax):
+    """Draw who owns each bin: the source's colour, darker where the bin is softer.
+
+    Parameters
+    ----------
+    index : np.ndarray of int, (frequencies, frames)
+        position in `sources` of the bin's owner.
+    loudness : np.ndarray, (frequencies, frames)
+        from 0 (black) to 1.
+    sources : list of str
+    seconds, kilohertz : float
+    ax : matplotlib.axes.Axes
+    """
+    from matplotlib.colors import to_rgb
+    from matplotlib.patches import Patch
+
+    palette = np.array([to_rgb(COLOURS[source]) for source in sources])
+    image = palette[index] * np.clip(loudness, 0, 1)[..., None]
+    ax.imshow(image, origin="lower", aspect="auto", extent=(0, seconds, 0, kilohertz), interpolation="nearest")
+    ax.set(xlabel="time (s)", ylabel="frequency (kHz)")
+    handles = [Patch(color=COLOURS[source], label=source) for source in sources]
+    ax.legend(handles=handles, ncols=len(sources), fontsize=9, frameon=False, loc="lower right", bbox_to_anchor=(1, 1))
+
+
+def lines(x, curves, ax, *, xlabel, ylabel, legend=True, **line):
+    """Draw label → y over a common x; curves named after a source have its colour."""
+    for label, y in curves.items():
+        colour = {"color": COLOURS[label]} if label in COLOURS else {}
+        ax.plot(x, y, label=label, **(colour | line))
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    ax.grid(alpha=0.3)
+    if legend:
+        ax.legend(frameon=False, fontsize=9)
