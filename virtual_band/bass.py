@@ -32,11 +32,11 @@ class BassSound:
             lowest=int(rng.integers(28, 32)),
             place=u(0.08, 0.25),
             corner=u(350.0, 900.0) if plectrum else u(120.0, 350.0),
-            roughness=u(0.2, 0.45) if plectrum else u(0.1, 0.3),
+            roughness=u(0.1, 0.25) if plectrum else u(0.05, 0.15),
             brightness=u(0.1, 0.3) if plectrum else u(0.06, 0.2),
             sustain=u(0.7, 2.0),
             attack_noise=u(0.08, 0.2) if plectrum else u(0.03, 0.1),
-            drive=u(1.0, 3.0),
+            drive=u(1.5, 4.0),
             presence=u(0.1, 0.5),
         )
 
@@ -121,7 +121,7 @@ def render(notes, sound, n_samples, sample_rate, rng):
         previous = None if dead else note.pitch
     body = sosfilt(butter(2, 5500.0, fs=sample_rate, output="sos"), out)
     presence = sosfilt(butter(1, (700.0, 2600.0), "bandpass", fs=sample_rate, output="sos"), out)
-    return saturate(0.3 * (body + sound.presence * presence), sound.drive), f0
+    return saturate(0.5 * (body + sound.presence * presence), sound.drive), f0
 
 
 def _smoothstep(x):

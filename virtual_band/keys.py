@@ -40,7 +40,7 @@ class ChordSound:
             strum=u(0.012, 0.035),
             tine=u(0.2, 0.6),
             bite=u(0.05, 0.2),
-            drive=u(1.0, 6.0),
+            drive=u(2.0, 8.0),
             tremolo=u(0.0, 0.35),
         )
 

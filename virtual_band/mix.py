@@ -1,7 +1,7 @@
 """From dry parts to a record: a room, panning, levels, and one gain curve for all stems.
 
-Everything before the bus is linear and per stem, and the bus compressor multiplies every stem by the same curve. So the stems of
-a finished song add up to its mixture, as they would not if each were compressed, or the mixture alone.
+Each part passes its own channel (panning, room, high-pass, compressor). The compressor and the limiter on the bus listen to the
+sum of all channels, and multiply every stem by the same curve. So the stems of a finished song add up to its mixture.
 """
 
 from dataclasses import dataclass
@@ -10,9 +10,12 @@ import numpy as np
 import scipy.fft
 from numba import njit
 from scipy.ndimage import minimum_filter1d, uniform_filter1d
+from scipy.signal import butter, sosfilt
 
 SOURCES = ("drums", "bass", "other", "vocals")
-BLOCK = 64  # samples per step of the bus compressor
+BLOCK = 64  # samples per step of a compressor
+LOWEST = {"drums": 28.0, "bass": 32.0, "other": 80.0, "vocals": 80.0}  # Hz, high-pass of each channel: no DC, no rumble
+CHANNEL_RATIO = {"bass": 2.0, "other": 2.5, "vocals": 1.7}  # of the compressors that engineers put on single tracks
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class Desk:
     sends: dict[str, float]  # room level per source, linear
     pans: dict[str, float]  # -1 left to 1 right
     levels: dict[str, float]  # RMS of the active parts, dB relative to the vocals
+    air: float  # treble that the engineer adds to the voice: gain of a shelf above 3 kHz, less 1
     spread: float  # dB, standard deviation of the levels from song to song
     compression: float  # ratio of the bus compressor
     loudness: float  # dB by which the limiter is driven
@@ -46,7 +50,8 @@ class Desk:
                 "other": u(0.25, 0.6) * (1 if rng.random() < 0.5 else -1),
                 "vocals": u(-0.06, 0.06),
             },
-            levels={"drums": u(-2.5, 1.5), "bass": u(-5.5, -1.5), "other": u(-3.0, 1.0), "vocals": 0.0},
+            levels={"drums": u(-3.5, 0.5), "bass": u(-5.5, -2.0), "other": u(-3.0, 1.0), "vocals": 0.0},
+            air=u(0.5, 1.5),
             spread=u(1.0, 2.0),
             compression=u(1.5, 3.0),
             loudness=u(2.0, 6.0),
@@ -64,7 +69,7 @@ def room_response(desk, sample_rate):
     np.ndarray, shape (2, samples), float32
     """
     rng = np.random.default_rng(desk.seed)
-    n = int((desk.predelay + 1.1 * desk.room_decay) * sample_rate)
+    n = int((desk.predelay + 0.8 * desk.room_decay) * sample_rate)  # to -48 dB
     response = np.zeros((2, n))
     for _ in range(12):
         delay = desk.predelay + rng.uniform(0.0, 0.045)
@@ -78,13 +83,38 @@ def room_response(desk, sample_rate):
     frequency = scipy.fft.rfftfreq(n - tail_from, 1 / sample_rate)
     dark = scipy.fft.irfft(spectrum / np.sqrt(1.0 + (frequency / desk.room_bright) ** 2), n - tail_from)
     response[:, tail_from:] += 0.08 * dark * 10.0 ** (-3.0 * t / desk.room_decay) * (1.0 - np.exp(-t / 0.01))
+    response[:, -256:] *= np.linspace(1.0, 0.0, 256)
     return (response / np.sqrt(np.sum(response**2) / 2.0)).astype(np.float32)
 
 
-def high_pass(frequency, corner):
-    """Complex response of a second-order Butterworth high-pass at the given frequencies (Hz)."""
-    s = 1j * frequency / corner
-    return s**2 / (s**2 + np.sqrt(2.0) * s + 1.0)
+def convolve(audio, response, size=2**17):
+    """Convolve every input channel with its response to every output channel, in overlapping blocks.
+
+    Parameters
+    ----------
+    audio : np.ndarray, shape (inputs, samples), float32
+    response : np.ndarray, shape (outputs, inputs, taps), float32
+    size : int
+        Length of the FFT: blocks that stay in the processor's cache are faster than one long transform.
+
+    Returns
+    -------
+    np.ndarray, shape (outputs, samples), float32
+        The tail beyond the end of the input is cut.
+    """
+    taps, n = response.shape[-1], audio.shape[-1]
+    size = max(size, 2 * scipy.fft.next_fast_len(taps, real=True))
+    step = size - taps + 1
+    transfer = scipy.fft.rfft(response, size)  # (outputs, inputs, frequencies)
+    out = np.zeros((response.shape[0], n + size), dtype=np.float32)
+    for start in range(0, n, step):
+        spectrum = scipy.fft.rfft(audio[:, start : start + step], size)
+        for o in range(response.shape[0]):
+            product = transfer[o, 0] * spectrum[0]
+            for i in range(1, audio.shape[0]):
+                product += transfer[o, i] * spectrum[i]
+            out[o, start : start + size] += scipy.fft.irfft(product, size, overwrite_x=True)
+    return out[:, :n]
 
 
 def active_rms(audio, sample_rate):
@@ -115,8 +145,45 @@ def _follow(level, attack, release):
     return out
 
 
+def blocks_of(audio):
+    """Stereo audio in blocks of BLOCK samples, (2, blocks, BLOCK); the last one is filled with zeros."""
+    n = audio.shape[-1]
+    padded = np.zeros((2, -(-n // BLOCK) * BLOCK), dtype=np.float32)
+    padded[:, :n] = audio
+    return padded.reshape(2, -1, BLOCK)
+
+
+def compressor_gain(blocks, ratio, sample_rate, attack=0.012, release=0.15):
+    """Gain of a compressor whose threshold is the signal's own RMS.
+
+    Parameters
+    ----------
+    blocks : np.ndarray, shape (2, blocks, BLOCK)
+    ratio : float
+        1 does nothing; 3 lets the level rise by 1 dB where it would rise by 3.
+    sample_rate : int
+    attack, release : float
+        In seconds.
+
+    Returns
+    -------
+    np.ndarray, shape (blocks,)
+    """
+    power = np.mean(np.square(blocks), axis=(0, 2), dtype=np.float64)
+    level = 10.0 * np.log10(power / (np.mean(power) + 1e-20) + 1e-6)
+    rate = sample_rate / BLOCK
+    over = _follow(np.maximum(level, -20.0), np.exp(-1 / (attack * rate)), np.exp(-1 / (release * rate)))
+    return 10.0 ** (-(1.0 - 1.0 / ratio) * np.maximum(over, 0.0) / 20.0)
+
+
+def per_sample(gain, n_samples):
+    """A gain per block as a gain per sample, linear between the middles of the blocks."""
+    centres = (np.arange(gain.size) + 0.5) * BLOCK
+    return np.interp(np.arange(n_samples), centres, gain).astype(np.float32)
+
+
 def bus_gain(mixture, desk, sample_rate):
-    """The gain curve of compressor and limiter, computed from the mixture.
+    """The gain curve of bus compressor and limiter, computed from the mixture.
 
     Parameters
     ----------
@@ -129,26 +196,14 @@ def bus_gain(mixture, desk, sample_rate):
     np.ndarray, shape (samples,), float32
         Peaks of `mixture * gain` stay below 0.97.
     """
-    n = mixture.shape[-1]
-    blocks = -(-n // BLOCK)
-    padded = np.zeros((2, blocks * BLOCK), dtype=np.float32)
-    padded[:, :n] = mixture
-    shaped = padded.reshape(2, blocks, BLOCK)
-    power = np.mean(np.square(shaped), axis=(0, 2), dtype=np.float64)
-    rms = np.sqrt(np.mean(power)) + 1e-12
-    level = 10.0 * np.log10(power / rms**2 + 1e-6)
-    rate = sample_rate / BLOCK
-    over = _follow(np.maximum(level, -20.0), np.exp(-1 / (0.012 * rate)), np.exp(-1 / (0.15 * rate)))
-    gain = 10.0 ** (-(1.0 - 1.0 / desk.compression) * np.maximum(over, 0.0) / 20.0)
-
-    target_rms = 0.11 * 10.0 ** (desk.loudness / 20.0)
-    gain *= target_rms / rms
-    peaks = np.max(np.abs(shaped), axis=(0, 2)) * gain
-    reduction = np.minimum(1.0, 0.93 / np.maximum(peaks, 1e-9))
-    # Look-ahead limiter: the lowest gain within 2 x 7 blocks, smoothed over as many, never exceeds what any block needs.
-    reduction = uniform_filter1d(minimum_filter1d(reduction, 15), 13)
-    centres = (np.arange(blocks) + 0.5) * BLOCK
-    return np.interp(np.arange(n), centres, gain * reduction).astype(np.float32)
+    blocks = blocks_of(mixture)
+    gain = compressor_gain(blocks, desk.compression, sample_rate)
+    rms = np.sqrt(np.mean(np.square(blocks, dtype=np.float64))) + 1e-12
+    gain *= 0.11 * 10.0 ** (desk.loudness / 20.0) / rms
+    peaks = np.max(np.abs(blocks), axis=(0, 2)) * gain
+    needed = np.minimum(1.0, 0.93 / np.maximum(peaks, 1e-9))
+    # A limiter that looks ahead: the mean over 13 blocks of the lowest gain within 7 blocks never exceeds what any needs.
+    return per_sample(gain * uniform_filter1d(minimum_filter1d(needed, 15), 13), mixture.shape[-1])
 
 
 def mix(dry, desk, sample_rate, rng):
@@ -170,37 +225,52 @@ def mix(dry, desk, sample_rate, rng):
     mixture : np.ndarray, shape (2, samples), float32
         Their sum.
     """
-    response = room_response(desk, sample_rate)
+    room = room_response(desk, sample_rate)
     n = next(iter(dry.values())).shape[-1]
-    size = scipy.fft.next_fast_len(n + response.shape[-1], real=True)
-    room = scipy.fft.rfft(response, size)
-    frequency = scipy.fft.rfftfreq(size, 1 / sample_rate).astype(np.float32)
-    corners = {"drums": 28.0, "bass": 32.0, "other": 80.0, "vocals": 80.0}
     stems = {}
     for source in SOURCES:
         level = desk.levels[source] + desk.spread * rng.standard_normal()
         if source not in dry or not np.any(dry[source]):
             stems[source] = np.zeros((2, n), dtype=np.float32)
             continue
-        audio = dry[source].astype(np.float32)
-        spectrum = scipy.fft.rfft(audio, size) * high_pass(frequency, corners[source]).astype(np.complex64)
-        if audio.ndim == 1:
-            angle = (1.0 + desk.pans[source]) * np.pi / 4.0
-            direct = np.sqrt(2.0) * np.array([[np.cos(angle)], [np.sin(angle)]], dtype=np.float32) * spectrum
-            centre = spectrum
-        else:
-            direct, centre = spectrum, 0.5 * (spectrum[0] + spectrum[1])
-        wet = scipy.fft.irfft(direct + np.float32(desk.sends[source]) * room * centre, size)[:, :n]
-        stems[source] = wet * np.float32(10.0 ** (level / 20.0) / (active_rms(wet, sample_rate) + 1e-12))
-    mixture = sum(stems.values())
+        audio = np.atleast_2d(dry[source]).astype(np.float32)
+        stem = convolve(audio, _channel_response(source, len(audio), room, desk, sample_rate))
+        if source in CHANNEL_RATIO:
+            stem *= per_sample(compressor_gain(blocks_of(stem), CHANNEL_RATIO[source], sample_rate), n)
+        stem *= np.float32(10.0 ** (level / 20.0) / (active_rms(stem, sample_rate) + 1e-12))
+        stems[source] = stem
+    mixture = _add(stems)
     if not np.any(mixture):
         return stems, mixture
     gain = bus_gain(mixture, desk, sample_rate)
     ramp = min(n // 2, int(0.01 * sample_rate))
     gain[:ramp] *= np.linspace(0.0, 1.0, ramp, dtype=np.float32)
     gain[n - ramp :] *= np.linspace(1.0, 0.0, ramp, dtype=np.float32)
-    stems = {source: stem * gain for source, stem in stems.items()}
-    loudest = max(float(np.max(np.abs(stem))) for stem in [*stems.values(), sum(stems.values())])
+    loudest = max(float(np.max(np.abs(stem * gain))) for stem in stems.values())
     if loudest > 0.99:  # a stem alone may peak higher than the mixture
-        stems = {source: stem * np.float32(0.99 / loudest) for source, stem in stems.items()}
-    return stems, stems["drums"] + stems["bass"] + stems["other"] + stems["vocals"]
+        gain *= np.float32(0.99 / loudest)
+    for stem in stems.values():
+        stem *= gain
+    return stems, _add(stems)
+
+
+def _channel_response(source, inputs, room, desk, sample_rate):
+    """Impulse responses from the inputs of a channel to left and right: panned direct sound, room, and a high-pass on both."""
+    response = np.zeros((2, inputs, room.shape[-1]))
+    if inputs == 1:
+        angle = (1.0 + desk.pans[source]) * np.pi / 4.0
+        response[:, 0, 0] = np.sqrt(2.0) * np.cos(angle), np.sqrt(2.0) * np.sin(angle)
+    else:
+        response[:, :, 0] = np.eye(2)
+    response += desk.sends[source] / inputs * room[:, None, :]
+    if source == "vocals":
+        response += desk.air * sosfilt(butter(1, 3000.0, "highpass", fs=sample_rate, output="sos"), response)
+    return sosfilt(butter(2, LOWEST[source], "highpass", fs=sample_rate, output="sos"), response).astype(np.float32)
+
+
+def _add(stems):
+    """The sum of the stems, in their order: the definition of the mixture."""
+    total = np.zeros_like(next(iter(stems.values())))
+    for stem in stems.values():
+        total += stem
+    return total

@@ -374,7 +374,7 @@ def play_bass(plan, style, lowest, drums, rng):
             continue
         root = lowest + (chord[0] - lowest) % 12
         fifth = root + (chord[2] - chord[0]) % 12
-        fifth = fifth - 12 if fifth - 12 >= lowest - 2 and rng.random() < 0.4 else fifth
+        fifth = fifth - 12 if fifth - 12 >= lowest and rng.random() < 0.4 else fifth
         name = plan.section_at(bar).name
         onsets[bar * steps] = (root, "pluck")
         if name == "ending":
@@ -394,10 +394,12 @@ def play_bass(plan, style, lowest, drums, rng):
             target = lowest + (following[0] - lowest) % 12
             below = [
                 p
-                for p in range(target - 4, target + 5)
+                for p in range(max(lowest, target - 2), target + 3)
                 if p != target and p % 12 in plan.scale and abs(p - target) <= 2
             ]
-            approach = target - 1 if rng.random() < 0.25 or not below else int(rng.choice(below))
+            approach = (
+                int(rng.choice(below)) if below and rng.random() < 0.75 else target + (1 if target == lowest else -1)
+            )
             onsets[(bar + 1) * steps - 2] = (approach, "pluck")
 
     staccato = rng.uniform(0.55, 0.95)
@@ -408,7 +410,7 @@ def play_bass(plan, style, lowest, drums, rng):
             notes
             and kind == "pluck"
             and notes[-1].kind != "dead"
-            and pitch != notes[-1].pitch
+            and 0 < abs(pitch - notes[-1].pitch) <= 5
             and rng.random() < style.bass_slides
         ):
             kind = "slide"
@@ -463,7 +465,7 @@ def sing(plan, style, low, high, rng):
             elif index % 4 == 1 and rng.random() < 0.08:
                 continue  # a bar of rest
             answer = -2 if index % 4 == 3 else 0  # the last bar of a period falls
-            limit = plan.beats - (rest_after if index % 2 else 0.25 * rest_after)
+            limit = plan.beats - (rest_after if index % 2 else 0.0)  # phrases of two bars
             for (at, length), step in zip(rhythm, contour):
                 if at >= limit:
                     break
@@ -492,7 +494,7 @@ def sing(plan, style, low, high, rng):
 
 def _motif(plan, style, rng):
     """A bar of melody: rhythm as (beat, length), contour in scale steps around 0, and the rest at the end of a phrase."""
-    at = float(rng.choice([0.0, 0.0, 0.5, 1.0]))
+    at = float(rng.choice([0.0, 0.0, 0.0, 0.5]))
     rhythm = []
     while at < plan.beats - 0.2:
         length = float(rng.choice([0.5, 1.0, 0.5, 1.5, 2.0, 0.25], p=[0.36, 0.3, 0.1, 0.12, 0.07, 0.05]))

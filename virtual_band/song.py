@@ -61,6 +61,9 @@ class Song:
         for source, f0 in self.f0.items():
             known[f"f0_{source}"] = f0[at]
             known[f"voiced_{source}"] = f0[at] > 0
+        for source, notes in self.score.parts.items():
+            rows = [(note.start, note.duration, note.pitch, note.velocity) for note in notes]
+            known[f"notes_{source}"] = np.array(rows, dtype=np.float32).reshape(-1, 4)
         for source, stem in self.stems.items():
             known[f"loudness_{source}"] = loudness(stem.mean(axis=0), self.sample_rate)
         return known

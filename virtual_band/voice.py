@@ -304,7 +304,9 @@ def _synthesise(
         soft = (1.0 - pole) * pulse * period_gain + pole * soft
         open_phase = 1.0 if phase < 0.6 else 0.35
         voice = (voicing[k] + w * (voicing[k + 1] - voicing[k])) * soft
-        y = voice + (breath[k] + w * (breath[k + 1] - breath[k])) * open_phase * white[n]
+        y = (
+            voice + (breath[k] + w * (breath[k + 1] - breath[k])) * open_phase * white[n] + 1e-15 * white[n]
+        )  # keeps denormals out
         for m in range(n_formants):
             y = (1.0 - b[m] - c[m]) * y + b[m] * z1[m] + c[m] * z2[m]
             z2[m], z1[m] = z1[m], y
