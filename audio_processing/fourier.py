@@ -6,6 +6,7 @@ References
        19, 1965, doi:10.1090/S0025-5718-1965-0178586-1.
 .. [2] Flanagan & Golden, "Phase vocoder", Bell System Technical Journal 45(9), 1966,
        doi:10.1002/j.1538-7305.1966.tb01706.x.
+.. [3] O'Shaughnessy, "Speech communication: human and machine", Addison-Wesley 1987, p. 150.
 """
 
 import numpy as np
@@ -101,6 +102,32 @@ def spreads(weights):
         return float(np.sqrt(np.sum(share * (positions - np.sum(share * positions)) ** 2)))
 
     return deviation(np.arange(weights.size), weights**2), deviation(frequencies, np.abs(spectrum) ** 2)
+
+
+def mel(frequency):
+    r"""Frequency in Hz on the mel scale, :math:`2595 \log_{10}(1 + f / 700)` [3]_."""
+    return 2595 * np.log10(1 + np.asarray(frequency, float) / 700)
+
+
+def mel_bands(sample_rate, n_fft, n_bands):
+    """Triangles, evenly spaced on the mel scale, that add up the bins of a spectrum.
+
+    Every band rises from the centre of the one before it and falls to the centre of the next.
+
+    Parameters
+    ----------
+    sample_rate, n_fft, n_bands : int
+
+    Returns
+    -------
+    np.ndarray, (n_bands, 1 + n_fft // 2)
+        weights from 0 to 1: `mel_bands(...) @ abs(spectrum) ** 2` are the bands' powers.
+    """
+    edges = 700 * (10 ** (np.linspace(0, mel(sample_rate / 2), n_bands + 2) / 2595) - 1)
+    bins = np.arange(1 + n_fft // 2) * sample_rate / n_fft
+    rising = (bins - edges[:-2, None]) / np.diff(edges)[:-1, None]
+    falling = (edges[2:, None] - bins) / np.diff(edges)[1:, None]
+    return np.maximum(0, np.minimum(rising, falling))
 
 
 def instantaneous_frequency(spectrum, hop_length, sample_rate):

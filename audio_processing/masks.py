@@ -13,6 +13,8 @@ References
        doi:10.1109/ICASSP.2015.7177973.
 .. [3] Duong, Vincent & Gribonval, "Under-determined reverberant audio source separation using a full-rank spatial
        covariance model", IEEE TASLP 18(7), 2010, doi:10.1109/TASL.2010.2050716.
+.. [4] Erdogan, Hershey, Watanabe & Le Roux, "Phase-sensitive and recognition-boosted speech separation using deep
+       recurrent neural networks", ICASSP 2015, doi:10.1109/ICASSP.2015.7178061.
 """
 
 import functools
@@ -106,12 +108,36 @@ def irm(stems, *, n_fft=1024, hop_length=256, power=1, mixture=None):
     >>> float(np.abs(estimates["bass"]).max())
     0.0
     """
-    return _filter(stems, mixture, n_fft, hop_length, lambda magnitudes: ratio_masks(magnitudes, power))
+    return _filter(stems, mixture, n_fft, hop_length, lambda spectra, _: ratio_masks(_magnitudes(spectra), power))
 
 
 def ibm(stems, *, n_fft=1024, hop_length=256, threshold=None, mixture=None):
     """Separate with the ideal binary mask. Arguments and result as for `irm`; `threshold` as for `binary_masks`."""
-    return _filter(stems, mixture, n_fft, hop_length, lambda magnitudes: binary_masks(magnitudes, threshold))
+    return _filter(stems, mixture, n_fft, hop_length, lambda spectra, _: binary_masks(_magnitudes(spectra), threshold))
+
+
+def psm(stems, *, n_fft=1024, hop_length=256, limits=(0.0, 1.0), mixture=None):
+    r"""Separate with the phase-sensitive mask: the real mask that brings each bin nearest to the true one [4]_.
+
+    .. math:: M_j = \operatorname{Re}\frac{S_j}{X} = \frac{|S_j|}{|X|} \cos(\varphi_{S_j} - \varphi_X)
+
+    What is left, :math:`|S_j| \sin(\varphi_{S_j} - \varphi_X)`, no real mask can reach. Other arguments and the result
+    as for `irm`.
+
+    Parameters
+    ----------
+    limits : (float, float) or None
+        the mask is cut to this range; within (0, 1) it is the best of all masks of that range. With None it is not cut,
+        and the masks add up to 1.
+    """
+
+    def masks_of(spectra, mixed):
+        power = np.abs(mixed) ** 2
+        safe = np.where(power > 0, power, 1)
+        real = {source: (spectrum * mixed.conj()).real / safe for source, spectrum in spectra.items()}
+        return real if limits is None else {source: np.clip(mask, *limits) for source, mask in real.items()}
+
+    return _filter(stems, mixture, n_fft, hop_length, masks_of)
 
 
 def mwf(stems, *, n_fft=1024, hop_length=256, mixture=None):
@@ -173,12 +199,16 @@ def _wiener(spectra, mixed):
 
 
 def _filter(stems, mixture, n_fft, hop_length, masks_of):
-    """Mask the mixture's STFT channel by channel with `masks_of` the stems' magnitudes."""
+    """Multiply the mixture's STFT, channel by channel, by `masks_of(spectra of the stems, spectrum of the mixture)`."""
     stems, mixture = checked(stems, mixture)
     length = mixture.shape[-1]
-    magnitudes = {source: np.abs(stft(stem, n_fft, hop_length)) for source, stem in stems.items()}
     mixed = stft(mixture, n_fft, hop_length)
-    return {source: istft(mask * mixed, hop_length, length=length) for source, mask in masks_of(magnitudes).items()}
+    masks = masks_of({source: stft(stem, n_fft, hop_length) for source, stem in stems.items()}, mixed)
+    return {source: istft(mask * mixed, hop_length, length=length) for source, mask in masks.items()}
+
+
+def _magnitudes(spectra):
+    return {source: np.abs(spectrum) for source, spectrum in spectra.items()}
 
 
 def checked(stems, mixture=None):

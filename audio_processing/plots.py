@@ -24,7 +24,6 @@ def time_frequency(values, seconds, kilohertz, ax, *, label=None, colourbar=True
     ax.set(xlabel="time (s)", ylabel="frequency (kHz)")
     if colourbar:
         ax.figure.colorbar(drawn, ax=ax, label=label, pad=0.02)
-    return drawn
 
 
 def winners(index, loudness, sources, seconds, kilohertz, ax):
@@ -52,11 +51,12 @@ def winners(index, loudness, sources, seconds, kilohertz, ax):
 
 
 def lines(x, curves, ax, *, xlabel, ylabel, legend=True, **line):
-    """Draw label → y over a common x; curves named after a source have its colour."""
+    """Draw label → y over a common x; curves named after a source have its colour. `legend`: True, False or "right"."""
     for label, y in curves.items():
         colour = {"color": COLOURS[label]} if label in COLOURS else {}
         ax.plot(x, y, label=label, **(colour | line))
     ax.set(xlabel=xlabel, ylabel=ylabel)
     ax.grid(alpha=0.3)
     if legend:
-        ax.legend(frameon=False, fontsize=9)
+        place = {"loc": "center left", "bbox_to_anchor": (1, 0.5)} if legend == "right" else {}
+        ax.legend(frameon=False, fontsize=9, **place)

@@ -1,5 +1,6 @@
 """The Fourier transform in small steps, against NumPy's and against tones."""
 
+import librosa
 import numpy as np
 import pytest
 import scipy.signal
@@ -56,6 +57,13 @@ def test_the_gauss_window_is_the_narrowest_of_all():
     assert time == pytest.approx(90 / np.sqrt(2), rel=1e-6) and time * frequency == pytest.approx(limit, rel=1e-6)
     time, frequency = fourier.spreads(window("hann", 1024))
     assert limit < time * frequency < 1.05 * limit
+
+
+@pytest.mark.parametrize("sample_rate, n_fft, n_bands", [(16000, 1024, 64), (44100, 2048, 40)])
+def test_mel_bands_are_librosas(sample_rate, n_fft, n_bands):
+    theirs = librosa.filters.mel(sr=sample_rate, n_fft=n_fft, n_mels=n_bands, htk=True, norm=None)
+    np.testing.assert_allclose(fourier.mel_bands(sample_rate, n_fft, n_bands), theirs, atol=1e-6)
+    np.testing.assert_allclose(fourier.mel([0, 700, 4000]), librosa.hz_to_mel([0, 700, 4000], htk=True))
 
 
 @pytest.mark.parametrize("frequency", [437.1, 1000, 5555.5])
