@@ -20,7 +20,7 @@ from tqdm import tqdm
 from virtual_band.annotations import midi_file
 from virtual_band.song import SAMPLE_RATE, render_song
 
-VERSION = 1  # of the generator: raise it whenever the sound changes, so that old trees are rebuilt
+VERSION = 2  # of the generator: raise it whenever the sound changes, so that old trees are rebuilt
 TRAINING_ARTIST = 3
 OTHER_ARTISTS = (41, 42, 43, 44, 45, 46, 47, 48)
 MANIFEST = "band.json"

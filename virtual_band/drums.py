@@ -2,7 +2,7 @@
 
 A struck membrane rings in the modes of a circular drum, whose frequencies stand in the ratios of Bessel zeros (Fletcher & Rossing,
 *The Physics of Musical Instruments*, chapter 18), and starts a little sharp because the blow stretches it. Wires, sticks and cymbals
-add noise. A cymbal has so many modes that a hundred of them, spread at random, and a band of noise stand for all.
+add noise. A cymbal has so many modes that two hundred of them, spread at random, and a band of noise stand for all.
 
 A kit is rendered once per artist: for every piece a tone layer and `N_LAYERS` independent noise layers. A hit mixes the noise layers with
 random weights of unit length, which is new noise of the same spectrum each time, so that no two hits are the same.
@@ -17,6 +17,7 @@ from scipy.signal import butter, sosfilt
 
 MEMBRANE = np.array([1.0, 1.593, 2.135, 2.295, 2.653, 2.917])  # zeros of Bessel functions, over the first
 N_LAYERS = 4
+N_PLATE_MODES = 200
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Kit:
             kick_sweep=u(2.5, 5.0),
             kick_sweep_time=u(0.012, 0.035),
             kick_decay=u(0.10, 0.24),
-            kick_click=u(0.3, 0.9),
+            kick_click=u(0.5, 1.2),
             snare_f0=u(165.0, 230.0),
             snare_decay=u(0.05, 0.11),
             wire_decay=u(0.07, 0.17),
@@ -157,7 +158,7 @@ def render_kit(kit, sample_rate):
     t = np.arange(n) / sample_rate
     tone = _membrane(kit.kick_f0, kit.kick_sweep, kit.kick_sweep_time, kit.kick_decay, n, sample_rate, (1.0, 0.25, 0.1))
     beater = kit.kick_click * _noise(rng, n, sample_rate, 900.0, 4500.0) * np.exp(-t / 0.006)
-    thud = 0.12 * _noise(rng, n, sample_rate, 80.0, 500.0) * np.exp(-t / 0.03)
+    thud = 0.25 * _noise(rng, n, sample_rate, 80.0, 500.0) * np.exp(-t / 0.03)
     pieces["kick"] = tone, beater + thud
 
     n = seconds(0.7)
@@ -184,24 +185,32 @@ def render_kit(kit, sample_rate):
         ("hat_pedal", 0.7 * kit.hat_decay),
         ("hat_open", kit.hat_open_decay),
     ):
-        pieces[piece] = _cymbal(rng, kit.hat_low, decay, kit.hat_level, seconds(min(1.5, 6 * decay)), sample_rate, 0.5)
-    n = seconds(2.2)
-    pieces["ride"] = _cymbal(rng, 2200.0, kit.ride_decay, kit.ride_level, n, sample_rate, 1.6)
-    pieces["crash"] = _cymbal(rng, 1300.0, kit.crash_decay, kit.crash_level, seconds(3.0), sample_rate, 0.6)
+        pieces[piece] = _cymbal(rng, kit.hat_low, decay, kit.hat_level, seconds(min(1.5, 6 * decay)), sample_rate, 0.8)
+    n = seconds(2.0)
+    pieces["ride"] = _cymbal(rng, 2200.0, kit.ride_decay, kit.ride_level, n, sample_rate, 1.4)
+    pieces["crash"] = _cymbal(rng, 1300.0, kit.crash_decay, kit.crash_level, seconds(3.0), sample_rate, 1.0)
     return {name: (tone.astype(np.float32), noise.astype(np.float32)) for name, (tone, noise) in pieces.items()}
 
 
 def _cymbal(rng, low, decay, level, n_samples, sample_rate, ping):
-    """A plate: 90 modes at random above `low`/3, the higher the shorter, and a noise band that decays faster than they do."""
-    frequencies = np.exp(rng.uniform(np.log(low / 3.0), np.log(13000.0), 90))
-    decays = decay * (low / np.maximum(frequencies, low)) ** 0.4 * rng.uniform(0.6, 1.3, 90)
-    amplitudes = rng.uniform(0.3, 1.0, 90) * np.minimum(1.0, frequencies / low) ** 1.5 / 9.0
-    tone = modes(frequencies, decays, amplitudes, rng.uniform(0, 2 * np.pi, 90), n_samples, sample_rate)
+    """A plate: many modes at random above `low`/3, the higher the shorter, and two bands of noise for the modes between them."""
+    frequencies = np.exp(rng.uniform(np.log(low / 3.0), np.log(14000.0), N_PLATE_MODES))
+    decays = decay * np.minimum(1.0, low / frequencies) ** 0.4 * rng.uniform(0.6, 1.2, N_PLATE_MODES)
+    amplitudes = rng.uniform(0.3, 1.0, N_PLATE_MODES) * np.minimum(1.0, frequencies / low) ** 1.5
+    amplitudes *= ping / np.sqrt(N_PLATE_MODES)
+    phases = rng.uniform(0, 2 * np.pi, N_PLATE_MODES)
+    tone = modes(frequencies, decays, amplitudes, phases, n_samples, float(sample_rate))
     t = np.arange(n_samples) / sample_rate
+    stroke = 0.8 * np.exp(-t / 0.006)
+    noise = _noise(rng, n_samples, sample_rate, 0.6 * low, 2.5 * low) * (np.exp(-t / (0.5 * decay)) + stroke)
+    noise += (
+        0.7
+        * _noise(rng, n_samples, sample_rate, min(2.5 * low, 9000.0), 14000.0)
+        * (np.exp(-t / (0.3 * decay)) + stroke)
+    )
     swell = 1.0 - np.exp(-t / 0.002)
-    noise = _noise(rng, n_samples, sample_rate, low, 2.5 * low) * (np.exp(-t / (0.7 * decay)) + 0.4 * np.exp(-t / 0.01))
     fade = np.minimum(1.0, (n_samples - np.arange(n_samples)) / (0.02 * sample_rate))
-    return level * ping * tone * fade, level * noise * swell * fade
+    return level * tone * fade, level * noise * swell * fade
 
 
 def render(notes, kit, n_samples, sample_rate, rng):

@@ -145,6 +145,21 @@ def _follow(level, attack, release):
     return out
 
 
+@njit(cache=True)
+def _apply(audio, gain, pole):
+    """Multiply by a gain curve in place, and block the DC that a moving gain makes; returns the peak."""
+    peak = 0.0
+    for channel in range(audio.shape[0]):
+        before = blocked = 0.0
+        for n in range(audio.shape[1]):
+            now = audio[channel, n] * gain[n]
+            blocked = now - before + pole * blocked
+            before = now
+            audio[channel, n] = blocked
+            peak = max(peak, abs(blocked))
+    return peak
+
+
 def blocks_of(audio):
     """Stereo audio in blocks of BLOCK samples, (2, blocks, BLOCK); the last one is filled with zeros."""
     n = audio.shape[-1]
@@ -230,7 +245,7 @@ def mix(dry, desk, sample_rate, rng):
     stems = {}
     for source in SOURCES:
         level = desk.levels[source] + desk.spread * rng.standard_normal()
-        if source not in dry or not np.any(dry[source]):
+        if source not in dry or np.max(np.abs(dry[source])) < 1e-9:
             stems[source] = np.zeros((2, n), dtype=np.float32)
             continue
         audio = np.atleast_2d(dry[source]).astype(np.float32)
@@ -246,12 +261,15 @@ def mix(dry, desk, sample_rate, rng):
     ramp = min(n // 2, int(0.01 * sample_rate))
     gain[:ramp] *= np.linspace(0.0, 1.0, ramp, dtype=np.float32)
     gain[n - ramp :] *= np.linspace(1.0, 0.0, ramp, dtype=np.float32)
-    loudest = max(float(np.max(np.abs(stem * gain))) for stem in stems.values())
+    pole = np.exp(-2.0 * np.pi * 8.0 / sample_rate)
+    loudest = max(_apply(stem, gain, pole) for stem in stems.values())
+    mixture = _add(stems)
+    loudest = max(loudest, float(np.max(np.abs(mixture))))
     if loudest > 0.99:  # a stem alone may peak higher than the mixture
-        gain *= np.float32(0.99 / loudest)
-    for stem in stems.values():
-        stem *= gain
-    return stems, _add(stems)
+        for stem in stems.values():
+            stem *= np.float32(0.99 / loudest)
+        mixture = _add(stems)
+    return stems, mixture
 
 
 def _channel_response(source, inputs, room, desk, sample_rate):

@@ -94,14 +94,14 @@ class Voice:
             formant_scale=u(1.08, 1.22) if high_voice else u(0.94, 1.06),
             open_quotient=u(0.5, 0.75),
             tilt=u(4500.0, 12000.0),
-            breathiness=u(0.02, 0.09),
+            breathiness=u(0.05, 0.16),
             vibrato_rate=u(4.8, 6.6),
             vibrato_depth=u(0.15, 0.55),
             vibrato_delay=u(0.15, 0.4),
-            portamento=u(0.025, 0.06),
+            portamento=u(0.03, 0.08),
             jitter=u(0.002, 0.006),
             shimmer=u(0.02, 0.06),
-            drift=u(0.05, 0.15),
+            drift=u(0.08, 0.18),
             consonants=u(0.5, 1.2),
         )
 
@@ -198,6 +198,10 @@ def controls(notes, voice, seconds, rng):
             first, last = frame(start - lead - 0.32), frame(start - lead - 0.06)
             noise[first:last] = 0.18 * np.hanning(last - first) * voice.consonants
             centre[first:last], width[first:last] = 2200.0, 2500.0
+        fall = not joined and stop - start > 0.3 and rng.random() < 0.5
+        if fall:  # let the pitch drop at the end of a phrase
+            span = min(off - on, frame(0.14))
+            pitch[off - span : off] -= rng.uniform(0.5, 2.5) * np.linspace(0.0, 1.0, span) ** 2
         scoop = rng.uniform(0.3, 1.5) if rest > 0.2 else 0.0
         if scoop:
             rise = np.minimum(off, on + frame(0.12)) - begin
@@ -264,6 +268,7 @@ def _synthesise(
     out = np.empty(n_samples)
     n_formants = formants.shape[1]
     b = np.zeros(n_formants)
+    b_step = np.zeros(n_formants)
     c = np.zeros(n_formants)
     z1 = np.zeros(n_formants)
     z2 = np.zeros(n_formants)
@@ -275,15 +280,22 @@ def _synthesise(
     table_size = tables.shape[1] - 1
     bend = 0.0
     pole = 0.0
+    last = (f0.size - 1) * hop - 1
     for n in range(n_samples):
         k = n // hop
         w = (n - k * hop) / hop
         pitch = f0[k] + w * (f0[k + 1] - f0[k])
-        if n % 25 == 0:  # filters move 1,764 times a second
+        if n % 25 == 0:  # filters aim at new values 1,764 times a second and move there sample by sample
+            ahead = min(n + 25, last)
+            j = ahead // hop
+            v = (ahead - j * hop) / hop
             for m in range(n_formants):
-                frequency = formants[k, m] + w * (formants[k + 1, m] - formants[k, m])
+                frequency = formants[j, m] + v * (formants[j + 1, m] - formants[j, m])
                 r = np.exp(-np.pi * bandwidths[m] / rate)
-                b[m] = 2.0 * r * np.cos(2.0 * np.pi * frequency / rate)
+                aim = 2.0 * r * np.cos(2.0 * np.pi * frequency / rate)
+                if n == 0:
+                    b[m] = aim
+                b_step[m] = (aim - b[m]) / 25.0
                 c[m] = -r * r
             r = np.exp(-np.pi * width[k] / rate)
             fb = 2.0 * r * np.cos(2.0 * np.pi * min(centre[k], 0.4 * rate) / rate)
@@ -308,6 +320,7 @@ def _synthesise(
             voice + (breath[k] + w * (breath[k + 1] - breath[k])) * open_phase * white[n] + 1e-15 * white[n]
         )  # keeps denormals out
         for m in range(n_formants):
+            b[m] += b_step[m]
             y = (1.0 - b[m] - c[m]) * y + b[m] * z1[m] + c[m] * z2[m]
             z2[m], z1[m] = z1[m], y
         f = fg * (noise[k] + w * (noise[k + 1] - noise[k])) * white[n] + fb * f1 + fc * f2
@@ -341,7 +354,7 @@ def render(notes, voice, n_samples, sample_rate, rng):
     higher = np.arange(5.5, N_FORMANTS + 0.4) * 1000.0 * voice.formant_scale
     formants = np.concatenate([curves["formants"], np.tile(higher, (frames, 1))], axis=1)
     formants = np.minimum(formants, 0.47 * sample_rate)
-    bandwidths = np.concatenate([BANDWIDTHS, 250.0 + 0.06 * higher])
+    bandwidths = np.concatenate([BANDWIDTHS, 200.0 + 0.035 * higher])
     tilt = voice.tilt * (0.3 + 0.7 * curves["effort"] ** 2)
     out = _synthesise(
         curves["f0"], curves["voicing"], curves["breath"], curves["noise"], curves["centre"], curves["width"], tilt, formants, bandwidths,
