@@ -1,7 +1,7 @@
 """What is known about a song, at 250 frames per second: fundamental, voicing and loudness per source.
 
-Frame k is centred on k / 250 s, for every quantity, so that they line up (FFT frames are centred, with zeros before the first
-sample and after the last).
+Frame k is centred on k / 250 s, for every quantity, so that they line up (FFT frames are centred, with zeros before
+the first sample and after the last).
 """
 
 import librosa

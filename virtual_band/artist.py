@@ -1,4 +1,7 @@
-"""An artist: one singer, one bass, one kit, one chordal instrument, one room and desk, one set of habits, all drawn from one number."""
+"""An artist: a singer, a bass, a kit, a chordal instrument, a room with its desk and a set of habits.
+
+All of it is drawn from one number, with a random generator of its own for each.
+"""
 
 from dataclasses import dataclass
 
@@ -12,12 +15,12 @@ from virtual_band.score import Style
 from virtual_band.voice import Voice
 
 FIRST = (
-    "Ada Bruno Cleo Dario Edda Falk Greta Hugo Ines Jonas Kaja Linus Mira Nilo Orla Piet Quinn Rosa Sven Tilda Ugo Vera Wim Xenia Yara "
-    "Zeno Alba Boris Carla Dean Elsa Finn"
+    "Ada Bruno Cleo Dario Edda Falk Greta Hugo Ines Jonas Kaja Linus Mira Nilo Orla Piet Quinn Rosa Sven Tilda Ugo "
+    "Vera Wim Xenia Yara Zeno Alba Boris Carla Dean Elsa Finn"
 ).split()
 LAST = (
-    "Amsel Birke Carrow Dorn Elster Fenn Garland Hale Ilves Jensen Kestrel Lark Marlow Nightjar Orme Pine Quill Reed Sorrel Thorne Umber "
-    "Vale Wren Yarrow Zander Ash Brook Cliff Dale"
+    "Amsel Birke Carrow Dorn Elster Fenn Garland Hale Ilves Jensen Kestrel Lark Marlow Nightjar Orme Pine Quill Reed "
+    "Sorrel Thorne Umber Vale Wren Yarrow Zander Ash Brook Cliff Dale"
 ).split()
 
 

@@ -1,6 +1,7 @@
-"""Is the band like recorded music? The same measures on any song with stems, and where the band's values lie among real ones.
+"""Is the band like recorded music? Measures of any song with stems, and where the band's values lie among real ones.
 
-All measures are taken on excerpts of `EXCERPT` seconds, the length of MUSDB18's free excerpts, so that long songs have no advantage.
+All measures are taken on excerpts of `EXCERPT` seconds, the length of MUSDB18's free excerpts, so that long songs
+have no advantage.
 """
 
 import librosa
@@ -65,8 +66,8 @@ def centroid(audio, sample_rate):
 def loudness_range(audio, sample_rate):
     """Distance between the 10th and the 95th percentile of the loudness in 400 ms windows that sound at all, in dB.
 
-    The percentiles are those of EBU Tech 3342, whose windows of 3 s are too long for excerpts; windows more than 40 dB below the
-    loudest are rests and do not count.
+    The percentiles are those of EBU Tech 3342, whose windows of 3 s are too long for excerpts; windows more than 40
+    dB below the loudest are rests and do not count.
     """
     power = 10.0 ** (loudness(audio, sample_rate) / 10.0)
     size = int(0.4 * FRAME_RATE)
@@ -86,9 +87,9 @@ def describe(stems, sample_rate):
     Returns
     -------
     dict of (str, str) -> float
-        (source, measure) -> value, for the measures of `MEASURES`. A stem that is silent, or sounds less than a tenth of the
-        time, has only its activity. `irm_si_sdr` is the ideal ratio mask (magnitudes, 1024/256, 16 kHz mono) on the sum of all stems, and
-        `irm_si_sdr_trio` on drums, bass and vocals alone.
+        (source, measure) -> value, for the measures of `MEASURES`. A stem that is silent, or sounds less than a tenth
+        of the time, has only its activity. `irm_si_sdr` is the ideal ratio mask (magnitudes, 1024/256, 16 kHz mono)
+        on the sum of all stems, and `irm_si_sdr_trio` on drums, bass and vocals alone.
     """
     mono = {source: stem.mean(axis=0) for source, stem in stems.items()}
     mixture = sum(mono.values())
@@ -144,7 +145,15 @@ def place(band, real):
             low, middle, high = (float(v) for v in np.percentile(theirs, [5, 50, 95]))
             median = float(np.median(ours))
             rows.append(
-                {"source": source, "measure": measure, "unit": unit, "band": median, "real_5": low, "real_median": middle,
-                 "real_95": high, "inside": low <= median <= high}
-            )  # fmt: skip
+                {
+                    "source": source,
+                    "measure": measure,
+                    "unit": unit,
+                    "band": median,
+                    "real_5": low,
+                    "real_median": middle,
+                    "real_95": high,
+                    "inside": low <= median <= high,
+                }
+            )
     return rows

@@ -2,8 +2,8 @@
 
     <root>/<set>/<train or test>/<artist - title>/{mixture,drums,bass,other,vocals}.wav, annotations.npz, score.mid
 
-A set is built in `<root>/<set>.partial` and renamed when its last song is written, and so is every song inside it. An interrupted
-build leaves a `.partial` tree, which the next build goes on with.
+A set is built in `<root>/<set>.partial` and renamed when its last song is written, and so is every song inside it. An
+interrupted build leaves a `.partial` tree, which the next build goes on with.
 """
 
 import json
@@ -109,7 +109,8 @@ def build_set(root, name, *, songs=None, seconds=20.0, workers=1):
         raise ValueError(f"workers: found {workers!r}, expected 1 or more")
     plan = SETS[name]
     manifest = {
-        "version": VERSION, "set": name, "subset": plan.subset, "seconds": float(seconds), "other": plan.other, "songs": [list(s) for s in wanted],
+        "version": VERSION, "set": name, "subset": plan.subset, "seconds": float(seconds), "other": plan.other,
+        "songs": [list(s) for s in wanted],
     }  # fmt: skip
     folder, partial = Path(root) / name, Path(root) / f"{name}.partial"
     old = _manifest(folder)

@@ -1,11 +1,13 @@
 """Drums: each piece is a few decaying modes plus shaped noise.
 
-A struck membrane rings in the modes of a circular drum, whose frequencies stand in the ratios of Bessel zeros (Fletcher & Rossing,
-*The Physics of Musical Instruments*, chapter 18), and starts a little sharp because the blow stretches it. Wires, sticks and cymbals
-add noise. A cymbal has so many modes that two hundred of them, spread at random, and a band of noise stand for all.
+A struck membrane rings in the modes of a circular drum, whose frequencies stand in the ratios of Bessel zeros
+(Fletcher & Rossing, *The Physics of Musical Instruments*, chapter 18), and starts a little sharp because the blow
+stretches it. Wires, sticks and cymbals add noise. A cymbal has so many modes that two hundred of them, spread at
+random, and a band of noise stand for all.
 
-A kit is rendered once per artist: for every piece a tone layer and `N_LAYERS` independent noise layers. A hit mixes the noise layers with
-random weights of unit length, which is new noise of the same spectrum each time, so that no two hits are the same.
+A kit is rendered once per artist: for every piece a tone layer and `N_LAYERS` independent noise layers. A hit mixes
+the noise layers with random weights of unit length, which is new noise of the same spectrum each time, so that no two
+hits are the same.
 """
 
 from dataclasses import dataclass
@@ -121,7 +123,7 @@ def modes(frequencies, decays, amplitudes, phases, n_samples, sample_rate):
 
 
 def _membrane(f0, sweep, sweep_time, decay, n_samples, sample_rate, strengths):
-    """A drum head whose modes all glide from `sweep` times their frequency to their own, higher modes decaying sooner."""
+    """A drum head whose modes glide from `sweep` times their frequency down to it, the higher the shorter."""
     t = np.arange(n_samples) / sample_rate
     angle = 2.0 * np.pi * f0 * (t + (sweep - 1.0) * sweep_time * (1.0 - np.exp(-t / sweep_time)))
     out = np.zeros(n_samples)
@@ -131,7 +133,7 @@ def _membrane(f0, sweep, sweep_time, decay, n_samples, sample_rate, strengths):
 
 
 def _noise(rng, n_samples, sample_rate, low, high=None):
-    """Independent noise layers (N_LAYERS, n_samples), band-passed from `low` to `high` Hz (high-passed where `high` is None)."""
+    """Layers of noise (N_LAYERS, n_samples) from `low` to `high` Hz, or upwards of `low` where `high` is None."""
     edges, kind = (low, "highpass") if high is None else ((low, min(high, 0.45 * sample_rate)), "bandpass")
     return sosfilt(butter(2, edges, kind, fs=sample_rate, output="sos"), rng.standard_normal((N_LAYERS, n_samples)))
 
@@ -168,8 +170,8 @@ def render_kit(kit, sample_rate):
     stick = 0.6 * _noise(rng, n, sample_rate, 1500.0, 7000.0) * np.exp(-t / 0.004)
     pieces["snare"] = kit.snare_level * shell, kit.snare_level * (kit.wire_level * wires + stick)
     rim = modes(
-        np.array([430.0, 1050.0, 1720.0, 2600.0]), np.array([0.02, 0.018, 0.012, 0.008]), np.array([0.5, 0.9, 0.6, 0.4]),
-        np.zeros(4), n, sample_rate,
+        np.array([430.0, 1050.0, 1720.0, 2600.0]), np.array([0.02, 0.018, 0.012, 0.008]), np.array([0.5, 0.9, 0.6,
+        0.4]), np.zeros(4), n, sample_rate,
     )  # fmt: skip
     pieces["rim"] = 0.7 * kit.snare_level * rim, 0.3 * kit.snare_level * stick
 
@@ -193,7 +195,7 @@ def render_kit(kit, sample_rate):
 
 
 def _cymbal(rng, low, decay, level, n_samples, sample_rate, ping):
-    """A plate: many modes at random above `low`/3, the higher the shorter, and two bands of noise for the modes between them."""
+    """A plate: modes at random above `low`/3, the higher the shorter, and two bands of noise for those between."""
     frequencies = np.exp(rng.uniform(np.log(low / 3.0), np.log(14000.0), N_PLATE_MODES))
     decays = decay * np.minimum(1.0, low / frequencies) ** 0.4 * rng.uniform(0.6, 1.2, N_PLATE_MODES)
     amplitudes = rng.uniform(0.3, 1.0, N_PLATE_MODES) * np.minimum(1.0, frequencies / low) ** 1.5

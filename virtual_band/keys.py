@@ -1,4 +1,4 @@
-"""The chordal instrument: a strummed guitar (waveguide strings) or an electric piano (struck bars), as the artist prefers."""
+"""The chordal instrument: a strummed guitar (waveguide strings) or an electric piano (struck bars)."""
 
 from dataclasses import dataclass
 

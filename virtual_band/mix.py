@@ -1,7 +1,8 @@
 """From dry parts to a record: a room, panning, levels, and one gain curve for all stems.
 
-Each part passes its own channel (panning, room, high-pass, compressor). The compressor and the limiter on the bus listen to the
-sum of all channels, and multiply every stem by the same curve. So the stems of a finished song add up to its mixture.
+Each part passes its own channel (panning, room, high-pass, compressor). The compressor and the limiter on the bus
+listen to the sum of all channels, and multiply every stem by the same curve. So the stems of a finished song add up
+to its mixture.
 """
 
 from dataclasses import dataclass
@@ -61,8 +62,8 @@ class Desk:
 def room_response(desk, sample_rate):
     """Impulse response of the artist's room, left and right, without the direct sound.
 
-    Twelve early reflections at random times and places, then noise that decays exponentially and loses its treble sooner
-    (Moorer 1979); unit energy.
+    Twelve early reflections at random times and places, then noise that decays exponentially and loses its treble
+    sooner (Moorer 1979); unit energy.
 
     Returns
     -------
@@ -217,7 +218,7 @@ def bus_gain(mixture, desk, sample_rate):
     gain *= 0.11 * 10.0 ** (desk.loudness / 20.0) / rms
     peaks = np.max(np.abs(blocks), axis=(0, 2)) * gain
     needed = np.minimum(1.0, 0.93 / np.maximum(peaks, 1e-9))
-    # A limiter that looks ahead: the mean over 13 blocks of the lowest gain within 7 blocks never exceeds what any needs.
+    # A limiter that looks ahead: the mean over 13 blocks of the lowest gain within 7 never exceeds what any needs.
     return per_sample(gain * uniform_filter1d(minimum_filter1d(needed, 15), 13), mixture.shape[-1])
 
 
@@ -273,7 +274,7 @@ def mix(dry, desk, sample_rate, rng):
 
 
 def _channel_response(source, inputs, room, desk, sample_rate):
-    """Impulse responses from the inputs of a channel to left and right: panned direct sound, room, and a high-pass on both."""
+    """Impulse responses from a channel's inputs to left and right: panned direct sound, room, high-pass, treble."""
     response = np.zeros((2, inputs, room.shape[-1]))
     if inputs == 1:
         angle = (1.0 + desk.pans[source]) * np.pi / 4.0

@@ -18,7 +18,7 @@ MODES = {
     "mixolydian": (0, 2, 4, 5, 7, 9, 10),
 }
 
-# Four-bar progressions as scale degrees counted from 0. The verse rests on the tonic, the chorus moves, the bridge leaves home.
+# Four-bar progressions as scale degrees from 0. The verse rests on the tonic, the chorus moves, the bridge leaves home.
 PROGRESSIONS = {
     "verse": ((0, 4, 5, 3), (0, 5, 3, 4), (0, 3, 0, 4), (0, 0, 3, 4), (0, 6, 3, 0), (0, 2, 3, 3)),
     "chorus": ((5, 3, 0, 4), (3, 4, 0, 5), (0, 4, 5, 3), (3, 0, 4, 5), (0, 3, 5, 4)),
@@ -45,8 +45,9 @@ class Note:
     velocity : float
         0 (silent) to 1 (as hard as this player plays).
     kind : str
-        How it is played. Drums: the piece. Bass: pluck, slide (from the note before), dead. Vocals: the syllable, consonant and
-        vowel joined by a dot ("s.a"), or "~" where the syllable of the note before goes on. Other: strum, up, hold.
+        How it is played. Drums: the piece. Bass: pluck, slide (from the note before), dead. Vocals: the syllable,
+        consonant and vowel joined by a dot ("s.a"), or "~" where the syllable of the note before goes on. Other:
+        strum, up, hold.
     """
 
     start: float
@@ -177,8 +178,8 @@ class Score:
 def plan_song(style, seconds, rng):
     """Draw the skeleton of a song that fills `seconds`.
 
-    The form is a window on intro-verse-chorus-verse-chorus-bridge-chorus, so that short songs also meet the bridge; the last bar
-    is the ending, on the tonic.
+    The form is a window on intro-verse-chorus-verse-chorus-bridge-chorus, so that short songs also meet the bridge;
+    the last bar is the ending, on the tonic.
 
     Parameters
     ----------
@@ -281,7 +282,7 @@ def play_drums(plan, style, rng):
 
 
 def _groove(plan, style, name, rng):
-    """One bar as a dict of piece -> list of (chance, velocity) per sixteenth: 1 is the pattern, below 1 its variation."""
+    """One bar: piece -> (chance, velocity) of each sixteenth. Chance 1 is the pattern, less is its variation."""
     steps = plan.beats * STEPS_PER_BEAT
     silent = (0.0, 0.0)
     kick, snare, cymbal, pedal = ([silent] * steps for _ in range(4))
@@ -350,7 +351,7 @@ def _fill(hit, start, first, last, rng):
 
 
 def play_bass(plan, style, lowest, drums, rng):
-    """Write the bass: it meets the kick, roots on chord changes, fifths and octaves between, an approach note before a change.
+    """Write the bass: with the kick, roots on new chords, fifths and octaves between, approach notes before a change.
 
     Parameters
     ----------
@@ -429,8 +430,8 @@ def play_bass(plan, style, lowest, drums, rng):
 def sing(plan, style, low, high, rng):
     """Write the melody: a motif per section type, repeated and bent to the chords, in phrases with rests.
 
-    Notes on strong beats move to the nearest chord tone, the others to the nearest note of the key. The chorus lies higher and
-    repeats its words; the verse brings new ones.
+    Notes on strong beats move to the nearest chord tone, the others to the nearest note of the key. The chorus lies
+    higher and repeats its words; the verse brings new ones.
 
     Parameters
     ----------
@@ -493,7 +494,7 @@ def sing(plan, style, low, high, rng):
 
 
 def _motif(plan, style, rng):
-    """A bar of melody: rhythm as (beat, length), contour in scale steps around 0, and the rest at the end of a phrase."""
+    """A bar of melody: rhythm as (beat, length), contour in scale steps around 0, rest at the end of a phrase."""
     at = float(rng.choice([0.0, 0.0, 0.0, 0.5]))
     rhythm = []
     while at < plan.beats - 0.2:
@@ -578,8 +579,8 @@ HABITS = {  # seconds: mean offset range of a player against the beat, and scatt
 def perform(notes, plan, style, part, rng):
     """Turn beats into seconds.
 
-    Every eighth of a beat is bent by the swing; the player's mean offset is drawn per song, the scatter per moment (notes that
-    start together stay together), as measured for human players by Hennig et al. (2011).
+    Every eighth of a beat is bent by the swing; the player's mean offset is drawn per song, the scatter per moment
+    (notes that start together stay together), as measured for human players by Hennig et al. (2011).
 
     Parameters
     ----------

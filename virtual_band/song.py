@@ -7,15 +7,16 @@ import numpy as np
 
 from virtual_band import bass, drums, keys, voice
 from virtual_band.annotations import FRAME_RATE, frame_times, loudness
-from virtual_band.artist import Artist, artist
+from virtual_band.artist import Artist
+from virtual_band.artist import artist as find_artist
 from virtual_band.mix import mix
 from virtual_band.score import Score, write_score
 
 SAMPLE_RATE = 44100
 WORDS = (
-    "Amber Anchor Autumn Harbour Candle Copper Distance Echo Ember Evening Feather Ferry Garden Glass Gravel Hollow Island Juniper Kite "
-    "Lantern Letter Marble Meadow Mirror Morning Needle Northern Orchard Paper Pebble Quarry Rain River Salt Shadow Silver Station Summer "
-    "Thread Tide Tower Velvet Violet Walnut Water Willow Window Winter"
+    "Amber Anchor Autumn Harbour Candle Copper Distance Echo Ember Evening Feather Ferry Garden Glass Gravel "
+    "Hollow Island Juniper Kite Lantern Letter Marble Meadow Mirror Morning Needle Northern Orchard Paper Pebble "
+    "Quarry Rain River Salt Shadow Silver Station Summer Thread Tide Tower Velvet Violet Walnut Water Willow Window Winter"
 ).split()
 
 
@@ -69,14 +70,15 @@ class Song:
         return known
 
 
-def render_song(artist_key, seed, seconds=20.0, *, other=True):
+def render_song(artist, seed, seconds=20.0, *, other=True):
     """Write, play and mix a song.
 
-    Every step draws from a random generator of its own, so that changing one instrument leaves score and other parts alone.
+    Every step draws from a random generator of its own, so that changing one instrument leaves score and other parts
+    alone.
 
     Parameters
     ----------
-    artist_key : Artist, int or str
+    artist : Artist, int or str
         See `artist.artist`.
     seed : int
         Number of the song, 0 or more; the same artist, number and length give the same samples.
@@ -94,7 +96,7 @@ def render_song(artist_key, seed, seconds=20.0, *, other=True):
     ValueError
         for an unknown artist, a negative seed, or a length below 0.5 s or above an hour.
     """
-    who = artist(artist_key)
+    who = find_artist(artist)
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
         raise ValueError(f"seed: found {seed!r}, expected a whole number, 0 or more")
     try:

@@ -1,8 +1,9 @@
 """A plucked string as a digital waveguide, shared by the bass and the guitar.
 
-Karplus & Strong (1983) with the extensions of Jaffe & Smith (1983): a delay line whose length is the period, a low-pass in
-the loop for the damping, and a comb on the excitation for the place of the pluck. The delay line is read by Lagrange
-interpolation, and the delay of the low-pass is taken off its length, so the string is in tune, also while its period glides.
+Karplus & Strong (1983) with the extensions of Jaffe & Smith (1983): a delay line whose length is the period, a
+low-pass in the loop for the damping, and a comb on the excitation for the place of the pluck. The delay line is read
+by Lagrange interpolation, and the delay of the low-pass is taken off its length, so the string is in tune, also while
+its period glides.
 """
 
 import numpy as np
@@ -89,7 +90,8 @@ def pluck(noise, period, place, corner, roughness, sample_rate):
     period : float
         In samples.
     place : float
-        Where the string is plucked, as a fraction of its length from the bridge; harmonics with a node there are missing.
+        Where the string is plucked, as a fraction of its length from the bridge; harmonics with a node there are
+        missing.
     corner : float
         Hz, above which the finger (low) or plectrum (high) gives less.
     roughness : float

@@ -1,9 +1,10 @@
 """A singer after Klatt (1980) and Klatt & Klatt (1990): glottal pulses and noise through the resonances of the mouth.
 
-The source is the derivative of the KLGLOTT88 pulse, read from tables that hold only the harmonics below the Nyquist frequency (one table per
-half octave), softened by a spectral tilt when sung softly, roughened by jitter and shimmer, with breath noise while the glottis is open.
-The filter is a cascade of sixteen formants, of which the first five glide from vowel to vowel; fricatives and plosives
-are noise through a resonance of their own. Controls are drawn first, at `CONTROL_RATE` frames per second, and can be plotted.
+The source is the derivative of the KLGLOTT88 pulse, read from tables that hold only the harmonics below the Nyquist
+frequency (one table per half octave), softened by a spectral tilt when sung softly, roughened by jitter and shimmer,
+with breath noise while the glottis is open. The filter is a cascade of sixteen formants, of which the first five
+glide from vowel to vowel; fricatives and plosives are noise through a resonance of their own. Controls are drawn
+first, at `CONTROL_RATE` frames per second, and can be plotted.
 """
 
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ BANDWIDTHS = np.array([80.0, 100.0, 130.0, 180.0, 220.0])
 
 @dataclass(frozen=True)
 class Consonant:
-    """How a consonant sounds: seconds of closure and of noise, centre (Hz), width (Hz) and level of the noise, voicing 0-1, formants."""
+    """A consonant: closure and noise in s; centre and width (Hz) and level of the noise; voicing 0-1; formants."""
 
     closure: float
     noise: float
@@ -142,9 +143,9 @@ def controls(notes, voice, seconds, rng):
     Returns
     -------
     dict of str -> np.ndarray, shape (frames, ...)
-        At CONTROL_RATE frames per second: `f0` (Hz, always positive), `voicing` (amplitude of the pulses, 0 where unvoiced),
-        `breath` (amplitude of the noise at the glottis), `noise` (amplitude of the consonants' noise), `centre` and `width` (of
-        that noise, Hz), `effort` (0-1), `formants` (frames, 5) in Hz.
+        At CONTROL_RATE frames per second: `f0` (Hz, always positive), `voicing` (amplitude of the pulses, 0 where
+        unvoiced), `breath` (amplitude of the noise at the glottis), `noise` (amplitude of the consonants' noise),
+        `centre` and `width` (of that noise, Hz), `effort` (0-1), `formants` (frames, 5) in Hz.
     """
     n = int(np.ceil(seconds * CONTROL_RATE)) + 2
     frame = lambda s: int(np.clip(round(s * CONTROL_RATE), 0, n))  # noqa: E731
@@ -357,9 +358,10 @@ def render(notes, voice, n_samples, sample_rate, rng):
     bandwidths = np.concatenate([BANDWIDTHS, 200.0 + 0.035 * higher])
     tilt = voice.tilt * (0.3 + 0.7 * curves["effort"] ** 2)
     out = _synthesise(
-        curves["f0"], curves["voicing"], curves["breath"], curves["noise"], curves["centre"], curves["width"], tilt, formants, bandwidths,
-        glottal_tables(voice.open_quotient, sample_rate), noise_rng.standard_normal(n_samples),
-        voice.jitter * noise_rng.standard_normal(4096), voice.shimmer * noise_rng.standard_normal(4096), hop, float(sample_rate), n_samples,
+        curves["f0"], curves["voicing"], curves["breath"], curves["noise"], curves["centre"], curves["width"], tilt,
+        formants, bandwidths, glottal_tables(voice.open_quotient, sample_rate), noise_rng.standard_normal(n_samples),
+        voice.jitter * noise_rng.standard_normal(4096), voice.shimmer * noise_rng.standard_normal(4096), hop,
+        float(sample_rate), n_samples,
     )  # fmt: skip
     position = np.arange(n_samples) / hop
     f0 = np.interp(position, np.arange(frames), curves["f0"])
