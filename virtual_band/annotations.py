@@ -7,7 +7,8 @@ the first sample and after the last).
 import librosa
 import mido
 import numpy as np
-import scipy.signal
+
+from audio_processing.audio_processing import resample, stft
 
 FRAME_RATE = 250
 LOUDNESS_RATE = 16000  # Hz
@@ -40,12 +41,8 @@ def loudness(audio, sample_rate):
         dB, not below -80; frame k is centred on k / 250 s.
     """
     frames = frame_times(audio.shape[-1], sample_rate).size
-    if sample_rate != LOUDNESS_RATE:
-        common = np.gcd(sample_rate, LOUDNESS_RATE)
-        audio = scipy.signal.resample_poly(audio, LOUDNESS_RATE // common, sample_rate // common)
-    spectrum = librosa.stft(
-        audio.astype(np.float32), n_fft=LOUDNESS_FFT, hop_length=LOUDNESS_RATE // FRAME_RATE, pad_mode="constant"
-    )
+    audio = resample(np.asarray(audio, dtype=np.float32), sample_rate, LOUDNESS_RATE)
+    spectrum = stft(audio, LOUDNESS_FFT, LOUDNESS_RATE // FRAME_RATE)  # (frequencies, frames)
     frequency = librosa.fft_frequencies(sr=LOUDNESS_RATE, n_fft=LOUDNESS_FFT)
     with np.errstate(divide="ignore"):  # 0 Hz weighs nothing: -inf dB, floored at -80
         weight = 10.0 ** (librosa.A_weighting(frequency) / 10.0)

@@ -9,9 +9,9 @@ import numpy as np
 
 from virtual_band.bass import BassSound
 from virtual_band.drums import Kit
+from virtual_band.form import Style
 from virtual_band.keys import ChordSound
 from virtual_band.mix import Desk
-from virtual_band.score import Style
 from virtual_band.voice import Voice
 
 FIRST = (

@@ -1,4 +1,4 @@
-"""Electric bass: one plucked string at a time, slides, dead notes, finger noise, an amplifier that saturates lightly."""
+"""Electric bass: one plucked string at a time, slides, dead notes, finger noise, an amplifier that saturates."""
 
 from dataclasses import dataclass
 
@@ -65,7 +65,7 @@ def render(notes, sound, n_samples, sample_rate, rng):
 
     Parameters
     ----------
-    notes : sequence of score.Note
+    notes : sequence of form.Note
         In seconds, not overlapping; `kind` is pluck, slide or dead.
     sound : BassSound
     n_samples : int

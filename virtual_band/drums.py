@@ -220,7 +220,7 @@ def render(notes, kit, n_samples, sample_rate, rng):
 
     Parameters
     ----------
-    notes : sequence of score.Note
+    notes : sequence of form.Note
         In seconds; `kind` names the piece.
     kit : Kit
     n_samples : int

@@ -50,7 +50,7 @@ def render(notes, sound, n_samples, sample_rate, rng):
 
     Parameters
     ----------
-    notes : sequence of score.Note
+    notes : sequence of form.Note
         In seconds; chords are notes with the same start.
     sound : ChordSound
     n_samples, sample_rate : int

@@ -16,7 +16,8 @@ SAMPLE_RATE = 44100
 WORDS = (
     "Amber Anchor Autumn Harbour Candle Copper Distance Echo Ember Evening Feather Ferry Garden Glass Gravel "
     "Hollow Island Juniper Kite Lantern Letter Marble Meadow Mirror Morning Needle Northern Orchard Paper Pebble "
-    "Quarry Rain River Salt Shadow Silver Station Summer Thread Tide Tower Velvet Violet Walnut Water Willow Window Winter"
+    "Quarry Rain River Salt Shadow Silver Station Summer Thread Tide Tower Velvet Violet Walnut Water Willow "
+    "Window Winter"
 ).split()
 
 

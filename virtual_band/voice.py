@@ -134,7 +134,7 @@ def controls(notes, voice, seconds, rng):
 
     Parameters
     ----------
-    notes : sequence of score.Note
+    notes : sequence of form.Note
         In seconds; `kind` is the syllable.
     voice : Voice
     seconds : float
@@ -335,7 +335,7 @@ def render(notes, voice, n_samples, sample_rate, rng):
 
     Parameters
     ----------
-    notes : sequence of score.Note
+    notes : sequence of form.Note
     voice : Voice
     n_samples : int
     sample_rate : int
