@@ -1,15 +1,26 @@
 """Is the band like recorded music? Measures of any song with stems, and where the band's values lie among real ones.
 
+`python -m virtual_band.compare --musdb FOLDER` writes results/scores/band_vs_musdb.json.
+
 All measures are taken on excerpts of `EXCERPT` seconds, the length of MUSDB18's free excerpts, so that long songs
-have no advantage.
+have no advantage. A trio is compared with a trio: drums, bass and vocals of the real songs, their sum as mixture.
 """
+
+import argparse
+import os
+import sys
+from pathlib import Path
 
 import librosa
 import numpy as np
+from tqdm import tqdm
 
+from audio_processing import results
 from audio_processing.audio_processing import resample
+from audio_processing.files import sha256_of
 from audio_processing.masks import irm
 from audio_processing.metrics import si_sdr
+from audio_processing.tracks import SOURCES, tracks
 from virtual_band.annotations import FRAME_RATE, loudness
 
 EXCERPT = 7.0  # s
@@ -21,8 +32,11 @@ MEASURES = {
     "activity": "0-1",
     "level": "dB",
     "irm_si_sdr": "dB",
-    "irm_si_sdr_trio": "dB",
 }
+TRIO = ("drums", "bass", "vocals")
+PAIRS = {"same_artist": ("musdb18_7s_trio", TRIO), "extra_instrument": ("musdb18_7s", SOURCES)}
+DAMAGED = ("PR - Oh No", "PR - Happy Daze")  # stems that do not add up, and stems that are missing
+RESULT = results.RESULTS / "scores" / "band_vs_musdb.json"
 
 
 def level_curve(audio, sample_rate, window=0.05):
@@ -82,35 +96,29 @@ def describe(stems, sample_rate):
     Parameters
     ----------
     stems : dict of str -> np.ndarray, shape (channels, samples)
+        Their sum is the mixture.
     sample_rate : int
 
     Returns
     -------
     dict of (str, str) -> float
-        (source, measure) -> value, for the measures of `MEASURES`. A stem that is silent, or sounds less than a tenth
-        of the time, has only its activity. `irm_si_sdr` is the ideal ratio mask (magnitudes, 1024/256, 16 kHz mono)
-        on the sum of all stems, and `irm_si_sdr_trio` on drums, bass and vocals alone.
+        (source, measure) -> value, for the measures of `MEASURES`. A stem that sounds less than a tenth of the time has
+        only its activity. `level` is the RMS relative to the mixture's; `irm_si_sdr` is what the ideal ratio mask
+        (magnitudes, 1024/256, 16 kHz mono) reaches on the stem.
     """
     mono = {source: stem.mean(axis=0) for source, stem in stems.items()}
     mixture = sum(mono.values())
+    estimates = irm({source: resample(stem, sample_rate, MASK_RATE) for source, stem in mono.items()})
     values = {}
-    sounding = []
     for source, stem in mono.items():
         values[source, "activity"] = activity(stem, mixture, sample_rate)
         if values[source, "activity"] < 0.1:
             continue
-        sounding.append(source)
         values[source, "centroid"] = centroid(stem, sample_rate)
         values[source, "crest"] = crest(stem)
         values[source, "loudness_range"] = loudness_range(stem, sample_rate)
         values[source, "level"] = float(10.0 * np.log10(np.mean(stem**2) / np.mean(mixture**2)))
-    small = {source: resample(stem, sample_rate, MASK_RATE) for source, stem in mono.items()}
-    for measure, sources in (("irm_si_sdr", list(stems)), ("irm_si_sdr_trio", ["drums", "bass", "vocals"])):
-        chosen = {source: small[source] for source in sources if source in small}
-        estimates = irm(chosen)
-        for source in chosen:
-            if source in sounding:
-                values[source, measure] = si_sdr(chosen[source], estimates[source])
+        values[source, "irm_si_sdr"] = si_sdr(resample(stem, sample_rate, MASK_RATE), estimates[source])
     return values
 
 
@@ -122,38 +130,127 @@ def excerpts(stems, sample_rate, seconds=EXCERPT):
         yield {source: stem[..., start : start + size] for source, stem in stems.items()}
 
 
-def place(band, real):
-    """Where the band's median lies among real excerpts.
-
-    Parameters
-    ----------
-    band, real : list of dict
-        Results of `describe`.
+def describe_tree(root, subset, sources):
+    """Measure every excerpt of every song of a tree in MUSDB18-HQ layout, or of a folder of MUSDB18's own files.
 
     Returns
     -------
     list of dict
-        One row per source and measure: `band` (median), `real_5`, `real_median`, `real_95` (percentiles), `inside`.
+        Results of `describe`, one per excerpt.
     """
-    rows = []
-    for source in ("drums", "bass", "other", "vocals"):
+    songs = [track for track in tracks(root, subset) if track.name not in DAMAGED]
+    found = []
+    for track in tqdm(songs, desc=f"{Path(root).name}/{subset}", unit="song", leave=False):
+        for excerpt in excerpts(track.stems(sources=sources), track.sample_rate):
+            found.append(describe(excerpt, track.sample_rate))
+    return found
+
+
+def percentiles(measured, test_set):
+    """Percentiles 5, 50 and 95 over excerpts, as records of a result file.
+
+    Parameters
+    ----------
+    measured : list of dict
+        Results of `describe`.
+    test_set : str
+        What was measured.
+
+    Returns
+    -------
+    list of dict
+        `track` is "5 %", "median" or "95 %", `system` is "true_stems".
+    """
+    records = []
+    for source in SOURCES:
         for measure, unit in MEASURES.items():
-            ours = [song[source, measure] for song in band if (source, measure) in song]
-            theirs = [song[source, measure] for song in real if (source, measure) in song]
-            if not ours or not theirs:
+            values = [excerpt[source, measure] for excerpt in measured if (source, measure) in excerpt]
+            if not values:
                 continue
-            low, middle, high = (float(v) for v in np.percentile(theirs, [5, 50, 95]))
-            median = float(np.median(ours))
-            rows.append(
-                {
-                    "source": source,
-                    "measure": measure,
-                    "unit": unit,
-                    "band": median,
-                    "real_5": low,
-                    "real_median": middle,
-                    "real_95": high,
-                    "inside": low <= median <= high,
-                }
-            )
+            for name, value in zip(("5 %", "median", "95 %"), np.percentile(values, [5, 50, 95])):
+                records.append(
+                    {
+                        "test_set": test_set,
+                        "track": name,
+                        "system": "true_stems",
+                        "source": source,
+                        "metric": measure,
+                        "unit": unit,
+                        "value": float(value),
+                    }
+                )
+    return records
+
+
+def table(records):
+    """Put the band's medians beside the range of the real excerpts.
+
+    Parameters
+    ----------
+    records : list of dict
+        Of band_vs_musdb.json.
+
+    Returns
+    -------
+    list of dict
+        One row per set, source and measure: "set", "source", "measure", "unit", "band", "real 5 %", "real median",
+        "real 95 %", "inside" (yes or NO).
+    """
+    value = {(r["test_set"], r["source"], r["metric"], r["track"]): r["value"] for r in records}
+    rows = []
+    for band, (real, sources) in PAIRS.items():
+        for source in sources:
+            for measure, unit in MEASURES.items():
+                ours = value[band, source, measure, "median"]
+                low, middle, high = (value[real, source, measure, name] for name in ("5 %", "median", "95 %"))
+                rows.append(
+                    {
+                        "set": band,
+                        "source": source,
+                        "measure": measure,
+                        "unit": unit,
+                        "band": ours,
+                        "real 5 %": low,
+                        "real median": middle,
+                        "real 95 %": high,
+                        "inside": "yes" if low <= ours <= high else "NO",
+                    }
+                )
     return rows
+
+
+def main(arguments=None):
+    """Measure band and real music, write the result file and say how many rows lie inside."""
+    parser = argparse.ArgumentParser(
+        prog="python -m virtual_band.compare", description="Compare the band with MUSDB18."
+    )
+    parser.add_argument(
+        "--root", type=Path, default=Path("data/virtual_band"), help="the band's sets (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--musdb", type=Path, default=os.environ.get("MUSDB_PATH"), help="MUSDB18 (default: $MUSDB_PATH)"
+    )
+    options = parser.parse_args(arguments)
+    try:
+        if options.musdb is None:
+            raise ValueError("--musdb: no folder given, and MUSDB_PATH is not set")
+        records = []
+        for band, (real, sources) in PAIRS.items():
+            records += percentiles(describe_tree(options.root / band, "test", sources), band)
+            measured = [
+                excerpt for subset in ("train", "test") for excerpt in describe_tree(options.musdb, subset, sources)
+            ]
+            records += percentiles(measured, real)
+    except (ValueError, OSError) as error:
+        print(f"virtual_band.compare: {error}", file=sys.stderr)
+        return 2
+    files = [path for band in PAIRS for track in tracks(options.root / band, "test") for path in track.files()]
+    config = {"excerpt_seconds": EXCERPT, "mask_rate": MASK_RATE, "mask": "magnitudes, 1024/256"}
+    results.write(RESULT, {**results.head("band_vs_musdb", config=config, data=sha256_of(*files)), "records": records})
+    rows = table(records)
+    print(f"{RESULT}: {sum(row['inside'] == 'yes' for row in rows)} of {len(rows)} medians inside the real 5-95 %")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
