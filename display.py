@@ -9,6 +9,7 @@ import html
 import inspect
 import io
 import platform
+import textwrap
 
 import numpy as np
 import soundfile
@@ -39,8 +40,8 @@ def environment():
     backend = keras.backend.backend()
     devices = ", ".join(keras.distribution.list_devices()) or "cpu"
     print(f"Python {platform.python_version()}, Keras {keras.__version__} on {backend} ({devices})")
-    shown = [f"{name} {version}" for name, version in versions.items() if name not in ("keras",)]
-    print(", ".join(shown))
+    shown = ", ".join(f"{name} {version}" for name, version in versions.items() if name != "keras")
+    print(textwrap.fill(shown, 90, break_on_hyphens=False))
 
 
 def source(function):

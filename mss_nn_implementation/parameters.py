@@ -110,9 +110,9 @@ class Training:
         of weights, crops and their order.
     """
 
-    seconds: float = 3.0
+    seconds: float = 2.0
     batch_size: int = 4
-    steps: int = 3000
+    steps: int = 3500
     steps_per_epoch: int = 100
     learning_rate: float = 1e-3
     warmup: int = 100

@@ -7,6 +7,7 @@ Stopped at any moment, the same command goes on from the last epoch. The best we
 import argparse
 import dataclasses
 import json
+import os
 import shutil
 import sys
 import time
@@ -184,7 +185,7 @@ def main(arguments=None):
         print(f"train: {error}", file=sys.stderr)
         return 2
     written = [run / "best.keras"] if options.dry else publish(*job)
-    print("wrote", ", ".join(str(path.relative_to(results.ROOT)) for path in written))
+    print("wrote", ", ".join(os.path.relpath(path) for path in written))
     return 0
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import nbformat
 from nbconvert import HTMLExporter
 from pygments.formatters import HtmlFormatter
+from traitlets.config import Config
 
 from audio_processing.files import atomic_path
 from tools.notebooks import ROOT, all_notebooks, repository
@@ -37,9 +38,13 @@ def title_of(notebook):
 
 def body_of(notebook):
     """The cells as HTML. The badge becomes a link in words: its picture would come from another host."""
-    body = HTMLExporter(
-        template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True
-    ).from_notebook_node(notebook)[0]
+    exporter = HTMLExporter(
+        template_name="basic",
+        exclude_input_prompt=True,
+        exclude_output_prompt=True,
+        config=Config({"TagRemovePreprocessor": {"enabled": True, "remove_input_tags": ["hide-input"]}}),
+    )
+    body = exporter.from_notebook_node(notebook)[0]
     body = re.sub(r'<img[^>]*src="https://colab[^>]*>', "Open this page as a notebook on Colab", body)
     for path in all_notebooks():  # links between notebooks lead to their pages
         body = body.replace(f'href="{path.relative_to(ROOT).as_posix()}"', f'href="{page_name(path)}"')

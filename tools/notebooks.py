@@ -78,8 +78,19 @@ def write(path, notebook):
     notebook.metadata["language_info"] = {"name": "python"}
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if not _is_start_up_noise(output)]
     with atomic_path(path) as temporary:
         nbformat.write(notebook, temporary)
+
+
+def _is_start_up_noise(output):
+    """Whether an output is only what TensorFlow's C++ logs while it starts: which devices the machine lacks."""
+    if output.get("name") != "stderr":
+        return False
+    return all(
+        re.match(r"WARNING: All log messages before absl|[IWE]0000 |$", line) for line in output.text.split("\n")
+    )
 
 
 def set_header(path):
@@ -89,6 +100,7 @@ def set_header(path):
     notebook.cells[0].source = f"{text}\n\n{badge(path)}"
     cell = next(cell for cell in notebook.cells if cell.cell_type == "code")
     cell.source = first_cell()
+    cell.metadata["tags"] = ["hide-input"]
     write(path, notebook)
 
 

@@ -9,11 +9,11 @@ import matplotlib
 
 matplotlib.use("Agg")
 
-import soundfile  # noqa: E402
+import soundfile
 
-import display  # noqa: E402
-from audio_processing import results  # noqa: E402
-from audio_processing.files import atomic_path  # noqa: E402
+import display
+from audio_processing import results
+from audio_processing.files import atomic_path
 
 PICTURE = results.RESULTS / "picture.png"
 

@@ -1,0 +1,108 @@
+import math
+
+import numpy as np
+import pytest
+
+from audio_processing import results
+from experiments import __main__ as experiments
+from experiments import clips, summary
+from experiments.scores import score_track
+from experiments.systems import SYSTEMS
+from tests.conftest import make_tree
+
+SOURCES = ("drums", "bass", "vocals")
+
+
+@pytest.fixture
+def test_set(tmp_path, monkeypatch):
+    """A test set of two songs and a results folder of its own."""
+    root = make_tree(tmp_path / "songs", subset="test", seconds=3.0)
+    monkeypatch.setitem(experiments.TEST_SETS, "tiny", (root, "test", SOURCES, 16000, True))
+    monkeypatch.setattr(results, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(experiments, "SCORES", tmp_path / "results" / "scores")
+    monkeypatch.setattr(results, "ROOT", tmp_path)
+    return "tiny"
+
+
+def test_the_ceiling_is_above_the_floor_and_files_follow_the_schema(test_set):
+    written = experiments.run(test_set, ["mixture", "irm"])
+    assert [path.name for path in written] == ["tiny-mixture.json", "tiny-irm.json"]
+    records = summary.read_scores(test_set, ["mixture", "irm"])
+    assert len(records) == 2 * 2 * 3 * 3  # systems, songs, sources, metrics
+    for metric in ("si_sdr", "snr", "sdr"):
+        averages = summary.averages(records, metric)
+        assert all(averages["irm", source] > averages["mixture", source] + 3 for source in SOURCES)
+    content = results.read(written[1])
+    assert content["config"]["sources"] == list(SOURCES) and content["data"] and content["seconds"] > 0
+
+
+def test_what_is_current_is_skipped_and_an_edited_value_is_restored(test_set):
+    path = experiments.run(test_set, ["mixture"])[0]
+    assert experiments.run(test_set, ["mixture"]) == []
+    value = results.read(path)["records"][0]["value"]
+    path.write_text(path.read_text().replace(repr(value), repr(value + 1)))
+    with pytest.raises(results.ResultsError):
+        summary.read_scores(test_set, ["mixture"])
+    assert experiments.run(test_set, ["mixture"]) == [path]
+    assert results.read(path)["records"][0]["value"] == value
+
+
+def test_processes_give_the_same_scores_as_one(test_set):
+    alone = results.read(experiments.run(test_set, ["irm"])[0])["records"]
+    together = results.read(experiments.run(test_set, ["irm"], jobs=2, force=True)[0])["records"]
+    assert alone == together
+
+
+def test_scores_of_a_known_error():
+    rng = np.random.default_rng(0)
+    stems = {source: rng.standard_normal(4000) for source in SOURCES}
+    estimates = {source: 0.5 * stem for source, stem in stems.items()}
+    records, dropped = score_track(stems, estimates, 1000)
+    values = {(r["source"], r["metric"]): r["value"] for r in records}
+    assert dropped == 0
+    assert values["bass", "snr"] == pytest.approx(20 * math.log10(2))
+    assert values["bass", "sdr"] == pytest.approx(20 * math.log10(2))
+
+
+def test_silent_stems_are_not_scored_and_dropped_frames_are_counted():
+    rng = np.random.default_rng(0)
+    stems = {source: rng.standard_normal(4000) for source in SOURCES}
+    stems["bass"] = np.zeros(4000)
+    stems["drums"][:1000] = 0
+    estimates = {source: rng.standard_normal(4000) for source in SOURCES}
+    records, dropped = score_track(stems, estimates, 1000)
+    assert {r["source"] for r in records} == {"drums", "vocals"} and dropped == 1
+    assert score_track({"bass": np.zeros(10)}, {"bass": np.ones(10)}, 5) == ([], 0)
+
+
+def test_paired_difference_and_its_interval():
+    records = [
+        {"track": str(i), "system": system, "source": "bass", "metric": "snr", "value": i + shift}
+        for i in range(20)
+        for system, shift in (("a", 1.0 + 0.1 * (i % 2)), ("b", 0.0))
+    ]
+    mean, (low, high), songs = summary.paired_difference(records, "snr", "a", "b")
+    assert mean == pytest.approx(1.05) and 1.0 <= low < mean < high <= 1.1 and songs == 20
+    with pytest.raises(ValueError, match="no song"):
+        summary.paired_difference(records, "snr", "a", "c")
+
+
+def test_clips_show_the_median_song_at_one_gain(test_set):
+    experiments.run(test_set, ["mixture"])
+    index = results.read(clips.write_clips(test_set, "mixture", "mixture again"))
+    assert index["config"]["song"] == clips.typical_song(test_set, "mixture")
+    assert list(index["rows"]) == ["mixture", *SOURCES]
+    folder = results.RESULTS / "audio" / test_set
+    assert sorted(p.name for p in folder.glob("*.mp3")) == sorted(
+        f for row in index["rows"].values() for f in row.values()
+    )
+
+
+def test_an_absent_test_set_is_named(monkeypatch, tmp_path, capsys):
+    monkeypatch.setitem(experiments.TEST_SETS, "same_artist", (tmp_path / "none", "test", SOURCES, 16000, True))
+    assert experiments.main(["--test-sets", "same_artist", "--systems", "mixture"]) == 2
+    assert "make dataset" in capsys.readouterr().err
+
+
+def test_every_system_says_what_it_is():
+    assert all(system.__doc__ for system in SYSTEMS.values())

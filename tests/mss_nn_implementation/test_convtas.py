@@ -1,0 +1,193 @@
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from audio_processing.files import sha256_of
+from audio_processing.metrics import snr
+from mss_nn_implementation.convtas import (
+    ConvTasNet,
+    ConvTasNetSeparator,
+    WeightsError,
+    load_model,
+    masked_channels,
+)
+from mss_nn_implementation.layer import DepthwiseConvolution, GlobalLayerNorm, overlap_add, overlapping_frames
+from mss_nn_implementation.loss import NegativeSNR
+from mss_nn_implementation.parameters import PRESETS, Parameters
+
+TINY = Parameters(N=16, L=8, B=6, H=8, P=3, X=3, R=2, Sc=5)
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    keras.utils.set_random_seed(1)
+    model = ConvTasNet(TINY)
+    model.build((None, None))
+    return model
+
+
+def noise(*shape, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def test_the_papers_network_has_the_papers_weights():
+    # the authors' code counts 5,050,545, of which the last block's residual convolution (128·512 + 128) is never read
+    assert ConvTasNet.count(PRESETS["paper"]) == 5_050_545 - (128 * 512 + 128)
+
+
+def test_overlap_add_is_the_transpose_of_framing():
+    x, y = noise(2, 40), noise(2, 9, 8, seed=1)
+    framed = keras.ops.convert_to_numpy(overlapping_frames(keras.ops.convert_to_tensor(x), 8))
+    assert framed.shape == (2, 9, 8)
+    np.testing.assert_array_equal(framed[1, 3], x[1, 12:20])
+    added = keras.ops.convert_to_numpy(overlap_add(keras.ops.convert_to_tensor(y)))
+    assert np.sum(framed * y) == pytest.approx(np.sum(x * added), rel=1e-4)
+
+
+@settings(max_examples=10, deadline=None)
+@given(dilation=st.integers(1, 6), taps=st.sampled_from([1, 3, 5]), frames=st.integers(1, 20))
+def test_depthwise_convolution_equals_keras(dilation, taps, frames):
+    x = noise(2, frames, 4)
+    ours = DepthwiseConvolution(taps, dilation)
+    theirs = keras.layers.DepthwiseConv1D(taps, padding="same", dilation_rate=dilation)
+    ours.build(x.shape), theirs.build(x.shape)
+    kernel, bias = noise(taps, 4, seed=1), noise(4, seed=2)
+    ours.set_weights([kernel, bias])
+    theirs.set_weights([kernel[:, :, None], bias])
+    # zeros by hand around the signal: then both see the same, and no backend's "same" rule matters
+    reach = dilation * (taps // 2)
+    padded = np.pad(x, ((0, 0), (reach, reach), (0, 0)))
+    expected = keras.ops.convert_to_numpy(theirs(padded))[:, reach : reach + frames]
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(ours(x)), expected, atol=1e-5)
+
+
+def test_global_layer_norm_normalises_over_time_and_channels():
+    layer = GlobalLayerNorm()
+    y = keras.ops.convert_to_numpy(layer(5 + 3 * noise(3, 200, 7)))
+    np.testing.assert_allclose(y.mean(axis=(1, 2)), 0, atol=1e-5)
+    np.testing.assert_allclose(y.std(axis=(1, 2)), 1, atol=1e-4)
+
+
+@settings(max_examples=8, deadline=None)
+@given(samples=st.integers(1, 300))
+def test_any_number_of_samples_comes_back(tiny, samples):
+    y = keras.ops.convert_to_numpy(tiny(noise(2, samples)))
+    assert y.shape == (2, 3, samples) and np.isfinite(y).all()
+
+
+def test_louder_in_is_louder_out_and_silence_stays_silent(tiny):
+    x = noise(1, 500)
+    y = keras.ops.convert_to_numpy(tiny(x))
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(tiny(100 * x)), 100 * y, rtol=1e-3, atol=1e-3)
+    assert np.abs(keras.ops.convert_to_numpy(tiny(0 * x))).max() == 0
+
+
+def test_masks_of_one_return_what_encoder_and_decoder_make_of_the_mixture():
+    """With an encoder and decoder that invert each other and masks forced to 1, the mixture comes out: framing,
+    overlap-add, padding and cutting leave every sample where it was."""
+    p = dataclasses.replace(TINY, N=16, L=8, sources=("one",))
+    model = ConvTasNet(p)
+    model.build((None, None))
+    # relu(x) - relu(-x) = x, so [I, -I] then [I; -I] is the identity; half, because every sample is in two frames
+    eye = np.eye(8, dtype=np.float32)
+    model.encoder.set_weights([np.concatenate([eye, -eye], axis=1)])
+    model.decoder.set_weights([0.5 * np.concatenate([eye, -eye], axis=0)])
+    kernel, bias = model.masks.get_weights()
+    model.masks.set_weights([0 * kernel, bias + 50])  # sigmoid(50) = 1
+    x = noise(2, 333)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(model(x))[:, 0], x, atol=1e-5)
+
+
+def test_saved_and_loaded_in_safe_mode_it_gives_the_same(tiny, tmp_path):
+    tiny.save(tmp_path / "m.keras")
+    again = keras.saving.load_model(tmp_path / "m.keras", compile=False, safe_mode=True)
+    x = noise(1, 200)
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(again(x)), keras.ops.convert_to_numpy(tiny(x)))
+    assert again.sizes == TINY
+
+
+@pytest.mark.parametrize("change", [{"L": 7}, {"P": 2}, {"N": 0}, {"sources": ()}])
+def test_sizes_that_make_no_network_are_named(change):
+    with pytest.raises(ValueError, match=next(iter(change))):
+        dataclasses.replace(TINY, **change)
+
+
+def test_loss_is_the_negative_snr_where_its_limits_do_not_matter():
+    true = noise(2, 3, 4000)
+    estimate = true + 0.2 * noise(2, 3, 4000, seed=1)
+    expected = -np.mean([snr(t, e) for t, e in zip(true.reshape(6, -1), estimate.reshape(6, -1))])
+    assert float(NegativeSNR(tau=0, sigma=0)(true, estimate)) == pytest.approx(expected, abs=1e-3)
+
+
+def test_loss_is_finite_and_wants_silence_for_a_silent_stem():
+    true = noise(1, 2, 1000)
+    true[:, 1] = 0
+    loss = NegativeSNR()
+    quiet, loud = true.copy(), true.copy()
+    quiet[:, 1] = 1e-3
+    loud[:, 1] = 0.3 * noise(1000, seed=2)
+    values = [float(loss(true, estimate)) for estimate in (true, quiet, loud)]
+    assert np.isfinite(values).all() and values[0] < values[1] < values[2]
+    assert np.isfinite(float(loss(0 * true, 0 * true)))
+
+
+def test_shares_of_masked_channels_add_up_and_follow_the_parts():
+    rate, band = 44100, 16000
+    t = np.arange(rate) / rate
+    low, high = np.sin(2 * np.pi * 220 * t), np.sin(2 * np.pi * 3000 * t)
+    parts = np.stack([low, high]).astype(np.float32)
+    channels = np.stack([low + 0.5 * high, 0.2 * low + high]).astype(np.float32)
+    stems = masked_channels(channels, parts, rate, band)
+    np.testing.assert_allclose(stems.sum(axis=0), channels, atol=1e-5)
+    middle = slice(4000, -4000)
+    assert snr(low[middle], stems[0, 0, middle]) > 30 and snr(high[middle], stems[1, 1, middle]) > 30
+
+
+def ship(model, folder):
+    """Save a model as train.py does, with as much of a record as loading needs."""
+    model.save(folder / "tiny.keras")
+    record = {"sha256": sha256_of(folder / "tiny.keras"), "training": {"seconds": 0.5}}
+    (folder / "tiny.json").write_text(json.dumps(record))
+    return folder
+
+
+@pytest.fixture
+def shipped(tiny, tmp_path):
+    return ship(tiny, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def separator(tiny, tmp_path_factory):
+    return ConvTasNetSeparator("tiny", ship(tiny, tmp_path_factory.mktemp("weights")))
+
+
+def test_weights_that_are_missing_changed_or_damaged_are_named(shipped):
+    model, record = load_model("tiny", shipped)
+    assert model.sizes == TINY and record["training"]["seconds"] == 0.5
+    with pytest.raises(WeightsError, match="none.keras: no such file; `make train`"):
+        load_model("none", shipped)
+    data = (shipped / "tiny.keras").read_bytes()
+    (shipped / "tiny.keras").write_bytes(data[:-100])
+    with pytest.raises(WeightsError, match="tiny.keras: checksum differs"):
+        load_model("tiny", shipped)
+    (shipped / "tiny.json").write_text("{}")
+    with pytest.raises(WeightsError, match="tiny.json: damaged"):
+        load_model("tiny", shipped)
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    rate=st.sampled_from([8000, 11025, 16000, 22050, 44100]), channels=st.integers(0, 3), seconds=st.floats(0.001, 1.3)
+)
+def test_separator_keeps_length_rate_and_channels(separator, rate, channels, seconds):
+    samples = max(1, int(seconds * rate))
+    mixture = noise(*([channels] if channels else []), samples)
+    stems = separator.separate(mixture, rate)
+    assert list(stems) == ["drums", "bass", "vocals"]
+    for stem in stems.values():
+        assert stem.shape == mixture.shape and stem.dtype == np.float32 and np.isfinite(stem).all()
