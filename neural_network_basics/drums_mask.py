@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from audio_processing.audio_processing import fix_length, istft, magnitude, resample, stft, to_mono
+from audio_processing.audio_processing import fix_length, istft, resample, stft, to_mono
 from audio_processing.files import atomic_path
 from neural_network_basics.nn_scripts.activations import PReLU, Sigmoid
 from neural_network_basics.nn_scripts.conv1d import Conv1D
@@ -37,22 +37,28 @@ def band_matrix(bands=BANDS):
 F = band_matrix()
 
 
-def band_magnitudes(audio):
-    """Magnitude in each band: (samples,) at 16 kHz -> (frames, bands)."""
-    return magnitude(stft(np.asarray(audio, np.float32), N_FFT, HOP_LENGTH)).T.astype(np.float32) @ F
+def band_centres(bands=BANDS):
+    """Centre frequency of each band in Hz."""
+    mel = np.linspace(0, np.log10(1 + SAMPLE_RATE / 2 / 700), bands)
+    return 700 * (10**mel - 1)
 
 
-def features(bands):
-    """What the network sees: log magnitudes relative to the mean, so that a louder song looks the same."""
-    level = bands.mean()
-    return np.log10(bands / (level if level > 0 else 1) + 1e-3).astype(np.float32)
+def band_power(audio):
+    """Power in each band, |X|^2 F: (samples,) at 16 kHz -> (frames, bands)."""
+    return np.square(np.abs(stft(np.asarray(audio, np.float32), N_FFT, HOP_LENGTH))).T.astype(np.float32) @ F
+
+
+def features(power):
+    """What the network sees: log power relative to the song's mean, so that a louder song looks the same."""
+    level = power.mean()
+    return np.log10(power / (level if level > 0 else 1) + 1e-6).astype(np.float32)
 
 
 def target_mask(stems):
-    """Share of the drums in each band, t = D / (D + the others): the ideal ratio mask, gathered into bands."""
-    magnitudes = {source: band_magnitudes(stem) for source, stem in stems.items()}
-    total = sum(magnitudes.values())
-    return magnitudes["drums"] / np.maximum(total, 1e-9)
+    """Share of the drums in each band's power, t = |D|^2 F / sum_j |S_j|^2 F: a ratio mask, gathered into bands."""
+    power = {source: band_power(stem) for source, stem in stems.items()}
+    total = sum(power.values())
+    return power["drums"] / np.where(total > 0, total, 1)
 
 
 def examples(songs, frames=125):
@@ -68,19 +74,19 @@ def examples(songs, frames=125):
     Returns
     -------
     x, t, weight : ndarray (examples, frames, bands)
-        Features, target mask, and the weight of each cell in the loss: the square root of its loudness.
+        Features, target mask, and the weight of each cell in the loss: its magnitude, with a mean of 1.
     """
     x, t, weight = [], [], []
     for stems in songs:
-        bands = band_magnitudes(sum(stems.values()))
-        for values, array in ((x, features(bands)), (t, target_mask(stems)), (weight, np.sqrt(bands))):
+        power = band_power(sum(stems.values()))
+        for values, array in ((x, features(power)), (t, target_mask(stems)), (weight, np.sqrt(power))):
             values.append(array[: len(array) // frames * frames].reshape(-1, frames, BANDS))
     weight = np.concatenate(weight)
     return np.concatenate(x), np.concatenate(t), weight / weight.mean()
 
 
-def new_network(channels=24, dilations=(1, 2), seed=0):
-    """The network: bands -> channels, two residual blocks that look at neighbouring frames, channels -> bands.
+def new_network(channels=24, dilations=(1, 2, 4), seed=0):
+    """The network: bands -> channels, residual blocks that look at neighbouring frames, channels -> bands.
 
     A block is Conv-TasNet's in small: a depthwise convolution over time, a PReLU, and a convolution of one tap, which
     is a dense layer across the channels of each frame. The output are logits; their sigmoid is the mask.
@@ -127,7 +133,7 @@ class DrumsMask:
 
     def mask(self, audio):
         """The drums' share of every bin: (samples,) at 16 kHz -> (bins, frames), from 0 to 1."""
-        x = self.inputs(features(band_magnitudes(audio)))
+        x = self.inputs(features(band_power(audio)))
         logits = self.network.forward(x[None])[0]
         return (Sigmoid().forward(logits) @ F.T).T
 

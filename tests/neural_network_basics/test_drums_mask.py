@@ -30,14 +30,16 @@ def noise(shape, seed=0):
 def test_bands_share_out_every_bin():
     np.testing.assert_allclose(F.sum(axis=1), 1, atol=1e-6)
     assert F.min() >= 0 and F.sum(axis=0).min() > 0.5
-    assert np.all(np.diff(F.argmax(axis=1)) >= 0)
+    centres = drums_mask.band_centres()
+    hertz = np.arange(len(F)) * drums_mask.SAMPLE_RATE / drums_mask.N_FFT
+    np.testing.assert_array_less(np.abs(hertz - centres[F.argmax(axis=1)]), np.diff(centres).max() / 2 + 1)
 
 
-def test_target_is_the_ideal_ratio_mask_in_bands():
+def test_target_is_the_share_of_the_power():
     stems = {"drums": noise(8000), "bass": np.zeros(8000, np.float32)}
     np.testing.assert_allclose(drums_mask.target_mask(stems), 1, atol=1e-4)
-    stems["bass"] = stems["drums"]
-    np.testing.assert_allclose(drums_mask.target_mask(stems), 0.5, atol=1e-6)
+    stems["bass"] = 3 * stems["drums"]
+    np.testing.assert_allclose(drums_mask.target_mask(stems), 0.1, atol=1e-6)
 
 
 def test_examples_are_aligned():
@@ -45,7 +47,7 @@ def test_examples_are_aligned():
     x, t, weight = drums_mask.examples(songs, frames=60)
     assert x.shape == t.shape == weight.shape == (2 * 3, 60, BANDS)
     assert weight.mean() == pytest.approx(1, abs=1e-5)
-    whole = drums_mask.features(drums_mask.band_magnitudes(sum(songs[1].values())))
+    whole = drums_mask.features(drums_mask.band_power(sum(songs[1].values())))
     np.testing.assert_array_equal(x[3:].reshape(-1, BANDS), whole[:180])
 
 
@@ -95,7 +97,7 @@ def test_saved_and_loaded_is_the_same(tmp_path, model):
     model.save(tmp_path / "weights.npz")
     again = DrumsMask.load(tmp_path / "weights.npz")
     np.testing.assert_array_equal(again.mask(noise(5000)), model.mask(noise(5000)))
-    assert model.network.size < 5000
+    assert 1000 < model.network.size < 6000
 
 
 def test_between_the_median_filter_and_the_ideal_mask(model, test_song):
