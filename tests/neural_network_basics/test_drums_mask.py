@@ -32,7 +32,7 @@ def test_bands_share_out_every_bin():
     assert F.min() >= 0 and F.sum(axis=0).min() > 0.5
     centres = drums_mask.band_centres()
     hertz = np.arange(len(F)) * drums_mask.SAMPLE_RATE / drums_mask.N_FFT
-    np.testing.assert_array_less(np.abs(hertz - centres[F.argmax(axis=1)]), np.diff(centres).max() / 2 + 1)
+    np.testing.assert_array_less(np.abs(hertz - centres[F.argmax(axis=1)]), 0.55 * np.diff(centres).max())
 
 
 def test_target_is_the_share_of_the_power():
