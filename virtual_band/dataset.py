@@ -18,12 +18,14 @@ import soundfile
 from tqdm import tqdm
 
 from virtual_band.annotations import midi_file
+from virtual_band.mix import SOURCES
 from virtual_band.song import SAMPLE_RATE, render_song
 
 VERSION = 2  # of the generator: raise it whenever the sound changes, so that old trees are rebuilt
 TRAINING_ARTIST = 3
 OTHER_ARTISTS = (41, 42, 43, 44, 45, 46, 47, 48)
 MANIFEST = "band.json"
+FILES = (*(f"{name}.wav" for name in ("mixture", *SOURCES)), "annotations.npz", "score.mid")
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ def build_set(root, name, *, songs=None, seconds=20.0, workers=1):
     }  # fmt: skip
     folder, partial = Path(root) / name, Path(root) / f"{name}.partial"
     old = _manifest(folder)
-    if old == manifest:
+    if old == manifest and _present(folder / plan.subset, wanted)[0].keys() == set(wanted):
         return folder, 0
     if folder.exists():
         if old is None:
@@ -133,13 +135,9 @@ def build_set(root, name, *, songs=None, seconds=20.0, workers=1):
     subset.mkdir(parents=True, exist_ok=True)
     (partial / MANIFEST).write_text(json.dumps(manifest))
 
-    present = {}
-    for child in subset.iterdir():
-        key = _identity(child)
-        if key in {tuple(w) for w in wanted}:
-            present[key] = child
-        else:  # half-written, or of a longer set
-            shutil.rmtree(child)
+    present, others = _present(subset, wanted)
+    for child in others:  # half-written, or of a longer set
+        shutil.rmtree(child)
     todo = [key for key in wanted if key not in present]
     jobs = (joblib.delayed(write_song)(subset, who, seed, seconds, plan.other) for who, seed in todo)
     done = joblib.Parallel(n_jobs=workers, return_as="generator_unordered")(jobs)
@@ -183,8 +181,22 @@ def _manifest(folder):
         return None
 
 
+def _present(subset, wanted):
+    """Folders of the wanted songs that are complete, by (artist, song number), and all other folders."""
+    present, others = {}, []
+    for child in subset.iterdir() if subset.is_dir() else ():
+        key = _identity(child)
+        if key in wanted:
+            present[key] = child
+        else:
+            others.append(child)
+    return present, others
+
+
 def _identity(folder):
     """(artist, song number) of a finished song folder, or None."""
+    if not all((folder / name).is_file() for name in FILES):
+        return None
     try:
         with np.load(folder / "annotations.npz") as known:
             return tuple(int(v) for v in known["identity"])

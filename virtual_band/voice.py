@@ -214,7 +214,9 @@ def controls(notes, voice, seconds, rng):
     glide = voice.portamento * CONTROL_RATE / 2.0
     wander = gaussian_filter1d(rng.standard_normal(n), 0.08 * CONTROL_RATE)
     pitch = (
-        gaussian_filter1d(pitch, glide) + gaussian_filter1d(vibrato, 3.0) + voice.drift * wander / (wander.std() + 1e-9)
+        gaussian_filter1d(pitch, glide)
+        + gaussian_filter1d(vibrato, 3.0)
+        + voice.drift * wander / (max(wander.std(), 0.02) + 1e-9)
     )
     formants = gaussian_filter1d(formants, 0.018 * CONTROL_RATE, axis=0) * voice.formant_scale
     f0 = 440.0 * 2.0 ** ((pitch - 69.0) / 12.0)

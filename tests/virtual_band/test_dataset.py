@@ -1,0 +1,186 @@
+"""The data sets on disk: complete or not there, resumable, readable by MUSDB's own tools."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+
+from audio_processing.tracks import SOURCES, tracks
+from virtual_band import dataset
+from virtual_band.__main__ import main
+
+FILES = {"mixture.wav", "drums.wav", "bass.wav", "other.wav", "vocals.wav", "annotations.npz", "score.mid"}
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    root = tmp_path_factory.mktemp("band")
+    dataset.build_set(root, "extra_instrument", songs=2, seconds=1.2)
+    dataset.build_set(root, "same_artist", songs=1, seconds=1.2)
+    return root
+
+
+def test_layout(tree):
+    songs = list((tree / "extra_instrument" / "test").iterdir())
+    assert len(songs) == 2
+    for song in songs:
+        assert {path.name for path in song.iterdir()} == FILES
+        assert " - " in song.name
+    assert not list(tree.glob("*.partial"))
+
+
+def test_files_add_up_to_the_mixture(tree):
+    for folder in tree.glob("*/test/*"):
+        audio = {name: soundfile.read(folder / f"{name}.wav")[0] for name in ("mixture", *SOURCES)}
+        assert audio["mixture"].shape == (52920, 2)
+        assert np.abs(sum(audio[source] for source in SOURCES) - audio["mixture"]).max() < 1e-6
+
+
+def test_the_trio_has_a_silent_fourth_stem(tree):
+    (folder,) = (tree / "same_artist" / "test").iterdir()
+    assert not soundfile.read(folder / "other.wav")[0].any()
+    with np.load(folder / "annotations.npz") as known:
+        assert (known["loudness_other"] == -80).all()
+
+
+def test_the_report_s_own_reader_finds_songs_and_annotations(tree):
+    (first, _) = tracks(tree / "extra_instrument", "test")
+    assert first.stems(16000, mono=True)["bass"].shape == (19200,)
+    assert first.annotations()["f0_vocals"].shape == (300,)
+
+
+def test_musdb_and_museval_run_on_the_tree(tree):
+    musdb, museval = pytest.importorskip("musdb"), pytest.importorskip("museval")
+    try:
+        database = musdb.DB(root=str(tree / "extra_instrument"), is_wav=True, subsets=["test"])
+        track = database[0]
+        audio = track.audio
+    except Exception as error:  # stempeg reads through ffmpeg
+        pytest.skip(f"musdb cannot read audio here: {error}")
+    assert len(database) == 2 and audio.shape == (52920, 2) and track.rate == 44100
+    assert track.artist == "Dario Dorn"
+    targets = {source: track.targets[source].audio for source in SOURCES}
+    assert np.abs(sum(targets.values()) - audio).max() < 2e-4  # musdb reads 16 bits
+    estimates = {source: targets[source] + 0.1 * audio for source in ("vocals", "bass")}
+    scores = museval.eval_mus_track(track, estimates)
+    assert {target["name"] for target in scores.scores["targets"]} == {"vocals", "bass"}
+
+
+def test_songs_of_different_sets_share_no_score():
+    numbers = [{seed for _, seed in dataset.songs_of(name, 1000)} for name in dataset.SETS]
+    assert sum(map(len, numbers)) == len(set().union(*numbers))
+    trainers = {artist for artist, _ in dataset.songs_of("one_artist")}
+    strangers = {artist for artist, _ in dataset.songs_of("other_artist", 8)}
+    many = {artist for artist, _ in dataset.songs_of("many_artists", 1000)}
+    assert len(trainers) == 1 and len(strangers) == 8
+    assert not (trainers | many) & strangers
+
+
+def test_a_complete_set_is_left_alone_and_a_longer_one_goes_on(tmp_path):
+    folder, written = dataset.build_set(tmp_path, "validation", songs=1, seconds=0.5)
+    assert written == 1
+    (song,) = (folder / "test").iterdir()
+    before = song.stat().st_mtime_ns
+    assert dataset.build_set(tmp_path, "validation", songs=1, seconds=0.5)[1] == 0
+    assert dataset.build_set(tmp_path, "validation", songs=2, seconds=0.5)[1] == 1
+    assert song.stat().st_mtime_ns == before and len(list((folder / "test").iterdir())) == 2
+    assert dataset.build_set(tmp_path, "validation", songs=1, seconds=0.5)[1] == 0
+    assert len(list((folder / "test").iterdir())) == 1
+    assert dataset.build_set(tmp_path, "validation", songs=1, seconds=0.6)[1] == 1  # another length: all anew
+
+
+def test_an_interrupted_build_is_resumed_and_never_looks_complete(tmp_path, monkeypatch):
+    real, written = dataset.write_song, []
+
+    def fails_at_third(*arguments):
+        if len(written) == 2:
+            raise KeyboardInterrupt
+        written.append(real(*arguments))
+        return written[-1]
+
+    monkeypatch.setattr(dataset, "write_song", fails_at_third)
+    with pytest.raises(KeyboardInterrupt):
+        dataset.build_set(tmp_path, "validation", songs=3, seconds=0.5)
+    assert not (tmp_path / "validation").exists()
+    partial = tmp_path / "validation.partial" / "test"
+    assert len(list(partial.iterdir())) == 2
+    half = partial / ".Dario Dorn - Half.123"  # a song that was being written
+    half.mkdir()
+    (half / "mixture.wav").write_bytes(b"RIFF")
+    monkeypatch.setattr(dataset, "write_song", real)
+    folder, count = dataset.build_set(tmp_path, "validation", songs=3, seconds=0.5)
+    assert count == 1
+    assert all({path.name for path in song.iterdir()} == FILES for song in (folder / "test").iterdir())
+    assert len(list((folder / "test").iterdir())) == 3
+
+
+def test_a_damaged_song_of_an_interrupted_build_is_written_anew(tmp_path):
+    folder, _ = dataset.build_set(tmp_path, "validation", songs=2, seconds=0.5)
+    partial = tmp_path / "validation.partial"
+    folder.rename(partial)
+    victim = sorted((partial / "test").iterdir())[0]
+    (victim / "bass.wav").unlink()
+    folder, count = dataset.build_set(tmp_path, "validation", songs=2, seconds=0.5)
+    assert count == 1 and (folder / "test" / victim.name / "bass.wav").exists()
+
+
+def test_a_song_that_went_missing_is_written_again(tmp_path):
+    folder, _ = dataset.build_set(tmp_path, "validation", songs=2, seconds=0.5)
+    victim = sorted((folder / "test").iterdir())[0]
+    (victim / "score.mid").unlink()
+    assert dataset.build_set(tmp_path, "validation", songs=2, seconds=0.5)[1] == 1
+    assert (victim / "score.mid").exists()
+
+
+def test_two_processes_write_the_same_tree_as_one(tmp_path):
+    trees = []
+    for workers in (1, 2):
+        folder, _ = dataset.build_set(tmp_path / str(workers), "validation", songs=2, seconds=0.5, workers=workers)
+        trees.append({p.relative_to(folder): p.read_bytes() for p in folder.rglob("*.wav")})
+    assert trees[0] == trees[1]
+
+
+def test_a_folder_of_somebody_else_is_not_touched(tmp_path):
+    (tmp_path / "validation").mkdir()
+    (tmp_path / "validation" / "thesis.txt").write_text("mine")
+    with pytest.raises(ValueError, match="was not written by this program"):
+        dataset.build_set(tmp_path, "validation", songs=1, seconds=0.5)
+    assert (tmp_path / "validation" / "thesis.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["--sets", "nonsense"], "no set is called 'nonsense'"),
+        (["--seconds", "0"], "seconds: found 0.0"),
+        (["--seconds", "-3"], "seconds: found -3.0"),
+        (["--seconds", "nan"], "seconds: found nan"),
+        (["--songs", "-1"], "songs: found -1"),
+        (["--workers", "0"], "workers: found 0"),
+    ],
+)
+def test_the_command_names_a_bad_option_and_writes_nothing(arguments, words, tmp_path, capsys):
+    assert main(["--root", str(tmp_path / "new"), *arguments]) == 2
+    error = capsys.readouterr().err
+    assert words in error and error.count("\n") == 1
+    assert not (tmp_path / "new").exists()
+
+
+def test_the_command_says_where_it_cannot_write(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert main(["--root", str(tmp_path / "file"), "--sets", "validation", "--songs", "1"]) == 2
+    assert str(tmp_path / "file") in capsys.readouterr().err
+
+
+def test_the_command_writes_and_names_what_it_wrote(tmp_path, capsys):
+    command = [sys.executable, "-m", "virtual_band", "--root", str(tmp_path), "--sets", "many_artists"]
+    done = subprocess.run([*command, "--many", "2", "--seconds", "0.5"], capture_output=True, text=True, check=True)
+    assert f"{tmp_path / 'many_artists'}: 2 songs written" in done.stdout
+    assert len(list((tmp_path / "many_artists" / "train").iterdir())) == 2
+    manifest = json.loads((tmp_path / "many_artists" / "band.json").read_text())
+    assert manifest["version"] == dataset.VERSION
+    assert main([*command[3:], "--many", "2", "--seconds", "0.5"]) == 0
+    assert "up to date" in capsys.readouterr().out
