@@ -1,0 +1,38 @@
+"""Plots of chapter 3: every function draws given data into given axes, and computes nothing."""
+
+import numpy as np
+
+
+def correlogram(values, bound, ax, *, ylabel):
+    """Draw correlations at lags 0, 1, … as stems, with the band ±`bound` that white noise would mostly stay in."""
+    lags = np.arange(len(values))
+    ax.axhspan(-bound, bound, color="#56b4e9", alpha=0.35, linewidth=0)
+    ax.vlines(lags, 0, values, color="#0072b2", linewidth=1.2)
+    ax.axhline(0, color="black", linewidth=0.8)
+    ax.set(xlabel="lag (samples)", ylabel=ylabel, ylim=(-1.05, 1.05))
+    ax.margins(x=0.01)
+
+
+def forecast(past, future, mean, low, high, sample_rate, ax):
+    """Draw the end of a series, its forecast with the 95 % interval, and what really followed."""
+    now = len(past)
+    before = 1000 * np.arange(now) / sample_rate
+    after = 1000 * (now + np.arange(len(future))) / sample_rate
+    ax.plot(before, past, color="#555555", linewidth=0.9, label="past")
+    ax.fill_between(after, low, high, color="#56b4e9", alpha=0.35, linewidth=0, label="95 % interval")
+    ax.plot(after, mean, color="#0072b2", linewidth=1.4, label="forecast")
+    ax.plot(after, future, color="#d55e00", linewidth=0.9, label="what followed")
+    ax.set(xlabel="time (ms)", ylabel="residual")
+    ax.margins(x=0)
+    ax.legend(frameon=False, fontsize=9, ncols=4, loc="lower right", bbox_to_anchor=(1, 1))
+
+
+def matrix(values, names, ax, *, label):
+    """Draw a square matrix of numbers from 0 to 1 with its values, rows and columns named."""
+    drawn = ax.imshow(values, cmap="viridis", vmin=0, vmax=1)
+    for i, j in np.ndindex(*np.shape(values)):
+        colour = "black" if values[i][j] > 0.6 else "white"
+        ax.text(j, i, f"{values[i][j]:.2f}", ha="center", va="center", color=colour, fontsize=9)
+    ax.set_xticks(range(len(names)), names)
+    ax.set_yticks(range(len(names)), names)
+    ax.figure.colorbar(drawn, ax=ax, label=label)
