@@ -25,8 +25,15 @@ def _conv_tasnet():
     return ConvTasNetSeparator("trio")
 
 
+def _numpy_cnn():
+    from neural_network_basics.drums_mask import DrumsMask
+
+    return DrumsMask.load()
+
+
 SEPARATORS = {
     "conv_tasnet": _conv_tasnet,
+    "numpy_cnn": _numpy_cnn,
 }
 """Every separator by name. Each has `sources`, `sample_rate`, `separate(mixture, sample_rate) -> stems` and
 `window_seconds`, how much of a long song it wants to hear at once."""

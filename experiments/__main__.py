@@ -24,7 +24,10 @@ TEST_SETS = {
     "same_artist": (BAND / "same_artist", "test", ("drums", "bass", "vocals"), 16000, True),
 }
 SCORES = results.RESULTS / "scores"
-WEIGHTS = {"conv_tasnet": results.ROOT / "mss_nn_implementation" / "training_final_full" / "trio.keras"}
+WEIGHTS = {
+    "conv_tasnet": results.ROOT / "mss_nn_implementation" / "training_final_full" / "trio.keras",
+    "numpy_cnn": results.ROOT / "neural_network_basics" / "drums_mask.npz",
+}
 
 
 def score_song(song, system, sources, sample_rate, mono):
