@@ -16,7 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from audio_processing import results
-from audio_processing.audio_processing import resample
+from audio_processing.audio_processing import load, resample
 from audio_processing.files import sha256_of
 from audio_processing.masks import irm
 from audio_processing.metrics import si_sdr
@@ -123,27 +123,94 @@ def describe(stems, sample_rate):
 
 
 def excerpts(stems, sample_rate, seconds=EXCERPT):
-    """Cut stems into consecutive excerpts of equal length; what is left over at the end is dropped."""
+    """Cut stems into consecutive excerpts of equal length; the rest is dropped, and a short song is one excerpt."""
     size = int(seconds * sample_rate)
     n_samples = next(iter(stems.values())).shape[-1]
-    for start in range(0, n_samples - size + 1, size):
+    for start in range(0, max(1, n_samples - size + 1), size):
         yield {source: stem[..., start : start + size] for source, stem in stems.items()}
 
 
-def describe_tree(root, subset, sources):
+def describe_tree(root, subset, bands):
     """Measure every excerpt of every song of a tree in MUSDB18-HQ layout, or of a folder of MUSDB18's own files.
+
+    Parameters
+    ----------
+    root : str or Path
+    subset : str
+    bands : sequence of tuple of str
+        Sources that play together, once for each way to look at a song.
 
     Returns
     -------
-    list of dict
-        Results of `describe`, one per excerpt.
+    list of list of dict
+        For each of `bands`, results of `describe`, one per excerpt.
     """
     songs = [track for track in tracks(root, subset) if track.name not in DAMAGED]
-    found = []
+    needed = [source for source in SOURCES if any(source in band for band in bands)]
+    found = [[] for _ in bands]
     for track in tqdm(songs, desc=f"{Path(root).name}/{subset}", unit="song", leave=False):
-        for excerpt in excerpts(track.stems(sources=sources), track.sample_rate):
-            found.append(describe(excerpt, track.sample_rate))
+        for excerpt in excerpts(track.stems(sources=needed), track.sample_rate):
+            for values, band in zip(found, bands):
+                values.append(describe({source: excerpt[source] for source in band}, track.sample_rate))
     return found
+
+
+def pitch_agreement(audio, sample_rate, times, f0, lowest, highest):
+    """Share of voiced frames in which pYIN (Mauch & Dixon 2014), made for recordings, hears the annotated pitch.
+
+    Parameters
+    ----------
+    audio : np.ndarray, shape (samples,)
+    sample_rate : int
+    times, f0 : np.ndarray, shape (frames,)
+        The annotation: seconds, and Hz (0 = unvoiced).
+    lowest, highest : float
+        Hz, the range in which pYIN looks.
+
+    Returns
+    -------
+    float
+        0 to 1, within 50 cents; what pYIN itself calls unvoiced counts with its best guess.
+    """
+    hop = 256
+    audio = resample(audio, sample_rate, MASK_RATE)
+    heard, _, _ = librosa.pyin(
+        audio, fmin=lowest, fmax=highest, sr=MASK_RATE, frame_length=1024, hop_length=hop, fill_na=None
+    )
+    nearest = np.searchsorted(times + 0.5 * (times[1] - times[0]), np.arange(heard.size) * hop / MASK_RATE)
+    known = f0[np.minimum(nearest, f0.size - 1)]
+    voiced = known > 0
+    return float(np.mean(np.abs(1200.0 * np.log2(heard[voiced] / known[voiced])) < 50.0))
+
+
+PITCH_RANGE = {"bass": (38.0, 350.0), "vocals": (60.0, 1000.0)}  # Hz
+
+
+def pitch_records(root, test_set):
+    """Pitch agreement of every song of a set of the band, on its first excerpt, as records of a result file."""
+    records = []
+    for track in tqdm(tracks(root / test_set, "test"), desc=f"pitch of {test_set}", unit="song", leave=False):
+        known = track.annotations()
+        frames = int(EXCERPT * FRAME_RATE)
+        for source, (lowest, highest) in PITCH_RANGE.items():
+            audio = track.stems(mono=True, sources=(source,))[source][: int(EXCERPT * track.sample_rate)]
+            f0 = known[f"f0_{source}"][:frames]
+            if f0.any():
+                value = pitch_agreement(audio, track.sample_rate, known["times"][:frames], f0, lowest, highest)
+                records.append(_pitch_record(test_set, track.name, source, value))
+    return records
+
+
+def _pitch_record(test_set, track, source, value):
+    return {
+        "test_set": test_set,
+        "track": track,
+        "system": "pyin",
+        "source": source,
+        "metric": "raw_pitch_accuracy",
+        "unit": "0-1",
+        "value": value,
+    }
 
 
 def percentiles(measured, test_set):
@@ -230,21 +297,33 @@ def main(arguments=None):
     parser.add_argument(
         "--musdb", type=Path, default=os.environ.get("MUSDB_PATH"), help="MUSDB18 (default: $MUSDB_PATH)"
     )
+    parser.add_argument(
+        "--voice", type=Path, help="a recorded solo voice, beside it its f0 (NAME.wav, NAME_f0.csv: s, Hz)"
+    )
     options = parser.parse_args(arguments)
     try:
         if options.musdb is None:
             raise ValueError("--musdb: no folder given, and MUSDB_PATH is not set")
         records = []
-        for band, (real, sources) in PAIRS.items():
-            records += percentiles(describe_tree(options.root / band, "test", sources), band)
-            measured = [
-                excerpt for subset in ("train", "test") for excerpt in describe_tree(options.musdb, subset, sources)
-            ]
-            records += percentiles(measured, real)
+        for band, (_, sources) in PAIRS.items():
+            records += percentiles(*describe_tree(options.root / band, "test", [sources]), band)
+        subsets = [
+            describe_tree(options.musdb, s, [sources for _, sources in PAIRS.values()]) for s in ("train", "test")
+        ]
+        for (real, _), train, test in zip(PAIRS.values(), *subsets):
+            records += percentiles(train + test, real)
+        for band in ("same_artist", "other_artist"):
+            records += pitch_records(options.root, band)
+        if options.voice:
+            audio, rate = load(options.voice, mono=True)
+            times, f0 = np.loadtxt(options.voice.with_name(f"{options.voice.stem}_f0.csv"), delimiter=",").T
+            value = pitch_agreement(audio, rate, times, f0, *PITCH_RANGE["vocals"])
+            records.append(_pitch_record("recorded_voice", options.voice.stem, "vocals", value))
     except (ValueError, OSError) as error:
         print(f"virtual_band.compare: {error}", file=sys.stderr)
         return 2
-    files = [path for band in PAIRS for track in tracks(options.root / band, "test") for path in track.files()]
+    songs = [track for band in PAIRS for track in tracks(options.root / band, "test")] + tracks(options.musdb)
+    files = [path for track in songs for path in track.files()]
     config = {"excerpt_seconds": EXCERPT, "mask_rate": MASK_RATE, "mask": "magnitudes, 1024/256"}
     results.write(RESULT, {**results.head("band_vs_musdb", config=config, data=sha256_of(*files)), "records": records})
     rows = table(records)
