@@ -31,7 +31,14 @@ def _numpy_cnn():
     return DrumsMask.load()
 
 
+def _hps():
+    from mss_basic_implementation.hps import HarmonicPercussive
+
+    return HarmonicPercussive()
+
+
 SEPARATORS = {
+    "hps": _hps,
     "conv_tasnet": _conv_tasnet,
     "numpy_cnn": _numpy_cnn,
 }

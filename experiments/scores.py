@@ -38,7 +38,9 @@ def score_track(stems, estimates, sample_rate):
     if not scored:
         return records, 0
     frames = frame_sdr(np.stack([stems[s] for s in scored]), np.stack([estimates[s] for s in scored]), sample_rate)
-    counted = ~np.isnan(frames).all(axis=0)
+    # a frame counts where every stem sounds, estimated by this system or not: all systems are scored on the same frames
+    heard = np.stack([stem for stem in stems.values() if np.any(stem)])
+    counted = ~np.isnan(frames).all(axis=0) & ~np.isnan(frame_sdr(heard, heard, sample_rate)).all(axis=0)
     for source, row in zip(scored, frames[:, counted]):
         note(source, "sdr", np.median(row) if row.size else np.nan)
     return records, int((~counted).sum())
