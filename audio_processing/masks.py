@@ -53,26 +53,18 @@ def ratio_masks(magnitudes, power=1):
     return {source: np.where(audible, value / safe, share) for source, value in magnitudes.items()}
 
 
-def binary_masks(magnitudes, threshold=None):
-    """Give every bin to the loudest source alone.
+def binary_masks(magnitudes):
+    """Give every bin to the loudest source alone, the first of equally loud ones.
 
     Parameters
     ----------
     magnitudes : dict of str to np.ndarray, real, all of one shape
-    threshold : float, optional
-        where it is given, a source gets a bin when its own share of the summed magnitudes is at least `threshold`, as
-        in the SiSEC evaluations; these masks need not add up to 1. With None the loudest source gets it, the first of
-        equally loud ones.
 
     Returns
     -------
     dict of str to np.ndarray
-        masks of zeros and ones, of the dtype of the magnitudes.
+        masks of zeros and ones that add up to 1, of the dtype of the magnitudes.
     """
-    if threshold is not None:
-        return {
-            source: (share >= threshold).astype(share.dtype) for source, share in ratio_masks(magnitudes, 1).items()
-        }
     winner = np.argmax(np.stack(list(magnitudes.values())), axis=0)
     return {source: (winner == j).astype(value.dtype) for j, (source, value) in enumerate(magnitudes.items())}
 
@@ -112,8 +104,24 @@ def irm(stems, *, n_fft=1024, hop_length=256, power=1, mixture=None):
 
 
 def ibm(stems, *, n_fft=1024, hop_length=256, threshold=None, mixture=None):
-    """Separate with the ideal binary mask. Arguments and result as for `irm`; `threshold` as for `binary_masks`."""
-    return _filter(stems, mixture, n_fft, hop_length, lambda spectra, _: binary_masks(_magnitudes(spectra), threshold))
+    """Separate with the ideal binary mask [1]_. Other arguments and the result as for `irm`.
+
+    Parameters
+    ----------
+    threshold : float, optional
+        where it is given, a source gets each bin in which it has at least this share of the mixture's magnitude: the
+        rule of the SiSEC evaluations, with 0.5. Several sources may then have a bin, or none, and the estimates need
+        not add up.
+    """
+
+    def masks_of(spectra, mixed):
+        magnitudes = _magnitudes(spectra)
+        if threshold is None:
+            return binary_masks(magnitudes)
+        least = threshold * np.abs(mixed)
+        return {source: ((value > 0) & (value >= least)).astype(value.dtype) for source, value in magnitudes.items()}
+
+    return _filter(stems, mixture, n_fft, hop_length, masks_of)
 
 
 def psm(stems, *, n_fft=1024, hop_length=256, limits=(0.0, 1.0), mixture=None):

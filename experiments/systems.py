@@ -30,7 +30,7 @@ def _oracle(mask, words):
 
 
 def ibm_as_in_sisec(mixture, stems, sample_rate):
-    """A ceiling: the binary mask of SiSEC 2018, a bin for whoever has half of the magnitudes, hop of half a window."""
+    """A ceiling: the binary mask of SiSEC 2018: a bin for all with half of the mixture's magnitude, hop n_fft / 2."""
     n_fft, _ = sizes(sample_rate)
     return masks.ibm(stems, mixture=mixture, threshold=0.5, n_fft=n_fft, hop_length=n_fft // 2)
 
