@@ -1,0 +1,1 @@
+"""Chapters 7 and 8: synthesisers that can be trained, their ears (pitch, loudness), and how they are judged."""
