@@ -1,0 +1,35 @@
+"""`python -m residual_analysis` on a tree of two tiny songs, and where there is none."""
+
+import numpy as np
+import pytest
+
+from audio_processing import results
+from audio_processing.audio_processing import save
+from residual_analysis import __main__ as command
+
+
+def test_the_command_writes_what_it_measured(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(command, "PATH", tmp_path / "out.json")
+    monkeypatch.setattr(results, "ROOT", tmp_path)
+    rng = np.random.default_rng(0)
+    for name in ("A - One", "PR - Oh No"):
+        stems = {source: 0.1 * rng.normal(size=(2, 9000)) for source in ("drums", "bass", "other", "vocals")}
+        stems["other"] *= 0  # a silent stem has no scores
+        for part, audio in (stems | {"mixture": sum(stems.values())}).items():
+            save(tmp_path / "test" / name / f"{part}.wav", audio.astype(np.float32), 44100)
+    assert command.main(["--musdb", str(tmp_path)]) == 0
+    content = results.read(tmp_path / "out.json")
+    assert content["songs"] == 1 and {r["track"] for r in content["records"]} == {"A - One"}
+    assert {r["source"] for r in content["records"]} == {"drums", "bass", "vocals"}
+    value = {(r["system"], r["source"], r["metric"]): r["value"] for r in content["records"]}
+    assert value["mask_true_phase", "bass", "si_sdr"] > value["irm@power", "bass", "si_sdr"] + 3
+    assert 0 < value["mixture", "bass", "phase_error"] < 90
+    assert "wrote out.json" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [[], ["--musdb", "nowhere"]])
+def test_without_songs_it_says_so_in_one_line(arguments, monkeypatch, capsys):
+    monkeypatch.delenv("MUSDB_PATH", raising=False)
+    assert command.main(arguments) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("residual_analysis: ") and message.count("\n") == 1
