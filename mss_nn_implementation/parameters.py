@@ -112,7 +112,7 @@ class Training:
 
     seconds: float = 2.0
     batch_size: int = 4
-    steps: int = 3500
+    steps: int = 2000
     steps_per_epoch: int = 100
     learning_rate: float = 1e-3
     warmup: int = 100

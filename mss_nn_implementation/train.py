@@ -49,6 +49,30 @@ class Clock(keras.callbacks.Callback):
             temporary.write_text(str(logs["seconds"]))
 
 
+def check_settings(path, sizes, training):
+    """Compare a run's saved settings with those it is to go on with.
+
+    The number of steps may change, which bends the rest of the learning rate; everything else must be as it was.
+
+    Returns
+    -------
+    list of dict
+        every change of the number of steps so far: "steps", and how many "epochs" were done before it.
+    """
+    if not path.exists():
+        return []
+    saved = json.loads(path.read_text())
+    wanted = json.loads(json.dumps([sizes.to_dict(), training.to_dict()]))
+    if saved["sizes"] != wanted[0] or {**saved["training"], "steps": training.steps} != wanted[1]:
+        raise SystemExit(f"train: {path.parent} holds a run with other settings; delete it or choose another --run")
+    changes = saved.get("changes", [])
+    if saved["training"]["steps"] != training.steps:
+        log = path.parent / "log.csv"
+        done = sum(1 for _ in open(log)) - 1 if log.exists() else 0
+        changes = [*changes, {"epochs": done, "steps": saved["training"]["steps"]}]
+    return changes
+
+
 def train(name, training, sizes, train_songs, validation_songs, run):
     """Fit one network, resuming what `run` holds, and keep its best weights there.
 
@@ -68,11 +92,9 @@ def train(name, training, sizes, train_songs, validation_songs, run):
         with the best weights on the validation songs.
     """
     run.mkdir(parents=True, exist_ok=True)
-    settings = {"sizes": sizes.to_dict(), "training": training.to_dict()}
-    settings_path = run / "settings.json"
-    if settings_path.exists() and json.loads(settings_path.read_text()) != json.loads(json.dumps(settings)):
-        raise SystemExit(f"train: {run} holds a run with other settings; delete it or choose another --run")
-    with atomic_path(settings_path) as temporary:
+    changes = check_settings(run / "settings.json", sizes, training)
+    with atomic_path(run / "settings.json") as temporary:
+        settings = {"sizes": sizes.to_dict(), "training": training.to_dict(), "changes": changes}
         temporary.write_text(json.dumps(settings, indent=1))
 
     keras.utils.set_random_seed(training.seed)
@@ -138,6 +160,7 @@ def publish(name, training, sizes, train_songs, validation_songs, run, weights=W
         "parameters": sizes.to_dict(),
         "training": training.to_dict(),
         "weights": ConvTasNet.count(sizes),
+        "changes": json.loads((run / "settings.json").read_text())["changes"],
         "seconds": float((run / "seconds.txt").read_text()),
     }
     with atomic_path(weights / f"{name}.keras") as temporary:
