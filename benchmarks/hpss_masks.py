@@ -1,4 +1,4 @@
-"""Soft harmonic-percussive masks at 44.1 kHz, 2048/512, against librosa: a minute at kernel 31, 10 s at other lengths."""
+"""Soft harmonic-percussive masks at 44.1 kHz, 2048/512, against librosa: a minute at kernel 31, 10 s at the others."""
 
 import librosa
 import numpy as np
