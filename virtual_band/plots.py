@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 COLOURS = {"drums": "#000000", "bass": "#0072b2", "other": "#999999", "vocals": "#d55e00"}
-NOTE_NAMES = "C C♯ D E♭ E F F♯ G A♭ A B♭ B".split()
+NOTE_NAMES = "C C# D Eb E F F# G Ab A Bb B".split()
 
 
 def score(song, ax=None):
@@ -19,7 +19,7 @@ def score(song, ax=None):
     -------
     matplotlib.axes.Axes
     """
-    ax = ax if ax is not None else plt.subplots(figsize=(10, 4.2), layout="constrained")[1]
+    ax = ax if ax is not None else plt.subplots(figsize=(10, 5.2), layout="constrained")[1]
     plan, parts = song.score.plan, song.score.parts
     for source in ("other", "bass", "vocals"):
         for note in parts[source]:
@@ -30,7 +30,7 @@ def score(song, ax=None):
     rows = ["kick", "snare", "tom", "hat", "ride", "crash"]
     for note in parts["drums"]:
         piece = {"rim": "snare"}.get(note.kind, note.kind.split("_")[0])
-        ax.plot(note.start, 10 + 2.4 * rows.index(piece), ".", color="black", ms=2 + 6 * note.velocity)
+        ax.plot(note.start, 3.6 * rows.index(piece), ".", color="black", ms=2 + 6 * note.velocity)
     bar = 60.0 / plan.tempo * plan.beats
     for section in plan.sections:
         ax.axvline(section.first_bar * bar, color="#009e73", lw=1.5)
@@ -38,8 +38,8 @@ def score(song, ax=None):
     for number, chord in enumerate(plan.chords):
         minor = (chord[1] - chord[0]) % 12 == 3
         ax.annotate(NOTE_NAMES[chord[0]] + "m" * minor, (number * bar + 0.05, 74), fontsize=9, color="#555555")
-    ax.set(xlim=(0, song.mixture.shape[-1] / song.sample_rate), ylim=(8, 78), xlabel="time (s)", ylabel="MIDI number")
-    ax.set_yticks([10 + 2.4 * i for i in range(len(rows))] + [36, 48, 60, 72], [*rows, "36", "48", "60", "72"])
+    ax.set(xlim=(0, song.mixture.shape[-1] / song.sample_rate), ylim=(-2, 78), xlabel="time (s)", ylabel="MIDI number")
+    ax.set_yticks([3.6 * i for i in range(len(rows))] + [36, 48, 60, 72], [*rows, "36", "48", "60", "72"])
     ax.legend(frameon=False, ncols=3, loc="upper right", bbox_to_anchor=(1, 1.12))
     return ax
 
@@ -55,6 +55,8 @@ def waveform(audio, sample_rate, ax, **style):
 def spectrum(frequency, decibels, ax, **style):
     """Draw a spectrum on a logarithmic frequency axis."""
     ax.semilogx(frequency, decibels, **style)
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.xaxis.set_minor_formatter(lambda x, _: f"{x:g}" if f"{x:g}"[0] in "235" else "")
     ax.set(xlabel="frequency (Hz)", ylabel="level (dB)")
     ax.grid(alpha=0.3, which="both")
     return ax
