@@ -109,7 +109,7 @@ def dilated_stack(dilations, ax, kernel=3):
         reached = below
     ax.scatter(sorted(reached), [0] * len(reached), s=18, color=ORANGE, zorder=3)
     names = ["input"] + [f"dilation {d}" for d in dilations]
-    ax.set(xlabel="frame, counted from the output's", yticks=range(height + 1))
+    ax.set(xlabel="frame, counted from the output's", xticks=range(-reach, reach + 1), yticks=range(height + 1))
     ax.set_yticklabels(names)
     return ax
 
