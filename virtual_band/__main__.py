@@ -4,6 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
+import soundfile
+
 from virtual_band.dataset import SETS, build_set
 
 
@@ -34,9 +36,12 @@ def main(arguments=None):
                 options.root, name, songs=songs, seconds=options.seconds, workers=options.workers
             )
             print(f"{folder}: " + (f"{written} songs written" if written else "up to date"))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, soundfile.LibsndfileError) as error:
         print(f"virtual_band: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("virtual_band: interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import soundfile
 from tqdm import tqdm
 
+from audio_processing.files import atomic_path
 from virtual_band.annotations import midi_file
 from virtual_band.mix import SOURCES
 from virtual_band.song import SAMPLE_RATE, render_song
@@ -110,30 +111,25 @@ def build_set(root, name, *, songs=None, seconds=20.0, workers=1):
     if workers < 1:
         raise ValueError(f"workers: found {workers!r}, expected 1 or more")
     plan = SETS[name]
-    manifest = {
-        "version": VERSION, "set": name, "subset": plan.subset, "seconds": float(seconds), "other": plan.other,
-        "songs": [list(s) for s in wanted],
-    }  # fmt: skip
+    sound = {"version": VERSION, "subset": plan.subset, "seconds": float(seconds), "other": plan.other}
+    manifest = {"set": name, **sound, "songs": [list(song) for song in wanted]}
     folder, partial = Path(root) / name, Path(root) / f"{name}.partial"
     old = _manifest(folder)
     if old == manifest and _present(folder / plan.subset, wanted)[0].keys() == set(wanted):
         return folder, 0
+    for present in (folder, partial):
+        if _manifest(present) is None and present.exists() and any(path.is_file() for path in present.rglob("*")):
+            raise ValueError(f"{present}: was not written by this program; move it away or choose another --root")
     if folder.exists():
-        if old is None:
-            raise ValueError(
-                f"{folder}: exists and was not written by this program; move it away or choose another --root"
-            )
-        if partial.exists():
-            shutil.rmtree(partial)
+        shutil.rmtree(partial, ignore_errors=True)
         folder.rename(partial)
-        if any(old[key] != manifest[key] for key in ("version", "seconds", "other", "subset")):
-            shutil.rmtree(partial)
     begun = _manifest(partial)
-    if begun is not None and any(begun[key] != manifest[key] for key in ("version", "seconds", "other", "subset")):
+    if begun is not None and {key: begun.get(key) for key in sound} != sound:
         shutil.rmtree(partial)
     subset = partial / plan.subset
     subset.mkdir(parents=True, exist_ok=True)
-    (partial / MANIFEST).write_text(json.dumps(manifest))
+    with atomic_path(partial / MANIFEST) as temporary:
+        temporary.write_text(json.dumps(manifest))
 
     present, others = _present(subset, wanted)
     for child in others:  # half-written, or of a longer set
@@ -176,9 +172,10 @@ def write_song(folder, artist, seed, seconds, other):
 def _manifest(folder):
     """The manifest of a tree, or None where there is none that can be read."""
     try:
-        return json.loads((folder / MANIFEST).read_text())
+        manifest = json.loads((folder / MANIFEST).read_text())
     except (OSError, ValueError):
         return None
+    return manifest if isinstance(manifest, dict) else None
 
 
 def _present(subset, wanted):

@@ -170,9 +170,13 @@ def render_kit(kit, sample_rate):
     stick = 0.6 * _noise(rng, n, sample_rate, 1500.0, 7000.0) * np.exp(-t / 0.004)
     pieces["snare"] = kit.snare_level * shell, kit.snare_level * (kit.wire_level * wires + stick)
     rim = modes(
-        np.array([430.0, 1050.0, 1720.0, 2600.0]), np.array([0.02, 0.018, 0.012, 0.008]), np.array([0.5, 0.9, 0.6,
-        0.4]), np.zeros(4), n, sample_rate,
-    )  # fmt: skip
+        frequencies=np.array([430.0, 1050.0, 1720.0, 2600.0]),
+        decays=np.array([0.02, 0.018, 0.012, 0.008]),
+        amplitudes=np.array([0.5, 0.9, 0.6, 0.4]),
+        phases=np.zeros(4),
+        n_samples=n,
+        sample_rate=sample_rate,
+    )
     pieces["rim"] = 0.7 * kit.snare_level * rim, 0.3 * kit.snare_level * stick
 
     for piece, f0 in zip(("tom_low", "tom_mid", "tom_high"), kit.tom_f0):
@@ -205,11 +209,8 @@ def _cymbal(rng, low, decay, level, n_samples, sample_rate, ping):
     t = np.arange(n_samples) / sample_rate
     stroke = 0.8 * np.exp(-t / 0.006)
     noise = _noise(rng, n_samples, sample_rate, 0.6 * low, 2.5 * low) * (np.exp(-t / (0.5 * decay)) + stroke)
-    noise += (
-        0.7
-        * _noise(rng, n_samples, sample_rate, min(2.5 * low, 9000.0), 14000.0)
-        * (np.exp(-t / (0.3 * decay)) + stroke)
-    )
+    high = 0.7 * _noise(rng, n_samples, sample_rate, min(2.5 * low, 9000.0), 14000.0)
+    noise += high * (np.exp(-t / (0.3 * decay)) + stroke)
     swell = 1.0 - np.exp(-t / 0.002)
     fade = np.minimum(1.0, (n_samples - np.arange(n_samples)) / (0.02 * sample_rate))
     return level * tone * fade, level * noise * swell * fade
@@ -244,11 +245,8 @@ def render(notes, kit, n_samples, sample_rate, rng):
         hit = np.float32(v * rng.uniform(0.9, 1.1)) * tone + (np.float32(v**1.4) * weights) @ layers
         if note.kind in HATS:  # the next stroke on the hat, or the foot, stops what still rings
             hats_seen += 1
-            keep = (
-                int((hat_times[hats_seen] - note.start) * sample_rate)
-                if np.isfinite(hat_times[hats_seen])
-                else hit.size
-            )
+            gap = hat_times[hats_seen] - note.start
+            keep = int(min(gap, 60.0) * sample_rate)
             if keep < hit.size:
                 fade = int(0.02 * sample_rate)
                 hit = hit[: max(1, keep + fade)]

@@ -220,9 +220,8 @@ def controls(notes, voice, seconds, rng):
     )
     formants = gaussian_filter1d(formants, 0.018 * CONTROL_RATE, axis=0) * voice.formant_scale
     f0 = 440.0 * 2.0 ** ((pitch - 69.0) / 12.0)
-    formants[:, 0] = np.maximum(
-        formants[:, 0], 1.05 * f0
-    )  # singers raise the first formant to the pitch (Sundberg 1987)
+    # Singers raise the first formant to the pitch (Sundberg 1987).
+    formants[:, 0] = np.maximum(formants[:, 0], 1.05 * f0)
     voicing = gaussian_filter1d(voicing, 0.006 * CONTROL_RATE)
     voicing[voicing < 0.01] = 0.0
     breath = voice.breathiness * voicing * (1.4 - 0.8 * effort)

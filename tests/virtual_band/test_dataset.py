@@ -149,6 +149,19 @@ def test_a_folder_of_somebody_else_is_not_touched(tmp_path):
     with pytest.raises(ValueError, match="was not written by this program"):
         dataset.build_set(tmp_path, "validation", songs=1, seconds=0.5)
     assert (tmp_path / "validation" / "thesis.txt").read_text() == "mine"
+    (tmp_path / "same_artist.partial").mkdir()
+    (tmp_path / "same_artist.partial" / "thesis.txt").write_text("mine")
+    with pytest.raises(ValueError, match="was not written by this program"):
+        dataset.build_set(tmp_path, "same_artist", songs=1, seconds=0.5)
+
+
+def test_an_interrupt_ends_the_command_with_a_word(tmp_path, monkeypatch, capsys):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("virtual_band.__main__.build_set", interrupted)
+    assert main(["--root", str(tmp_path)]) == 130
+    assert "goes on from here" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
