@@ -214,3 +214,12 @@ def test_short_songs(seconds):
     song = virtual_band.render_song(7, 1, seconds)
     assert song.mixture.shape == (2, round(seconds * 44100)) and np.isfinite(song.mixture).all()
     assert song.annotations["times"].size == int(round(seconds * 44100) * 250 // 44100)
+
+
+@pytest.mark.parametrize("seed", [2_000_000, 2_000_005])
+def test_a_beat_tracker_hears_the_written_tempo_and_the_band_is_in_tune(seed):
+    song = virtual_band.render_song(3, seed, 15.0)
+    audio = librosa.resample(song.mixture.mean(axis=0), orig_sr=44100, target_sr=22050)
+    heard = float(np.atleast_1d(librosa.beat.beat_track(y=audio, sr=22050)[0])[0])
+    assert min(abs(heard / (times * song.score.plan.tempo) - 1) for times in (1, 2)) < 0.04
+    assert abs(librosa.estimate_tuning(y=audio, sr=22050)) < 0.12  # semitones off A = 440 Hz
