@@ -170,7 +170,10 @@ def harmonic_oscillator(f0, amplitudes, hop_length=HOP_LENGTH, sample_rate=SAMPL
 
     Only two sines are computed per sample. The others follow from the recurrence of Chebyshev's polynomials,
     :math:`\sin(k+1)\theta = 2\cos\theta \sin k\theta - \sin(k-1)\theta`, so that a compiler keeps everything but the
-    sum in registers. The gradient runs the same recurrence again instead of storing K signals.
+    sum in registers. It is run on differences, :math:`d_k = d_{k-1} - 4\sin^2\frac{\theta}{2}\,\sin k\theta`, and on an
+    angle folded to a quarter turn around 0: rounding :math:`2\cos\theta`, which hardly changes near 0 and
+    :math:`\pi`, would cost a hundred times as much precision (Reinsch's modification; Oliver 1977,
+    https://doi.org/10.1093/imamat/20.3.379). The gradient runs the recurrence again instead of storing K signals.
 
     Parameters
     ----------
@@ -230,9 +233,11 @@ def _frames_to_sound(phase, f0, f0_after, amplitudes, amplitudes_after, hop_leng
     j = np.arange(hop_length, dtype=np.float32)
     slope = (f0_after - f0) / hop_length  # (batch, frames, 1), in Hz per sample
     cycles = phase + ((j + 1) * f0 + (j * (j + 1) / 2) * slope) / sample_rate  # (batch, frames, hop_length)
-    theta = 2 * math.pi * (cycles - ops.stop_gradient(ops.floor(cycles + 0.5)))  # in [-π, π): sines are best there
+    half_turns = ops.stop_gradient(ops.floor(2 * cycles + 0.5))
+    theta = 2 * math.pi * (cycles - half_turns / 2)  # in [-π/2, π/2)
+    flip = 1 - 2 * ops.mod(half_turns, 2)  # sin k(θ + π) = (-1)^k sin kθ: -1 where odd harmonics change their sign
     frequency = ops.stop_gradient(f0 + j * slope)
-    sound = _sum_of_sines(hop_length, sample_rate)(theta, frequency, amplitudes, amplitudes_after)
+    sound = _sum_of_sines(hop_length, sample_rate)(theta, flip, frequency, amplitudes, amplitudes_after)
     return ops.reshape(sound, (-1, phase.shape[1] * hop_length))
 
 
@@ -240,45 +245,50 @@ def _sum_of_sines(hop_length, sample_rate):
     """The oscillator's inner loop for one hop and rate, with its gradient: see `harmonic_oscillator`."""
     nyquist, ramp = sample_rate / 2, _ramp(hop_length, "hann")
 
-    def forward(theta, frequency, amplitudes, amplitudes_after):
-        step = 2 * ops.cos(theta)  # (batch, frames, hop_length)
-        before, sine = ops.zeros_like(theta), ops.sin(theta)
-        sound = ops.zeros_like(theta)
-        for k in range(amplitudes.shape[-1]):
-            now, after = amplitudes[..., k : k + 1], amplitudes_after[..., k : k + 1]  # (batch, frames, 1)
+    def forward(theta, flip, frequency, amplitudes, amplitudes_after):
+        bend = 4 * ops.square(ops.sin(theta / 2))  # (batch, frames, hop_length)
+        sine, difference = ops.sin(theta), ops.sin(theta)
+        sums = [ops.zeros_like(theta), ops.zeros_like(theta)]  # of the odd and of the even harmonics
+        for k in range(1, amplitudes.shape[-1] + 1):
+            now, after = amplitudes[..., k - 1 : k], amplitudes_after[..., k - 1 : k]  # (batch, frames, 1)
             envelope = now + ramp * (after - now)
-            sound = sound + ops.where((k + 1) * frequency < nyquist, envelope * sine, 0.0)
-            before, sine = sine, step * sine - before
-        return sound
+            even = k % 2 == 0
+            sums[even] = sums[even] + ops.where(k * frequency < nyquist, envelope * sine, 0.0)
+            difference = difference - bend * sine
+            sine = sine + difference
+        return flip * sums[0] + sums[1]
 
-    def backward(upstream, theta, frequency, amplitudes, amplitudes_after):
-        step = 2 * ops.cos(theta)
-
+    def backward(upstream, theta, flip, frequency, amplitudes, amplitudes_after):
+        bend = 4 * ops.square(ops.sin(theta / 2))
         ends = np.stack([1 - ramp, ramp], axis=-1)  # share of a sample that belongs to each end of its frame
         controls = ops.transpose(ops.stack([amplitudes, amplitudes_after], axis=-1), (2, 0, 1, 3))
 
-        def harmonic(k, state):
-            sine_before, sine, cosine_before, cosine, slope, found = state
-            number = ops.cast(k + 1, "float32")
-            heard = ops.where(number * frequency < nyquist, upstream, 0.0)  # (batch, frames, hop_length)
-            now_and_after = ops.take(controls, k, axis=0)  # (batch, frames, 2)
-            slope = slope + heard * number * ops.matmul(now_and_after, ends.T) * cosine
-            found = ops.slice_update(found, (k, 0, 0, 0), ops.matmul(heard * sine, ends)[None])
-            return sine, step * sine - sine_before, cosine, step * cosine - cosine_before, slope, found
+        def harmonic(i, state):
+            sine, sine_difference, cosine, cosine_difference, sign, slope, found = state
+            k = ops.cast(i + 1, "float32")
+            heard = ops.where(k * frequency < nyquist, sign * upstream, 0.0)  # (batch, frames, hop_length)
+            now_and_after = ops.take(controls, i, axis=0)  # (batch, frames, 2)
+            slope = slope + heard * k * ops.matmul(now_and_after, ends.T) * cosine
+            found = ops.slice_update(found, (i, 0, 0, 0), ops.matmul(heard * sine, ends)[None])
+            sine_difference = sine_difference - bend * sine
+            cosine_difference = cosine_difference - bend * cosine
+            sine, cosine = sine + sine_difference, cosine + cosine_difference
+            return sine, sine_difference, cosine, cosine_difference, sign * flip, slope, found
 
-        state = (ops.zeros_like(theta), ops.sin(theta), ops.ones_like(theta), ops.cos(theta), ops.zeros_like(theta))
-        state = ops.fori_loop(0, amplitudes.shape[-1], harmonic, (*state, ops.zeros_like(controls)))
-        slope, found = state[-2], ops.transpose(state[-1], (1, 2, 0, 3))  # (batch, frames, n_harmonics, 2)
-        return slope, ops.zeros_like(frequency), found[..., 0], found[..., 1]
+        sine, cosine = ops.sin(theta), ops.cos(theta)
+        state = (sine, sine, cosine, -bend / 2, flip, ops.zeros_like(theta), ops.zeros_like(controls))
+        *_, slope, found = ops.fori_loop(0, amplitudes.shape[-1], harmonic, state)
+        found = ops.transpose(found, (1, 2, 0, 3))  # (batch, frames, n_harmonics, 2)
+        return slope, ops.zeros_like(flip), ops.zeros_like(frequency), found[..., 0], found[..., 1]
 
     @ops.custom_gradient
-    def sum_of_sines(theta, frequency, amplitudes, amplitudes_after):
+    def sum_of_sines(theta, flip, frequency, amplitudes, amplitudes_after):
         def gradient(*arguments, upstream=None):
             # TensorFlow and JAX hand over the upstream gradient alone, PyTorch by name
             upstream = arguments[0] if upstream is None else upstream
-            return backward(upstream, theta, frequency, amplitudes, amplitudes_after)
+            return backward(upstream, theta, flip, frequency, amplitudes, amplitudes_after)
 
-        return forward(theta, frequency, amplitudes, amplitudes_after), gradient
+        return forward(theta, flip, frequency, amplitudes, amplitudes_after), gradient
 
     return sum_of_sines
 

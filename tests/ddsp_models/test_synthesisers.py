@@ -59,7 +59,7 @@ def random_controls(seed, frames=50, harmonics=60, low=60.0, high=500.0):
 def test_sixty_harmonics_equal_a_float64_sum(seed):
     f0, amplitudes = random_controls(seed)
     expected = reference(f0[0, :, 0], amplitudes[0], 64, 16000)
-    np.testing.assert_allclose(array(ds.harmonic_oscillator(f0, amplitudes))[0], expected, atol=1e-4)
+    np.testing.assert_allclose(array(ds.harmonic_oscillator(f0, amplitudes))[0], expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("rate, hop", [(16000, 64), (44100, 441)])
