@@ -61,4 +61,4 @@ def _player(audio, sample_rate):
     buffer = io.BytesIO()
     soundfile.write(buffer, np.asarray(audio, np.float32).T, sample_rate, format="MP3")
     data = base64.b64encode(buffer.getvalue()).decode()
-    return f'<audio controls preload="none" style="width:150px" src="data:audio/mpeg;base64,{data}"></audio>'
+    return f'<audio controls preload="metadata" style="width:190px" src="data:audio/mpeg;base64,{data}"></audio>'
