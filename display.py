@@ -17,12 +17,15 @@ from IPython import display as ipython
 
 from audio_processing import results
 from audio_processing.audio_processing import amplitude_to_db, stft, to_mono
+from audio_processing.tracks import SOURCES
 from experiments import summary
 
 SYSTEM_NAMES = {
     "mixture": "mixture (floor)",
     "ibm": "ideal binary mask (ceiling)",
+    "ibm@sisec": "binary mask of SiSEC 2018 (ceiling)",
     "irm": "ideal ratio mask (ceiling)",
+    "irm@power": "ideal ratio mask of powers (ceiling)",
     "mwf": "multichannel Wiener filter (ceiling)",
     "hps": "median-filter HPS",
     "numpy_cnn": "NumPy network",
@@ -63,6 +66,7 @@ def value(name):
     name : str
         score/TEST_SET/SYSTEM/SOURCE/METRIC: the average over songs (median for sdr); SOURCE may be "mean".
         ahead/TEST_SET/SYSTEM/OTHER/METRIC/{mean,low,high}: paired difference and its 95 % interval.
+        above/TEST_SET/SYSTEM/OTHER/METRIC: the sources on which the one's average is above the other's, in words.
         songs/TEST_SET/SYSTEM: how many were scored.
         training/RUN/FIELD: a field of the record beside the weights, or steps, minutes, parameters, best_loss.
 
@@ -80,11 +84,16 @@ def value(name):
         records = summary.read_scores(test_set, [system, other])
         mean, (low, high), _ = summary.paired_difference(records, metric, system, other)
         return {"mean": mean, "low": low, "high": high}[part]
+    if kind == "above":
+        test_set, system, other, metric = rest
+        averages = summary.averages(summary.read_scores(test_set, [system, other]), metric, over=_protocol(metric))
+        sources = [s for s in SOURCES if averages.get((system, s), -np.inf) > averages.get((other, s), np.inf)]
+        return ", ".join(sources) or "none"
     if kind == "songs":
         return len({record["track"] for record in summary.read_scores(rest[0], [rest[1]])})
     if kind == "training":
         return summary.training(rest[0])[rest[1]]
-    raise ValueError(f"name: {name!r} begins with none of score, ahead, songs, training")
+    raise ValueError(f"name: {name!r} begins with none of score, ahead, above, songs, training")
 
 
 def _protocol(metric):
@@ -159,12 +168,15 @@ def render_scores(test_set, metric="si_sdr", systems=None):
     records = summary.read_scores(test_set, systems)
     averages = summary.averages(records, metric, over=_protocol(metric))
     found = list(dict.fromkeys(record["system"] for record in records))
-    sources = [s for s in ("drums", "bass", "other", "vocals", "mean") if any(key[1] == s for key in averages)]
+    sources = [s for s in (*SOURCES, "mean") if any(key[1] == s for key in averages)]
     rows = [
         {"system": SYSTEM_NAMES.get(system, system)} | {s: averages.get((system, s)) for s in sources}
         for system in found
         if (system, "mean") in averages
     ]
+    for row in rows:
+        if any(row[s] is None for s in sources):
+            row["mean"] = None  # of some sources alone, beside a mean of all, would mislead
     songs = len({record["track"] for record in records})
     caption = f"{metric} in dB on {test_set}, {_protocol(metric)} over {songs} songs; “mean” is that of the sources"
     return _table(rows, ["system", *sources], caption, 1)
@@ -241,7 +253,7 @@ def score_plot(test_set, metric="si_sdr", systems=None, ax=None):
     records = [r for r in summary.read_scores(test_set, systems) if r["metric"] == metric]
     ax = _axes(ax, (9, 3.4))
     found = list(dict.fromkeys(record["system"] for record in records))
-    sources = [s for s in ("drums", "bass", "other", "vocals") if any(r["source"] == s for r in records)]
+    sources = [s for s in SOURCES if any(r["source"] == s for r in records)]
     averages = summary.averages(records, metric, over=_protocol(metric))
     width = 0.8 / len(found)
     shades = ["#999999", "#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#0072b2"]
