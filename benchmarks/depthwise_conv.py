@@ -2,9 +2,10 @@
 
 Eight layers of H = 128 channels and P = 3 taps with dilations 1 to 128, as in one repeat of a Conv-TasNet, each on a
 batch of 4 examples of K = 1,000 frames, one after the other. "Forward and backward" computes the output and, from a
-given gradient of it, those of input, weights and biases. Keras runs its own layer as compiled graph, and the shifted
-multiply-adds under XLA; PyTorch, where it is installed, its grouped convolution. NumPy computes this on one core; the
-peers use as many as they like, and one core in the variants that say so.
+given gradient of it, those of input, weights and biases; the arrays of a layer are let go before the next one is
+computed, on all sides. Keras runs its own layer as a compiled graph, and the shifted multiply-adds under XLA; PyTorch,
+where it is installed, its grouped convolution. NumPy computes this on one core; the peers use as many as they like, and
+one core in the variant that says so.
 """
 
 import importlib.util
@@ -28,19 +29,13 @@ def problem():
     return layers, x, dy
 
 
-def run_ours(layers, x, dy):
-    """Outputs and gradients of all layers: a list of (y, dx, dW, db)."""
-    return [(layer.forward(x), layer.backward(dy), layer.dW, layer.db) for layer in layers]
+def ours(layers, x, dy):
+    """One function per layer, without arguments, that returns y, dx, dW and db."""
+    return [lambda layer=layer: (layer.forward(x), layer.backward(dy), layer.dW, layer.db) for layer in layers]
 
 
 def keras_peer(layers, x, dy, shifted):
-    """The same with Keras on TensorFlow: its DepthwiseConv1D, or shifted multiply-adds under XLA.
-
-    Returns
-    -------
-    callable
-        without arguments, returns a list of (y, dx, dW, db) of arrays.
-    """
+    """The same with Keras on TensorFlow: its DepthwiseConv1D, or shifted multiply-adds under XLA."""
     import keras
     import tensorflow as tf
 
@@ -57,18 +52,17 @@ def keras_peer(layers, x, dy, shifted):
         padded = keras.ops.pad(x, ((0, 0), (d, d), (0, 0)))
         return layer.bias + sum(padded[:, p * d : p * d + FRAMES] * layer.kernel[p, :, 0] for p in range(TAPS))
 
-    @tf.function(jit_compile=shifted)
-    def everything(x, dy):
-        results = []
-        for layer, d in zip(theirs, DILATIONS):
-            weights = [layer.kernel.value, layer.bias.value]
+    def compiled(layer, d):
+        @tf.function(jit_compile=shifted)
+        def forward_and_backward(x, dy):
             with tf.GradientTape() as tape:
                 tape.watch(x)
                 y = output(layer, d, x)
-            results.append((y, *tape.gradient(y, [x, *weights], output_gradients=dy)))
-        return results
+            return y, *tape.gradient(y, [x, layer.kernel.value, layer.bias.value], output_gradients=dy)
 
-    return lambda: [[value.numpy() for value in row] for row in everything(x, dy)]
+        return lambda: forward_and_backward(x, dy)
+
+    return [compiled(layer, d) for layer, d in zip(theirs, DILATIONS)]
 
 
 def torch_peer(layers, x, dy, threads=None):
@@ -81,36 +75,37 @@ def torch_peer(layers, x, dy, threads=None):
         layer.bias.data = torch.tensor(ours.b)
     x, dy = (torch.tensor(np.ascontiguousarray(a.swapaxes(1, 2)), requires_grad=a is x) for a in (x, dy))
 
-    def everything():
+    def forward_and_backward(layer):
         torch.set_num_threads(threads or os.cpu_count())
-        results = []
-        for layer in theirs:
-            y = layer(x)
-            dx, dW, db = torch.autograd.grad(y, [x, layer.weight, layer.bias], dy)
-            results.append(
-                (y.detach().numpy().swapaxes(1, 2), dx.numpy().swapaxes(1, 2), dW[:, 0].numpy().T, db.numpy())
-            )
-        return results
+        y = layer(x)
+        dx, dW, db = torch.autograd.grad(y, [x, layer.weight, layer.bias], dy)
+        return y.detach().numpy().swapaxes(1, 2), dx.numpy().swapaxes(1, 2), dW[:, 0].numpy().T, db.numpy()
 
-    return everything
+    return [lambda layer=layer: forward_and_backward(layer) for layer in theirs]
 
 
-def error(ours, theirs):
+def error(functions, others):
     """Largest difference of outputs and gradients, relative to the largest value of each."""
     return max(
-        np.abs(a - np.reshape(b, a.shape)).max() / max(1.0, np.abs(b).max())
-        for row, other in zip(ours, theirs)
-        for a, b in zip(row, other)
+        np.abs(a - np.reshape(b, a.shape)).max() / max(1.0, np.abs(b).max())  # reshape also turns tensors into arrays
+        for one, other in zip(functions, others)
+        for a, b in zip(one(), other())
     )
+
+
+def all_of(functions):
+    """A function that calls each of `functions` and keeps nothing."""
+
+    def call():
+        for function in functions:
+            function()
+
+    return call
 
 
 def run():
     """A record per peer; Keras's own layer carries the benchmark's plain name."""
     layers, x, dy = problem()
-
-    def ours():
-        return run_ours(layers, x, dy)
-
     peers = {
         "depthwise_conv": ("keras.layers.DepthwiseConv1D (TensorFlow graph)", keras_peer(layers, x, dy, False)),
         "depthwise_conv@xla": ("keras.ops shifted multiply-adds (TensorFlow, XLA)", keras_peer(layers, x, dy, True)),
@@ -120,7 +115,8 @@ def run():
         peers["depthwise_conv@torch1"] = ("torch.nn.Conv1d(groups=128), 1 thread", torch_peer(layers, x, dy, 1))
     else:
         print("depthwise_conv: PyTorch is not installed, that comparison is left out", file=sys.stderr)
+    mine = ours(layers, x, dy)
     return [
-        record(name, ours, peer, peer_name=peer_name, max_error=error(ours(), peer()), repeats=21)
+        record(name, all_of(mine), all_of(peer), peer_name=peer_name, max_error=error(mine, peer), repeats=21)
         for name, (peer_name, peer) in peers.items()
     ]

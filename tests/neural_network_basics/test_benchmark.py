@@ -1,6 +1,5 @@
 """The peers of the depthwise benchmark compute what we compute: otherwise its times would compare nothing."""
 
-import numpy as np
 import pytest
 
 from benchmarks import depthwise_conv
@@ -15,8 +14,7 @@ def test_peers_compute_the_same(peer):
     else:
         pytest.importorskip("tensorflow")
         theirs = depthwise_conv.keras_peer(layers, x, dy, shifted=peer == "shifted")
-    ours = depthwise_conv.run_ours(layers, x, dy)
-    assert depthwise_conv.error(ours, theirs()) < 1e-5
-    ours[3][1][0, 0, 0] += 1
-    assert depthwise_conv.error(ours, theirs()) > 0.1
-    assert np.shape(ours[0][2]) == (depthwise_conv.TAPS, depthwise_conv.CHANNELS)
+    ours = depthwise_conv.ours(layers, x, dy)
+    assert depthwise_conv.error(ours, theirs) < 1e-5
+    layers[3].W[0, 0] += 1
+    assert depthwise_conv.error(ours, theirs) > 0.1
