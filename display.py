@@ -9,6 +9,7 @@ import html
 import inspect
 import io
 import platform
+import re
 import textwrap
 
 import numpy as np
@@ -111,8 +112,8 @@ def text(template):
 
 
 def render_text(template):
-    """The paragraph of `text`, as Markdown."""
-    return template.format_map(_Values())
+    """The paragraph of `text`, as Markdown, with a minus sign before negative numbers."""
+    return re.sub(r"(?<=[\s(*])-(?=\d)", "−", template.format_map(_Values()))
 
 
 # --- tables ---------------------------------------------------------------------------------------
@@ -213,7 +214,7 @@ def spectrogram(audio, sample_rate, ax=None, title=None, *, top_db=80.0, referen
 def spectrograms(clips, sample_rate, *, columns=1, height=1.6, top=None):
     """Draw several spectrograms at one common reference level: label → audio, filled row by row.
 
-    `top` limits the frequency axis, in kHz.
+    A clip of None leaves its place empty; `top` limits the frequency axis, in kHz.
     """
     import matplotlib.pyplot as plt
 
@@ -221,8 +222,12 @@ def spectrograms(clips, sample_rate, *, columns=1, height=1.6, top=None):
     figure, axes = plt.subplots(
         rows, columns, figsize=(9, 0.5 + height * rows), layout="constrained", sharex=True, sharey=True, squeeze=False
     )
-    loudest = max(np.abs(stft(np.asarray(to_mono(clip), np.float32), 1024, 256)).max() for clip in clips.values())
+    sounding = [np.asarray(to_mono(clip), np.float32) for clip in clips.values() if clip is not None]
+    loudest = max(np.abs(stft(clip, 1024, 256)).max() for clip in sounding)
     for ax, (label, clip) in zip(axes.flat, clips.items()):
+        if clip is None:
+            ax.axis("off")
+            continue
         spectrogram(clip, sample_rate, ax, reference=max(loudest, 1e-9))
         ax.set(xlabel=None, ylabel=None)
         ax.set_title(label, fontsize=10, loc="left", pad=3)
@@ -294,7 +299,7 @@ def audio(clips, sample_rate, *, spectrogram=True):
     Parameters
     ----------
     clips : dict of str to np.ndarray
-        label → (samples,) or (channels, samples).
+        label → (samples,) or (channels, samples); None leaves a place empty among the spectrograms.
     sample_rate : int
         in Hz.
     spectrogram : bool
@@ -302,14 +307,15 @@ def audio(clips, sample_rate, *, spectrogram=True):
     """
     import matplotlib.pyplot as plt
 
-    peak = max(float(np.abs(clip).max()) for clip in clips.values())
+    sounding = {label: clip for label, clip in clips.items() if clip is not None}
+    peak = max(float(np.abs(clip).max()) for clip in sounding.values())
     gain = 0.9 / peak if peak > 0.9 else 1.0
     if spectrogram:
         figure = spectrograms(clips, sample_rate, columns=2 if len(clips) > 1 else 1)
         ipython.display(figure)
         plt.close(figure)
     rows = ""
-    for label, clip in clips.items():
+    for label, clip in sounding.items():
         tag = _audio_tag(_encoded(clip * gain, sample_rate), label)
         rows += f"<tr><th style='text-align:left'>{html.escape(label)}</th><td>{tag}</td></tr>"
     ipython.display(ipython.HTML(f"<table>{rows}</table>"))
@@ -320,12 +326,13 @@ def player(test_set):
     import matplotlib.pyplot as plt
 
     folder, index = _example(test_set)
+    columns = _columns(index)
     decoded = {
-        f"{row}, {column}": soundfile.read(folder / file)[0].T
+        f"{row}, {column}": soundfile.read(folder / files[column])[0].T if column in files else None
         for row, files in index["rows"].items()
-        for column, file in files.items()
+        for column in columns
     }
-    figure = spectrograms(decoded, index["sample_rate"], columns=2, height=1.5)
+    figure = spectrograms(decoded, index["sample_rate"], columns=len(columns), height=1.5)
     ipython.display(figure)
     plt.close(figure)
     arguments = {"test_set": test_set}
@@ -337,10 +344,14 @@ def _example(test_set):
     return folder, results.read(folder / "index.json")
 
 
+def _columns(index):
+    return list(dict.fromkeys(column for files in index["rows"].values() for column in files))
+
+
 def render_player(test_set):
     """The table of players of `player`, as HTML."""
     folder, index = _example(test_set)
-    columns = list(dict.fromkeys(column for files in index["rows"].values() for column in files))
+    columns = _columns(index)
     head = "".join(f"<th>{html.escape(column)}</th>" for column in columns)
     lines = [f"<table><caption>{html.escape(index['caption'])}</caption><thead><tr><th></th>{head}</tr></thead><tbody>"]
     for row, files in index["rows"].items():

@@ -35,10 +35,11 @@ def basis(kernel, sample_rate, waveforms_ax, spectra_ax):
 
 
 def masks(values, order, seconds, axes, names):
-    """Draw each source's mask (frames, N) over time, the basis signals in the given order, low ones at the bottom."""
+    """Draw each source's mask (frames, N), eight frames averaged to one, low basis signals of `order` at the bottom."""
     for ax, mask, name in zip(axes, values, names):
+        eighth = mask[: len(mask) // 8 * 8].reshape(-1, 8, mask.shape[1]).mean(axis=1)
         image = ax.imshow(
-            mask[:, order].T,
+            eighth[:, order].T,
             aspect="auto",
             origin="lower",
             vmin=0,
