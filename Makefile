@@ -8,7 +8,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 NOTEBOOKS := $(shell git ls-files '*.ipynb' 2>/dev/null)
 READ_BY_REPORT := display.py $(wildcard experiments/*.py audio_processing/*.py) $(shell find results mss_nn_implementation/training_final_full -type f 2>/dev/null | sed 's/ /\\ /g')
 
-.PHONY: report site test lint dataset train results bench notebooks environment
+.PHONY: report site test lint dataset train results bench parity notebooks environment
 .DELETE_ON_ERROR:
 
 report: site ## the report, executed, with all chapters, as pages: site/index.html
@@ -42,6 +42,10 @@ results: dataset ## every score and clip, from the shipped weights
 
 bench: .make/environment ## speed and memory, beside the peers'
 	$(RUN) -m benchmarks
+
+# VOICE is a folder that holds vocadito_1.wav and its f0; CREPE_WEIGHTS one that holds CREPE's published weights
+parity: .make/environment ## our DDSP and CREPE beside the originals, which get an environment of their own
+	$(RUN) -m ddsp_models.parity $(if $(VOICE),--voice "$(VOICE)")
 
 notebooks: .make/environment ## execute every notebook in place
 	$(RUN) -m tools.notebooks header

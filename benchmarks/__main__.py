@@ -21,10 +21,11 @@ def names():
 
 
 def merged(old, new):
-    """Old records with those of the same benchmark, variants included, replaced by new ones; sorted by name."""
-    run = {record["benchmark"].split("@")[0] for record in new}
-    kept = [record for record in old if record["benchmark"].split("@")[0] not in run]
-    return sorted(kept + new, key=lambda record: record["benchmark"])
+    """Old records with those of the same benchmark and variant replaced by new ones; sorted by name.
+
+    A variant that was not run today, its peer not being installed, keeps what was measured when it was.
+    """
+    return sorted({record["benchmark"]: record for record in [*old, *new]}.values(), key=lambda r: r["benchmark"])
 
 
 def main(arguments=None):

@@ -75,7 +75,7 @@ def bootstrap_interval(values, *, level=0.95, repeats=10000, seed=0):
 
 
 def paired_difference(records, metric, better, worse):
-    """By how much one system is ahead of another, song by song, averaged over sources.
+    """By how much one system is ahead of another, song by song, averaged over the sources that both estimate.
 
     Returns
     -------
@@ -84,11 +84,16 @@ def paired_difference(records, metric, better, worse):
         95 % of it, by bootstrap over songs.
     songs : int
     """
-    by_song = defaultdict(lambda: defaultdict(list))
-    for record in records:
-        if record["metric"] == metric and record["system"] in (better, worse):
-            by_song[record["track"]][record["system"]].append(record["value"])
-    differences = [np.mean(song[better]) - np.mean(song[worse]) for song in by_song.values() if len(song) == 2]
+    values = {
+        (r["track"], r["source"], r["system"]): r["value"]
+        for r in records
+        if r["metric"] == metric and r["system"] in (better, worse)
+    }
+    by_song = defaultdict(list)
+    for (track, source, system), value in values.items():
+        if system == better and (track, source, worse) in values:
+            by_song[track].append(value - values[track, source, worse])
+    differences = [np.mean(song) for song in by_song.values()]
     if not differences:
         raise ValueError(f"records: no song was scored for both {better} and {worse} by {metric}")
     return float(np.mean(differences)), bootstrap_interval(differences), len(differences)

@@ -22,11 +22,12 @@ def test_peak_memory_is_that_of_the_call():
     assert timing.peak_mb(call) == pytest.approx(40, abs=8)  # what the first call left behind does not hide it
 
 
-def test_new_records_replace_the_old_ones_with_their_variants():
+def test_new_records_replace_old_ones_and_variants_that_did_not_run_stay():
     old = [{"benchmark": name, "ours_s": 1} for name in ("b", "a@x", "a", "ab")]
     merged = runner.merged(old, [{"benchmark": "a", "ours_s": 2}])
     assert merged == [
         {"benchmark": "a", "ours_s": 2},
+        {"benchmark": "a@x", "ours_s": 1},
         {"benchmark": "ab", "ours_s": 1},
         {"benchmark": "b", "ours_s": 1},
     ]

@@ -83,6 +83,8 @@ def test_paired_difference_and_its_interval():
     ]
     mean, (low, high), songs = summary.paired_difference(records, "snr", "a", "b")
     assert mean == pytest.approx(1.05) and 1.0 <= low < mean < high <= 1.1 and songs == 20
+    alone = [{**r, "source": "drums", "value": 100.0} for r in records if r["system"] == "b"]
+    assert summary.paired_difference(records + alone, "snr", "a", "b")[0] == mean  # a does not estimate drums
     with pytest.raises(ValueError, match="no song"):
         summary.paired_difference(records, "snr", "a", "c")
 
