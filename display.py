@@ -32,6 +32,8 @@ SYSTEM_NAMES = {
     "numpy_cnn": "NumPy network",
     "conv_tasnet": "Conv-TasNet",
 }
+METRIC_NAMES = {"si_sdr": "SI-SDR", "snr": "SNR", "sdr": "SDR"}
+TEST_SET_NAMES = {"same_artist": "new songs of the training artist", "musdb18_7s": "MUSDB18's 7 s excerpts"}
 COLOURS = {"drums": "#d55e00", "bass": "#0072b2", "other": "#8c6d00", "vocals": "#009e73", "mixture": "#555555"}
 """Okabe and Ito's colours, which differ for colour-blind readers too."""
 
@@ -69,7 +71,7 @@ def value(name):
         ahead/TEST_SET/SYSTEM/OTHER/METRIC/{mean,low,high}: paired difference and its 95 % interval.
         above/TEST_SET/SYSTEM/OTHER/METRIC: the sources on which the one's average is above the other's, in words.
         songs/TEST_SET/SYSTEM: how many were scored.
-        training/RUN/FIELD: a field of the record beside the weights, or steps, minutes, parameters, best_loss.
+        training/RUN/FIELD: a field of its settings, or steps_done, minutes, weights, best_loss, history.
 
     Returns
     -------
@@ -179,7 +181,10 @@ def render_scores(test_set, metric="si_sdr", systems=None):
         if any(row[s] is None for s in sources):
             row["mean"] = None  # of some sources alone, beside a mean of all, would mislead
     songs = len({record["track"] for record in records})
-    caption = f"{metric} in dB on {test_set}, {_protocol(metric)} over {songs} songs; “mean” is that of the sources"
+    caption = (
+        f"{METRIC_NAMES.get(metric, metric)} in dB on {TEST_SET_NAMES.get(test_set, test_set)} ({test_set}), "
+        f"{_protocol(metric)} over {songs} songs; STFT of the ceilings: 1024/256 at 16 kHz, 2048/512 above"
+    )
     return _table(rows, ["system", *sources], caption, 1)
 
 
@@ -272,7 +277,7 @@ def score_plot(test_set, metric="si_sdr", systems=None, ax=None):
                 ax.plot(np.full(len(dots), x), dots, ".", color="black", markersize=3)
     ax.axhline(0, color="black", linewidth=0.8)
     ax.set_xticks(range(len(sources)), sources)
-    ax.set(ylabel=f"{metric} (dB)")
+    ax.set(ylabel=f"{METRIC_NAMES.get(metric, metric)} (dB)")
     ax.grid(axis="y", alpha=0.3)
     ax.legend(frameon=False, ncols=min(4, len(found)), loc="upper center", bbox_to_anchor=(0.5, 1.16))
     return ax
@@ -328,7 +333,9 @@ def player(test_set):
     folder, index = _example(test_set)
     columns = _columns(index)
     decoded = {
-        f"{row}, {column}": soundfile.read(folder / files[column])[0].T if column in files else None
+        (f"{row}, {column}" if len(files) > 1 or column not in files else row): (
+            soundfile.read(folder / files[column])[0].T if column in files else None
+        )
         for row, files in index["rows"].items()
         for column in columns
     }

@@ -120,12 +120,18 @@ def training(name):
         raise results.ResultsError(f"{path.name}: missing or damaged; `make train` writes it") from error
     log = training_log(name)
     best = min(log, key=lambda row: row["val_loss"])
+    per_epoch = record["training"]["steps_per_epoch"]
+    history = "".join(
+        f" Its schedule was made for {change['steps']:,} steps and bent after {change['epochs'] * per_epoch:,}."
+        for change in record["changes"]
+    )
     return {
         **record["training"],
         "weights": record["weights"],
         "cores": record["environment"]["cores"],
         "device": record["environment"]["device"],
         "minutes": record["seconds"] / 60,
-        "steps_done": len(log) * record["training"]["steps_per_epoch"],
+        "steps_done": len(log) * per_epoch,
+        "history": history,
         "best_loss": best["val_loss"],
     }

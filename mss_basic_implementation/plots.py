@@ -46,6 +46,8 @@ def player_table(rows, sample_rate, *, digits=1):
     gain = 0.9 / peak if peak > 0.9 else 1.0
 
     def shown(cell):
+        if isinstance(cell, np.ndarray) and not cell.any():
+            return "<td>silent</td>"
         if isinstance(cell, np.ndarray):
             return f"<td>{_player(gain * cell, sample_rate)}</td>"
         text = f"{cell:.{digits}f}".replace("-", "−") if isinstance(cell, float) else html.escape(str(cell))
@@ -61,4 +63,4 @@ def _player(audio, sample_rate):
     buffer = io.BytesIO()
     soundfile.write(buffer, np.asarray(audio, np.float32).T, sample_rate, format="MP3")
     data = base64.b64encode(buffer.getvalue()).decode()
-    return f'<audio controls preload="metadata" style="width:190px" src="data:audio/mpeg;base64,{data}"></audio>'
+    return f'<audio controls preload="metadata" style="width:160px" src="data:audio/mpeg;base64,{data}"></audio>'

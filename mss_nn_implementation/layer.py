@@ -56,9 +56,9 @@ class GlobalLayerNorm(keras.layers.Layer):
 class DepthwiseConvolution(keras.layers.Layer):
     r"""Each channel convolved in time with a filter of its own, its taps `dilation` frames apart; zeros at the ends.
 
-    .. math:: y_{t,c} = b_c + \sum_{p=0}^{P-1} w_{p,c}\, x_{t + (p - (P-1)/2)\, d,\, c}
+    .. math:: y_{t,c} = b_c + \sum_{p=0}^{P-1} k_{p,c}\, x_{t + (p - (P-1)/2)\, d,\, c}
 
-    Written as P shifted multiply-adds: on a CPU that is several times faster than a grouped convolution.
+    Written as P shifted multiply-adds, which XLA fuses with what surrounds them.
 
     Parameters
     ----------

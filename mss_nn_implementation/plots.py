@@ -48,6 +48,7 @@ def masks(values, order, seconds, axes, names):
             extent=(0, seconds, 0, len(order)),
         )
         ax.set_title(name, fontsize=10, loc="left", pad=3)
+    axes[len(axes) // 2].set_ylabel("basis signal, sorted")
     axes[-1].set_xlabel("time (s)")
     return image
 
@@ -59,5 +60,5 @@ def reach(changes, hop, sample_rate, receptive_field, ax):
     ax.semilogy(seconds, np.maximum(changes / changes.max(), 1e-9), color="#0072b2")
     for side in (-1, 1):
         ax.axvline(side * receptive_field / 2, color="#d55e00", linestyle="--", linewidth=1)
-    ax.set(xlabel="distance from the change (s)", ylabel="change, relative", ylim=(1e-7, 2))
+    ax.set(xlabel="distance from the change (s)", ylabel="change, relative", ylim=(1e-4, 2))
     ax.grid(alpha=0.3)
