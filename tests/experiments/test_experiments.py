@@ -75,6 +75,12 @@ def test_silent_stems_are_not_scored_and_dropped_frames_are_counted():
     assert score_track({"bass": np.zeros(10)}, {"bass": np.ones(10)}, 5) == ([], 0)
 
 
+def test_a_separator_of_drums_is_scored_on_the_rest_as_well(test_set):
+    songs = 2
+    records = results.read(experiments.run(test_set, ["hps"])[0])["records"]
+    assert sorted({r["source"] for r in records}) == ["drums", "rest"] and len(records) == songs * 2 * 3
+
+
 def test_paired_difference_and_its_interval():
     records = [
         {"track": str(i), "system": system, "source": "bass", "metric": "snr", "value": i + shift}
