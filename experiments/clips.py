@@ -13,7 +13,7 @@ import soundfile
 from audio_processing import results
 from audio_processing.files import atomic_path, sha256_of
 from audio_processing.tracks import tracks
-from experiments.__main__ import TEST_SETS, WEIGHTS
+from experiments.__main__ import TEST_SETS, WEIGHTS, is_current
 from experiments.summary import read_scores
 from experiments.systems import SYSTEMS
 
@@ -38,11 +38,22 @@ def loudest_part(mixture, samples):
     return int(starts[np.argmax(energy[ends] - energy[starts])])
 
 
+def clips_intact(folder):
+    """Whether the clips beside an index are those that it was written with."""
+    return results.read(folder / "index.json")["files_sha256"] == sha256_of(*sorted(folder.glob("*.mp3")))
+
+
 def write_clips(test_set, system="conv_tasnet", label="Conv-TasNet"):
-    """Write results/audio/<test set>/; returns the path of its index."""
+    """Write results/audio/<test set>/ unless it is current; returns the path of its index if it was written."""
     root, subset, sources, sample_rate, _ = TEST_SETS[test_set]
     name = typical_song(test_set, system)
     song = next(song for song in tracks(root, subset) if song.name == name)
+    folder = results.RESULTS / "audio" / test_set
+    config = {"song": name, "system": system, "label": label, "seconds": SECONDS}
+    config["weights"] = sha256_of(WEIGHTS[system]) if system in WEIGHTS else None
+    data = sha256_of(*song.files())
+    if is_current(folder / "index.json", config, data) and clips_intact(folder):
+        return None
     stems = song.stems(sample_rate, mono=True, sources=sources)
     mixture = sum(stems.values())
     estimates = SYSTEMS[system](mixture, stems, sample_rate)
@@ -52,7 +63,6 @@ def write_clips(test_set, system="conv_tasnet", label="Conv-TasNet"):
     clips |= {source: {"true": stems[source], label: estimates[source]} for source in sources}
     peak = max(np.abs(clip[part]).max() for row in clips.values() for clip in row.values())
     gain = 0.9 / max(peak, 1e-9)
-    folder = results.RESULTS / "audio" / test_set
     rows = {}
     for row, columns in clips.items():
         rows[row] = {}
@@ -61,10 +71,8 @@ def write_clips(test_set, system="conv_tasnet", label="Conv-TasNet"):
             with atomic_path(folder / file) as temporary:
                 soundfile.write(temporary, gain * clip[part], sample_rate, format="MP3")
             rows[row][column] = file
-    config = {"song": name, "system": system, "start": start / sample_rate, "gain_db": float(20 * np.log10(gain))}
-    config["weights"] = sha256_of(WEIGHTS[system]) if system in WEIGHTS else None
-    index = results.head(f"clips {test_set}", config=config, data=sha256_of(*song.files()))
-    index["sample_rate"] = sample_rate
+    index = results.head(f"clips {test_set}", config=config, data=data)
+    index |= {"sample_rate": sample_rate, "start": start / sample_rate, "gain_db": float(20 * np.log10(gain))}
     index["caption"] = f"“{name}”, {SECONDS:.0f} s from {start / sample_rate:.1f} s on; one gain for all"
     index["rows"] = rows
     index["files_sha256"] = sha256_of(*sorted(folder.glob("*.mp3")))
@@ -77,11 +85,15 @@ def main(arguments=None):
     parser.add_argument("--test-sets", nargs="+", default=["same_artist"], choices=TEST_SETS, metavar="NAME")
     options = parser.parse_args(arguments)
     try:
-        written = [write_clips(test_set) for test_set in options.test_sets]
+        written = [path for test_set in options.test_sets if (path := write_clips(test_set))]
     except (FileNotFoundError, ValueError) as error:
         print(f"experiments.clips: {error}", file=sys.stderr)
         return 2
-    print("wrote", ", ".join(str(path.parent.relative_to(results.ROOT)) for path in written))
+    print(
+        "wrote " + ", ".join(str(path.parent.relative_to(results.ROOT)) for path in written)
+        if written
+        else "all current"
+    )
     return 0
 
 

@@ -101,6 +101,9 @@ def test_clips_show_the_median_song_at_one_gain(test_set):
     assert index["config"]["song"] == clips.typical_song(test_set, "mixture")
     assert list(index["rows"]) == ["mixture", *SOURCES]
     folder = results.RESULTS / "audio" / test_set
+    assert clips.write_clips(test_set, "mixture", "mixture again") is None  # current
+    (folder / "mixture-true.mp3").write_bytes(b"damaged")
+    assert clips.write_clips(test_set, "mixture", "mixture again")
     assert sorted(p.name for p in folder.glob("*.mp3")) == sorted(
         f for row in index["rows"].values() for f in row.values()
     )
