@@ -163,8 +163,8 @@ def publish(name, training, sizes, train_songs, validation_songs, run, weights=W
         "changes": json.loads((run / "settings.json").read_text())["changes"],
         "seconds": float((run / "seconds.txt").read_text()),
     }
-    with atomic_path(weights / f"{name}.keras") as temporary:
-        shutil.copyfile(run / "best.keras", temporary)
+    with atomic_path(weights / f"{name}.keras") as temporary:  # without the optimiser's state, twice the weights
+        keras.saving.load_model(run / "best.keras", compile=False).save(temporary)
     record["sha256"] = sha256_of(weights / f"{name}.keras")
     with atomic_path(weights / f"{name}.json") as temporary:
         temporary.write_text(json.dumps(record, indent=1) + "\n")
