@@ -7,7 +7,7 @@ class Layer:
     """A function y = f(x; parameters) that can also send a gradient back.
 
     A subclass names its parameters in `names`. A parameter `W` is an array attribute `W`; beside it lies its gradient
-    `dW`, an array of the same shape that `backward` overwrites. Three rules make a layer:
+    `dW`, an array of the same shape that `backward` overwrites. Three rules make a layer of it:
 
     - ``forward(x)`` returns y and keeps what the backward pass will need;
     - ``backward(dy)`` gets dL/dy for the most recent forward pass, writes dL/dW for each parameter, returns dL/dx;
@@ -15,12 +15,6 @@ class Layer:
     """
 
     names: tuple[str, ...] = ()
-
-    def forward(self, x):
-        raise NotImplementedError(f"{type(self).__name__} has no forward pass")
-
-    def backward(self, dy):
-        raise NotImplementedError(f"{type(self).__name__} has no backward pass")
 
     def pairs(self):
         """List of (parameter, gradient): the arrays themselves, so that an optimiser can change them in place."""

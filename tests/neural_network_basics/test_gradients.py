@@ -10,7 +10,7 @@ from neural_network_basics.nn_scripts.conv1d import Conv1D
 from neural_network_basics.nn_scripts.conv2d import Conv2D, MaxPool2D
 from neural_network_basics.nn_scripts.dense import Dense
 from neural_network_basics.nn_scripts.depthwise import DepthwiseConv1D
-from neural_network_basics.nn_scripts.layer import Flatten, Layer
+from neural_network_basics.nn_scripts.layer import Flatten
 from neural_network_basics.nn_scripts.network import Network, Residual
 from neural_network_basics.nn_scripts.normalisation import LayerNorm
 
@@ -146,10 +146,3 @@ def test_the_check_finds_a_wrong_derivative():
 def test_the_check_refuses_float32():
     with pytest.raises(ValueError, match="float32, expected float64"):
         gradient_check.numerical_gradient(lambda: 0.0, np.zeros(2, np.float32))
-
-
-def test_a_layer_must_define_its_passes():
-    with pytest.raises(NotImplementedError, match="no forward"):
-        Layer().forward(np.zeros(1))
-    with pytest.raises(NotImplementedError, match="no backward"):
-        Layer().backward(np.zeros(1))
