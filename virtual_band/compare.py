@@ -305,6 +305,11 @@ def main(arguments=None):
         if options.musdb is None:
             raise ValueError("--musdb: no folder given, and MUSDB_PATH is not set")
         records = []
+        if options.voice:  # first: a wrong path should not cost the minutes of the rest
+            audio, rate = load(options.voice, mono=True)
+            times, f0 = np.loadtxt(options.voice.with_name(f"{options.voice.stem}_f0.csv"), delimiter=",").T
+            value = pitch_agreement(audio, rate, times, f0, *PITCH_RANGE["vocals"])
+            records.append(_pitch_record("recorded_voice", options.voice.stem, "vocals", value))
         for band, (_, sources) in PAIRS.items():
             records += percentiles(*describe_tree(options.root / band, "test", [sources]), band)
         subsets = [
@@ -314,11 +319,6 @@ def main(arguments=None):
             records += percentiles(train + test, real)
         for band in ("same_artist", "other_artist"):
             records += pitch_records(options.root, band)
-        if options.voice:
-            audio, rate = load(options.voice, mono=True)
-            times, f0 = np.loadtxt(options.voice.with_name(f"{options.voice.stem}_f0.csv"), delimiter=",").T
-            value = pitch_agreement(audio, rate, times, f0, *PITCH_RANGE["vocals"])
-            records.append(_pitch_record("recorded_voice", options.voice.stem, "vocals", value))
     except (ValueError, OSError) as error:
         print(f"virtual_band.compare: {error}", file=sys.stderr)
         return 2

@@ -22,7 +22,7 @@ from virtual_band.annotations import midi_file
 from virtual_band.mix import SOURCES
 from virtual_band.song import SAMPLE_RATE, render_song
 
-VERSION = 2  # of the generator: raise it whenever the sound changes, so that old trees are rebuilt
+VERSION = 3  # of the generator: raise it whenever the sound changes, so that old trees are rebuilt
 TRAINING_ARTIST = 3
 OTHER_ARTISTS = (41, 42, 43, 44, 45, 46, 47, 48)
 MANIFEST = "band.json"

@@ -17,6 +17,7 @@ SOURCES = ("drums", "bass", "other", "vocals")
 BLOCK = 64  # samples per step of a compressor
 LOWEST = {"drums": 28.0, "bass": 32.0, "other": 80.0, "vocals": 80.0}  # Hz, high-pass of each channel: no DC, no rumble
 CHANNEL_RATIO = {"bass": 2.0, "other": 2.5, "vocals": 1.7}  # of the compressors that engineers put on single tracks
+TRIO_VOICE = 1.3  # dB by which the voice is louder where no chords support it, as recorded trios have it
 
 
 @dataclass(frozen=True)
@@ -246,6 +247,8 @@ def mix(dry, desk, sample_rate, rng):
     stems = {}
     for source in SOURCES:
         level = desk.levels[source] + desk.spread * rng.standard_normal()
+        if source == "vocals" and "other" not in dry:
+            level += TRIO_VOICE
         if source not in dry or np.max(np.abs(dry[source])) < 1e-9:
             stems[source] = np.zeros((2, n), dtype=np.float32)
             continue
