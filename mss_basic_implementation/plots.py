@@ -1,11 +1,10 @@
 """Plots and the player table of chapter 4: every function shows given data, and computes nothing."""
 
-import base64
 import html
-import io
 
 import numpy as np
-import soundfile
+
+from audio_processing.clips import common_gain, data_address, mp3
 
 
 def heat(values, rows, columns, ax, *, xlabel, ylabel, label):
@@ -42,25 +41,21 @@ def player_table(rows, sample_rate, *, digits=1):
     """
     from IPython.display import HTML
 
-    peak = max((np.abs(cell).max() for row in rows for cell in row.values() if isinstance(cell, np.ndarray)), default=0)
-    gain = 0.9 / peak if peak > 0.9 else 1.0
+    gain = common_gain(cell for row in rows for cell in row.values() if isinstance(cell, np.ndarray))
 
-    def shown(cell):
+    def shown(cell, label):
         if isinstance(cell, np.ndarray) and not cell.any():
             return "<td>silent</td>"
         if isinstance(cell, np.ndarray):
-            return f"<td>{_player(gain * cell, sample_rate)}</td>"
+            address = data_address(mp3(gain * cell, sample_rate))
+            style = 'controls preload="none" style="width:160px"'
+            return f'<td><audio {style} aria-label="{html.escape(label)}" src="{address}"></audio></td>'
         text = f"{cell:.{digits}f}".replace("-", "−") if isinstance(cell, float) else html.escape(str(cell))
         return f'<td style="text-align:right">{text}</td>'
 
     head = "".join(f"<th>{html.escape(name)}</th>" for name in rows[0])
-    body = "".join("<tr>" + "".join(map(shown, row.values())) + "</tr>" for row in rows)
+    body = "".join(
+        "<tr>" + "".join(shown(cell, f"{name}, row {i}") for name, cell in row.items()) + "</tr>"
+        for i, row in enumerate(rows, 1)
+    )
     return HTML(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
-
-
-def _player(audio, sample_rate):
-    """An audio element that holds its sound as MP3."""
-    buffer = io.BytesIO()
-    soundfile.write(buffer, np.asarray(audio, np.float32).T, sample_rate, format="MP3")
-    data = base64.b64encode(buffer.getvalue()).decode()
-    return f'<audio controls preload="metadata" style="width:160px" src="data:audio/mpeg;base64,{data}"></audio>'
