@@ -4,6 +4,17 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 COLOURS = {"drums": "#000000", "bass": "#0072b2", "other": "#999999", "vocals": "#d55e00"}
+NAMES = {
+    "centroid": "spectral centroid",
+    "crest": "crest factor",
+    "loudness_range": "loudness range",
+    "activity": "activity",
+    "level": "level in the mixture",
+    "irm_si_sdr": "SI-SDR of the ratio mask",
+    "same_artist": "trio",
+    "extra_instrument": "quartet",
+}
+"""Words for the measures of `compare.MEASURES` and for its two sets."""
 NOTE_NAMES = "C C# D Eb E F F# G Ab A Bb B".split()
 
 
@@ -96,20 +107,83 @@ def annotations(known, source, axes, seconds):
     return axes
 
 
+def harmonics(frequency, decibels, ax, **style):
+    """Draw the levels of harmonics as a line through k f0, a dot for each, on a logarithmic frequency axis."""
+    ax.set_xscale("log")
+    ax.plot(frequency, decibels, marker="o", ms=4, lw=1.2, **style)
+    ax.set_xticks([200, 500, 1000, 2000, 5000], ["200", "500", "1000", "2000", "5000"])
+    ax.set_xticks([], minor=True)
+    ax.set(xlabel="k f0 (Hz)", ylabel="level (dB)")
+    ax.grid(alpha=0.3)
+    return ax
+
+
+def pluck_map(places, decibels, ax):
+    """Draw the level of each harmonic of a plucked string over the place of the pluck, and where nodes are.
+
+    Parameters
+    ----------
+    places : np.ndarray, shape (places,)
+        Fraction of the string's length, evenly spaced.
+    decibels : np.ndarray, shape (harmonics, places)
+        Of harmonic 1, 2, ...
+    """
+    count = len(decibels)
+    step = places[1] - places[0]
+    extent = (places[0] - step / 2, places[-1] + step / 2, 0.5, count + 0.5)
+    image = ax.imshow(decibels, origin="lower", aspect="auto", extent=extent, vmin=-60, vmax=0, cmap="magma")
+    for node in range(1, 1 + int(count * places[-1])):
+        k = np.arange(1, count + 1)
+        ax.plot(node / k, k, color="#56b4e9", lw=1.2, ls="--")
+    ax.set(xlim=extent[:2], ylim=extent[2:], xlabel="place of the pluck (part of the length)", ylabel="harmonic")
+    ax.figure.colorbar(image, ax=ax, label="level (dB)")
+    return ax
+
+
+def learning(curves, baselines, ax):
+    """Draw an error over minutes heard: source → (minutes, errors), and dashed levels: label → (source, error)."""
+    for source, (minutes, errors) in curves.items():
+        ax.plot(minutes, errors, "o-", color=COLOURS[source], ms=4, label=source)
+    for (label, (source, error)), style in zip(baselines.items(), ("--", "--", ":", ":")):
+        ax.axhline(error, color=COLOURS[source], ls=style, lw=1.2)
+        ax.annotate(label, (1.01, error), xycoords=("axes fraction", "data"), fontsize=9, va="center")
+    ax.set(xlabel="minutes of the artist heard", ylabel="surprise (dB)")
+    ax.grid(alpha=0.3)
+    ax.legend(frameon=False)
+    return ax
+
+
 def against_real(rows, measure, ax):
-    """Draw one measure: the real 5-95 % range as a bar with its median, the band as a dot, for each source.
+    """Draw one measure: real 5-95 % ranges as bars with their medians, trio and quartet of the band as dots.
 
     Parameters
     ----------
     rows : list of dict
-        Of `compare.table`, of one set.
+        Of `compare.table`.
+    measure : str
+        A key of `compare.MEASURES`.
     """
     rows = [row for row in rows if row["measure"] == measure]
-    for y, row in enumerate(reversed(rows)):
-        ax.plot([row["real 5 %"], row["real 95 %"]], [y, y], color="#999999", lw=8, solid_capstyle="butt")
-        ax.plot(row["real median"], y, "|", color="black", ms=12)
-        ax.plot(row["band"], y, "o", color=COLOURS[row["source"]] if row["source"] != "other" else "#009e73", ms=7)
-    ax.set_yticks(range(len(rows)), [row["source"] for row in reversed(rows)])
-    ax.set(xlabel=f"{measure.replace('_', ' ')} ({rows[0]['unit']})", ylim=(-0.6, len(rows) - 0.4))
+    sources = [source for source in reversed(COLOURS) if any(row["source"] == source for row in rows)]
+    for row in rows:
+        trio = row["set"] == "same_artist"
+        y = sources.index(row["source"]) + (0.17 if trio else -0.17)
+        colour = COLOURS[row["source"]] if row["source"] != "other" else "#009e73"
+        ax.plot([row["real 5 %"], row["real 95 %"]], [y, y], color="#bbbbbb", lw=6, solid_capstyle="butt")
+        ax.plot(row["real median"], y, "|", color="black", ms=9)
+        ax.plot(row["band"], y, "o" if trio else "D", color=colour, ms=7 if trio else 6, mec="white", mew=0.6)
+    ax.set_yticks(range(len(sources)), sources)
+    ax.set(xlabel=f"{NAMES[measure]} ({rows[0]['unit']})", ylim=(-0.6, len(sources) - 0.4))
     ax.grid(alpha=0.3, axis="x")
     return ax
+
+
+def against_real_legend(figure):
+    """Say below a figure of `against_real` what its marks are."""
+    marks = [
+        plt.Line2D([], [], marker="o", ls="", color="#555555", label="band: trio (same_artist)"),
+        plt.Line2D([], [], marker="D", ls="", color="#555555", label="band: quartet (extra_instrument)"),
+        plt.Line2D([], [], marker="|", ls="", color="black", ms=9, label="median of the real"),
+        plt.Line2D([], [], color="#bbbbbb", lw=6, label="5-95 % of the real"),
+    ]
+    figure.legend(handles=marks, loc="outside lower center", ncols=4, frameon=False, fontsize=10)

@@ -71,6 +71,23 @@ class Song:
         return known
 
 
+def generators(artist, seed):
+    """The random generators of a song, one for each step: score, drums, bass, other, vocals, mix, title.
+
+    Parameters
+    ----------
+    artist : Artist
+    seed : int
+        Number of the song.
+
+    Returns
+    -------
+    dict of str -> numpy.random.Generator
+    """
+    steps = ("score", "drums", "bass", "other", "vocals", "mix", "title")
+    return dict(zip(steps, np.random.default_rng([artist.seed, int(seed), 2]).spawn(len(steps))))
+
+
 def render_song(artist, seed, seconds=20.0, *, other=True):
     """Write, play and mix a song.
 
@@ -107,21 +124,19 @@ def render_song(artist, seed, seconds=20.0, *, other=True):
     if not long_enough:
         raise ValueError(f"seconds: found {seconds!r}, expected a length from 0.5 to 3600")
     seconds = float(seconds)
-    score_rng, drum_rng, bass_rng, other_rng, vocal_rng, mix_rng, title_rng = np.random.default_rng(
-        [who.seed, int(seed), 2]
-    ).spawn(7)
-    score = write_score(who.style, seconds, who.bass.lowest, (who.voice.low, who.voice.high), score_rng)
+    draw = generators(who, seed)
+    score = write_score(who.style, seconds, who.bass.lowest, (who.voice.low, who.voice.high), draw["score"])
     n = int(round(seconds * SAMPLE_RATE))
     parts = {source: [note for note in notes if note.start < seconds - 0.02] for source, notes in score.parts.items()}
 
     dry, f0 = {}, {}
-    dry["drums"] = drums.render(parts["drums"], who.kit, n, SAMPLE_RATE, drum_rng)
-    dry["bass"], f0["bass"] = bass.render(parts["bass"], who.bass, n, SAMPLE_RATE, bass_rng)
+    dry["drums"] = drums.render(parts["drums"], who.kit, n, SAMPLE_RATE, draw["drums"])
+    dry["bass"], f0["bass"] = bass.render(parts["bass"], who.bass, n, SAMPLE_RATE, draw["bass"])
     if other:
-        dry["other"] = keys.render(parts["other"], who.chords, n, SAMPLE_RATE, other_rng)
-    dry["vocals"], f0["vocals"] = voice.render(parts["vocals"], who.voice, n, SAMPLE_RATE, vocal_rng)
-    stems, mixture = mix(dry, who.desk, SAMPLE_RATE, mix_rng)
-    title = " ".join(str(word) for word in title_rng.choice(WORDS, 2, replace=False))
+        dry["other"] = keys.render(parts["other"], who.chords, n, SAMPLE_RATE, draw["other"])
+    dry["vocals"], f0["vocals"] = voice.render(parts["vocals"], who.voice, n, SAMPLE_RATE, draw["vocals"])
+    stems, mixture = mix(dry, who.desk, SAMPLE_RATE, draw["mix"])
+    title = " ".join(str(word) for word in draw["title"].choice(WORDS, 2, replace=False))
     return Song(
         f"{who.name} - {title}",
         who,
