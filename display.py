@@ -1,26 +1,34 @@
 """Everything the report shows: text with measured values, tables, plots, players. It reads and computes nothing itself.
 
 What stands in a notebook's output because of a result file is marked with the call that made it, so that a test can
-make it again from the files and compare (`rendered_again`).
+make it again from the files and compare (`rendered_again`). Where a result file is missing or damaged, a box that says
+so stands where text, table, plot or player would be, and is marked, so that the build can fail (`tools.notebooks`).
 """
 
 import base64
+import functools
 import html
 import inspect
 import io
 import platform
 import re
 import textwrap
+import tomllib
+from pathlib import Path
 
 import numpy as np
 import soundfile
 from IPython import display as ipython
+from matplotlib.figure import Figure
 
 from audio_processing import results
 from audio_processing.audio_processing import amplitude_to_db, stft, to_mono
+from audio_processing.clips import common_gain, data_address, mp3
+from audio_processing.files import sha256_of
 from audio_processing.tracks import SOURCES
 from experiments import summary
 
+HERE = Path(__file__).resolve().parent
 SYSTEM_NAMES = {
     "mixture": "mixture (floor)",
     "ibm": "ideal binary mask (ceiling)",
@@ -54,8 +62,33 @@ def source(function):
     """Show the source of a function or class, as it stands in its module."""
     path = inspect.getsourcefile(function)
     line = inspect.getsourcelines(function)[1]
-    name = results.ROOT.__class__(path).relative_to(results.ROOT)
+    name = Path(path).relative_to(results.ROOT)
     ipython.display(ipython.Markdown(f"`{name}`, line {line}:\n\n```python\n{inspect.getsource(function)}```"))
+
+
+# --- where a result is missing --------------------------------------------------------------------
+
+
+def _in_its_place(show):
+    """Let a function that shows results show a box instead, where a result file is missing or damaged.
+
+    One that draws returns axes of a figure that is not shown, so that what the caller does to them still can be done.
+    """
+
+    @functools.wraps(show)
+    def shown(*args, **kwargs):
+        try:
+            return show(*args, **kwargs)
+        except results.ResultsError as error:
+            box = f'<p class="missing" role="alert" style="{BOX}"><b>Missing here:</b> {html.escape(str(error))}</p>'
+            data = {"text/html": box, "text/plain": f"Missing here: {error}"}
+            ipython.display(data, raw=True, metadata={"missing": str(error)})
+            return Figure().subplots() if "ax" in inspect.signature(show).parameters else None
+
+    return shown
+
+
+BOX = "border: 2px solid #a3360b; border-radius: 5px; padding: 0.5em 0.8em"
 
 
 # --- values in prose ------------------------------------------------------------------------------
@@ -81,7 +114,10 @@ def value(name):
     if kind == "score":
         test_set, system, source, metric = rest
         records = summary.read_scores(test_set, [system])
-        return summary.averages(records, metric, over=_protocol(metric))[system, source]
+        averages = summary.averages(records, metric, over=_protocol(metric))
+        if (system, source) not in averages:
+            raise results.ResultsError(f"results/scores/{test_set}-{system}.json: no {metric} of {source} in it")
+        return averages[system, source]
     if kind == "ahead":
         test_set, system, other, metric, part = rest
         records = summary.read_scores(test_set, [system, other])
@@ -108,6 +144,7 @@ class _Values(dict):
         return value(name)
 
 
+@_in_its_place
 def text(template):
     """Show Markdown whose {names} are measured values: "… {score/same_artist/irm/mean/si_sdr:.1f} dB"."""
     _show("text", {"text/markdown": render_text(template)}, {"template": template})
@@ -160,15 +197,24 @@ def _table(rows, columns=None, caption=None, digits=2):
     return "\n".join([*lines, "</tbody></table>"])
 
 
+@_in_its_place
 def scores(test_set, metric="si_sdr", systems=None):
     """Show the scores of systems on a test set: one row each, a column per source, averaged over songs."""
     arguments = {"test_set": test_set, "metric": metric, "systems": systems}
     _show("scores", {"text/html": render_scores(**arguments)}, arguments)
 
 
+def _scored(test_set, metric, systems):
+    """The records of a metric; an error where there are none."""
+    records = [r for r in summary.read_scores(test_set, systems) if r["metric"] == metric]
+    if not records:
+        raise results.ResultsError(f"results/scores/{test_set}-*.json: no {metric} in any; `make results` writes them")
+    return records
+
+
 def render_scores(test_set, metric="si_sdr", systems=None):
     """The table of `scores`, as HTML."""
-    records = summary.read_scores(test_set, systems)
+    records = _scored(test_set, metric, systems)
     averages = summary.averages(records, metric, over=_protocol(metric))
     found = list(dict.fromkeys(record["system"] for record in records))
     sources = [s for s in (*SOURCES, "mean") if any(key[1] == s for key in averages)]
@@ -245,6 +291,7 @@ def spectrograms(clips, sample_rate, *, columns=1, height=1.6, top=None):
     return figure
 
 
+@_in_its_place
 def training_curve(name, ax=None):
     """Draw the loss of a training run on its training crops and on the validation songs, over minutes."""
     rows = summary.training_log(name)
@@ -258,9 +305,13 @@ def training_curve(name, ax=None):
     return ax
 
 
+@_in_its_place
 def score_plot(test_set, metric="si_sdr", systems=None, ax=None):
-    """Draw every song's score as a dot and the average as a bar, per source, systems side by side."""
-    records = [r for r in summary.read_scores(test_set, systems) if r["metric"] == metric]
+    """Draw every song's score as a dot and the average as a bar, per source, systems side by side.
+
+    Averages that are means carry their 95 % interval over songs (`summary.bootstrap_interval`).
+    """
+    records = _scored(test_set, metric, systems)
     ax = _axes(ax, (9, 3.4))
     found = list(dict.fromkeys(record["system"] for record in records))
     sources = [s for s in SOURCES if any(r["source"] == s for r in records)]
@@ -274,7 +325,9 @@ def score_plot(test_set, metric="si_sdr", systems=None, ax=None):
             label = SYSTEM_NAMES.get(system, system) if j == 0 else None
             if dots:
                 ax.bar(x, averages[system, name], width * 0.9, color=shades[i % 7], alpha=0.55, label=label)
-                ax.plot(np.full(len(dots), x), dots, ".", color="black", markersize=3)
+                ax.plot(np.full(len(dots), x - width / 6), dots, ".", color="black", markersize=3, alpha=0.6)
+                if _protocol(metric) == "mean" and len(dots) > 1:
+                    ax.vlines(x + width / 6, *summary.bootstrap_interval(dots), color="black", linewidth=1.8)
     ax.axhline(0, color="black", linewidth=0.8)
     ax.set_xticks(range(len(sources)), sources)
     ax.set(ylabel=f"{METRIC_NAMES.get(metric, metric)} (dB)")
@@ -286,20 +339,8 @@ def score_plot(test_set, metric="si_sdr", systems=None, ax=None):
 # --- sound ----------------------------------------------------------------------------------------
 
 
-def _encoded(audio, sample_rate):
-    """MP3 bytes of (samples,) or (channels, samples)."""
-    buffer = io.BytesIO()
-    soundfile.write(buffer, np.asarray(audio, np.float32).T, sample_rate, format="MP3")
-    return buffer.getvalue()
-
-
-def _audio_tag(data, label):
-    uri = "data:audio/mpeg;base64," + base64.b64encode(data).decode()
-    return f'<audio controls preload="none" aria-label="{html.escape(label)}" src="{uri}"></audio>'
-
-
-def audio(clips, sample_rate, *, spectrogram=True):
-    """Show players for clips at one common gain, so that soft stays soft, with a spectrogram of each.
+def audio(clips, sample_rate, *, spectrogram=True, together=False):
+    """Show a player for clips at one common gain, so that soft stays soft, with a spectrogram of each.
 
     Parameters
     ----------
@@ -309,27 +350,25 @@ def audio(clips, sample_rate, *, spectrogram=True):
         in Hz.
     spectrogram : bool
         draw them, too: where sound cannot be played, that is what remains.
+    together : bool
+        the clips are stems that sound together, each with solo and mute; a clip called "mixture" is their sum, and
+        sounds alone. Otherwise one clip sounds at a time, and the reader switches between them without a gap.
     """
-    import matplotlib.pyplot as plt
-
     sounding = {label: clip for label, clip in clips.items() if clip is not None}
-    peak = max(float(np.abs(clip).max()) for clip in sounding.values())
-    gain = 0.9 / peak if peak > 0.9 else 1.0
+    gain = common_gain(sounding.values())
     if spectrogram:
-        figure = spectrograms(clips, sample_rate, columns=2 if len(clips) > 1 else 1)
-        ipython.display(figure)
-        plt.close(figure)
-    rows = ""
-    for label, clip in sounding.items():
-        tag = _audio_tag(_encoded(clip * gain, sample_rate), label)
-        rows += f"<tr><th style='text-align:left'>{html.escape(label)}</th><td>{tag}</td></tr>"
-    ipython.display(ipython.HTML(f"<table>{rows}</table>"))
+        _show_picture(
+            spectrograms(clips, sample_rate, columns=2 if len(clips) > 1 else 1), f"Spectrograms: {', '.join(sounding)}"
+        )
+    rows = {label: {"": mp3(gain * np.asarray(clip), sample_rate)} for label, clip in sounding.items()}
+    seconds = max(clip.shape[-1] for clip in sounding.values()) / sample_rate
+    ipython.display(ipython.HTML(_player(rows, seconds, sample_rate, together=together)))
+    _show_player_code()
 
 
+@_in_its_place
 def player(test_set):
-    """Show the test set's example song: the mixture, and each stem true and estimated, as spectrograms and players."""
-    import matplotlib.pyplot as plt
-
+    """Show the test set's example song: its stems, true and estimated, in one player beside their spectrograms."""
     folder, index = _example(test_set)
     columns = _columns(index)
     decoded = {
@@ -339,16 +378,22 @@ def player(test_set):
         for row, files in index["rows"].items()
         for column in columns
     }
-    figure = spectrograms(decoded, index["sample_rate"], columns=len(columns), height=1.5)
-    ipython.display(figure)
-    plt.close(figure)
+    _show_picture(
+        spectrograms(decoded, index["sample_rate"], columns=len(columns), height=1.5),
+        f"Spectrograms of the mixture and of each stem: {', '.join(columns)}",
+    )
     arguments = {"test_set": test_set}
     _show("player", {"text/html": render_player(**arguments)}, arguments)
+    _show_player_code()
 
 
 def _example(test_set):
+    """Folder and index of a test set's clips, checked."""
     folder = results.RESULTS / "audio" / test_set
-    return folder, results.read(folder / "index.json")
+    index = results.read(folder / "index.json")
+    if index["files_sha256"] != sha256_of(*sorted(folder.glob("*.mp3"))):
+        raise results.ResultsError(f"results/audio/{test_set}: clips missing or changed; `make results` writes them")
+    return folder, index
 
 
 def _columns(index):
@@ -356,18 +401,82 @@ def _columns(index):
 
 
 def render_player(test_set):
-    """The table of players of `player`, as HTML."""
+    """The player of `player`, as HTML."""
     folder, index = _example(test_set)
-    columns = _columns(index)
-    head = "".join(f"<th>{html.escape(column)}</th>" for column in columns)
-    lines = [f"<table><caption>{html.escape(index['caption'])}</caption><thead><tr><th></th>{head}</tr></thead><tbody>"]
-    for row, files in index["rows"].items():
+    rows = {
+        row: {column: (folder / file).read_bytes() for column, file in files.items()}
+        for row, files in index["rows"].items()
+    }
+    seconds = min(soundfile.info(path).duration for path in folder.glob("*.mp3"))
+    return _player(rows, seconds, index["sample_rate"], together=True, caption=index["caption"])
+
+
+def _player(rows, seconds, sample_rate, *, together, caption=None):
+    """A table of <audio> elements, which player/player.js makes into a player where scripts run.
+
+    Parameters
+    ----------
+    rows : dict of str to dict of str to bytes
+        lane → version → MP3. A lane without a version plays the first that it has.
+    seconds : float
+        how long the player is; clips are cut or filled with silence to it.
+    sample_rate : int
+        of the clips, in Hz: up to which frequency spectrograms go.
+    together : bool
+        the lanes are stems that sound together; "mixture" is their sum.
+    caption : str, optional
+    """
+    versions = list(dict.fromkeys(version for clips in rows.values() for version in clips))
+    mode = "mix" if together else "choose"
+    lines = [
+        f'<div class="mss-player" data-mode="{mode}" data-seconds="{seconds:.4f}" data-rate="{sample_rate}"><table>'
+    ]
+    if caption:
+        lines.append(f"<caption>{html.escape(caption)}</caption>")
+    if len(versions) > 1:
+        head = "".join(f"<th>{html.escape(version)}</th>" for version in versions)
+        lines.append(f"<thead><tr><td></td>{head}</tr></thead>")
+    lines.append("<tbody>")
+    for row, clips in rows.items():
+        marks = ' data-whole=""' if together and row == "mixture" else ""
+        if colour := COLOURS.get(re.split(r"\W", row)[0]):
+            marks += f' data-colour="{colour}"'
         cells = ""
-        for column in columns:
-            tag = _audio_tag((folder / files[column]).read_bytes(), f"{row}, {column}") if column in files else ""
+        for version in versions:
+            label = html.escape(f"{row}, {version}" if len(clips) > 1 else row)
+            address = data_address(clips[version]) if version in clips else None
+            tag = f'<audio controls preload="none" aria-label="{label}" src="{address}"></audio>' if address else ""
             cells += f"<td>{tag}</td>"
-        lines.append(f"<tr><th style='text-align:left'>{html.escape(row)}</th>{cells}</tr>")
-    return "\n".join([*lines, "</tbody></table>"])
+        lines.append(f'<tr{marks}><th style="text-align:left">{html.escape(row)}</th>{cells}</tr>')
+    lines.append("</tbody></table>")
+    pyproject = tomllib.loads((HERE / "pyproject.toml").read_text())
+    place = pyproject["project"]["urls"]["Repository"].removeprefix("https://github.com/")
+    link = f'<a href="https://colab.research.google.com/github/{place}">Colab</a>'
+    lines.append(f'<p class="mss-elsewhere">Where no players are shown, as on GitHub: listen on {link}.</p></div>')
+    return "\n".join(lines)
+
+
+def _show_player_code():
+    """Show what makes the tables of a cell into players: style and program, without the comments."""
+    style, program = ((HERE / "player" / name).read_text() for name in ("player.css", "player.js"))
+    program = "\n".join(line.strip() for line in program.split("\n") if not line.strip().startswith("//"))
+    style = re.sub(r"/\*.*?\*/\n?", "", style, flags=re.DOTALL)
+    code = f"<style data-mss-player>{style}</style><script data-mss-player>{program}</script>"
+    ipython.display({"text/html": code, "text/plain": ""}, raw=True)
+
+
+def _show_picture(figure, words):
+    """Show a figure as a PNG of 256 colours, a third of the size, with a description for those who cannot see it."""
+    import matplotlib.pyplot as plt
+    from PIL import Image
+
+    drawn, small = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png", bbox_inches="tight")
+    plt.close(figure)
+    picture = Image.open(drawn).convert("RGB")
+    picture.quantize(256, dither=Image.Dither.NONE).save(small, format="PNG", optimize=True)
+    data = {"image/png": base64.b64encode(small.getvalue()).decode(), "text/plain": words}
+    ipython.display(data, raw=True, metadata={"image/png": {"alt": words}})
 
 
 # --- what is shown, and how to check it -----------------------------------------------------------

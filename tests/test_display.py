@@ -1,8 +1,15 @@
+import re
+from base64 import b64decode
+from io import BytesIO
+
 import numpy as np
 import pytest
+import soundfile
 
 import display
 from audio_processing import results
+from audio_processing.clips import mp3
+from audio_processing.files import sha256_of
 from experiments import __main__ as experiments
 from tests.conftest import make_tree
 
@@ -64,19 +71,115 @@ def test_tables_escape_and_align():
     assert "&lt;b&gt;" in shown and "−1.2" in shown and "–" in shown
 
 
-def test_clips_share_one_gain(monkeypatch):
-    import re
-    from base64 import b64decode
-    from io import BytesIO
+def test_plots_carry_intervals_that_follow_the_results(scored):
+    from matplotlib.collections import LineCollection
 
-    import soundfile
+    def intervals():
+        ax = display.score_plot("tiny")
+        lines = [c for c in ax.collections if isinstance(c, LineCollection)]
+        return np.array([line.get_segments()[0][:, 1] for line in lines])
 
+    before = intervals()
+    assert before.shape == (6, 2) and (before[:, 0] <= before[:, 1]).all()
+    edit(scored[1], by=2.0)
+    moved = np.sort((intervals() - before).mean(axis=1))
+    np.testing.assert_allclose(moved, [0, 0, 0, 2, 2, 2], atol=1e-9)
+
+
+@pytest.fixture
+def outputs(monkeypatch):
+    """What a notebook would show: (data, metadata) of each output."""
     shown = []
-    monkeypatch.setattr(display.ipython, "display", shown.append)
-    t = np.arange(16000) / 16000
-    tone = np.sin(2 * np.pi * 440 * t)
-    display.audio({"loud": 2 * tone, "soft": 0.2 * tone}, 16000, spectrogram=False)
-    clips = re.findall(r"base64,([^\"]+)", shown[0].data)
-    loud, soft = (soundfile.read(BytesIO(b64decode(clip)))[0] for clip in clips)
+
+    def show(data, raw=False, metadata=None):
+        shown.append((data if raw else {"text/html": data.data}, metadata or {}))
+
+    monkeypatch.setattr(display.ipython, "display", show)
+    return shown
+
+
+@pytest.mark.parametrize(
+    "spoil, says",
+    [
+        (lambda path: path.unlink(), "no such file; `make results` writes it"),
+        (lambda path: path.write_text("{"), "not JSON"),
+        (lambda path: path.write_text('{"schema": 99}'), "schema 1 expected"),
+    ],
+)
+def test_what_is_missing_is_said_where_it_would_stand(scored, outputs, spoil, says):
+    spoil(scored[1])
+    display.text("The mask reaches {score/tiny/irm/mean/si_sdr:.1f} dB.")
+    display.scores("tiny", systems=["irm"])
+    display.score_plot("tiny", systems=["irm"]).set_title("the caller may still dress it")
+    display.training_curve("nobody").set_ylim(0, 1)
+    display.player("tiny")
+    assert len(outputs) == 5
+    assert all(says in metadata["missing"] for _, metadata in outputs[:3])
+    for data, metadata in outputs:
+        assert 'role="alert"' in data["text/html"] and metadata["missing"] in data["text/plain"]
+
+
+def test_a_test_set_that_nobody_scored_is_missing(scored):
+    with pytest.raises(results.ResultsError, match=r"results/scores/nonsense-\*.json: no si_sdr"):
+        display.render_scores("nonsense")
+    with pytest.raises(results.ResultsError, match="no loudness of bass"):
+        display.value("score/tiny/irm/bass/loudness")
+
+
+def clips_in(page):
+    found = re.findall(r"audio/mpeg;base64,([^\"]+)", page)
+    return [soundfile.read(BytesIO(b64decode(clip)))[0] for clip in found]
+
+
+def tone(frequency, level, seconds=1.0):
+    return level * np.sin(2 * np.pi * frequency * np.arange(int(16000 * seconds)) / 16000)
+
+
+def test_clips_share_one_gain(outputs):
+    display.audio({"loud": tone(440, 2.0), "soft": tone(440, 0.2)}, 16000, spectrogram=False)
+    loud, soft = clips_in(outputs[0][0]["text/html"])
     assert np.std(loud) / np.std(soft) == pytest.approx(10, rel=0.05)
     assert np.abs(loud).max() < 1
+
+
+def test_a_player_degrades_to_labelled_audio_elements_and_a_link(outputs):
+    display.audio({"drums, <true>": tone(100, 0.5), "gap": None, "bass": tone(60, 0.5)}, 16000)
+    picture, table, code = (data for data, _ in outputs)
+    assert "drums, <true>" in outputs[0][1]["image/png"]["alt"] and len(picture["image/png"]) < 150_000
+    without_scripts = table["text/html"]
+    assert "<script" not in without_scripts and without_scripts.count("<audio controls") == 2
+    assert (
+        'aria-label="drums, &lt;true&gt;"' in without_scripts
+        and "https://colab.research.google.com/" in without_scripts
+    )
+    assert "<script data-mss-player>" in code["text/html"] and len(code["text/html"]) < 25_000
+
+
+@pytest.fixture
+def example(tmp_path, monkeypatch):
+    """The clips of a test set, as experiments.clips writes them: an index and MP3 files."""
+    monkeypatch.setattr(results, "RESULTS", tmp_path)
+    folder = tmp_path / "audio" / "tiny"
+    folder.mkdir(parents=True)
+    rows = {"mixture": {"true": "m.mp3"}, "bass": {"true": "b.mp3", "ours": "o.mp3"}}
+    for i, file in enumerate(("m.mp3", "b.mp3", "o.mp3")):
+        (folder / file).write_bytes(mp3(tone(110 * (i + 1), 0.5), 16000))
+    index = results.head("clips tiny") | {"sample_rate": 16000, "caption": "a <song>", "rows": rows}
+    index["files_sha256"] = sha256_of(*sorted(folder.glob("*.mp3")))
+    results.write(folder / "index.json", index)
+    return folder
+
+
+def test_the_player_holds_every_version_of_every_stem(example, outputs):
+    display.player("tiny")
+    page = outputs[1][0]["text/html"]
+    assert len(clips_in(page)) == 3
+    assert 'data-mode="mix" data-seconds="1.0000" data-rate="16000"' in page and "a &lt;song&gt;" in page
+    assert re.search(r'<tr data-whole="" data-colour="[^"]+"><th[^>]*>mixture', page)
+    assert display.rendered_again(outputs[1][1]["shown_by"])["text/html"] == page
+
+
+def test_clips_that_are_not_those_of_the_index_are_not_played(example, outputs):
+    (example / "b.mp3").write_bytes(mp3(tone(220, 0.1), 16000))
+    display.player("tiny")
+    assert "clips missing or changed" in outputs[0][1]["missing"] and len(outputs) == 1
