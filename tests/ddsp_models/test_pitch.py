@@ -85,8 +85,9 @@ def lag(method):
     return (errors[1] - errors[0]) / 2 / 1200  # the sweep moves by 1,200 cents/s
 
 
-def test_a_sweep_is_followed_without_delay_by_pyin():
-    assert abs(lag("pyin")) < 0.002  # half a frame
+@pytest.mark.parametrize("method", ["pyin", "yin", "autocorrelation"])
+def test_a_sweep_is_followed_without_delay(method):
+    assert abs(lag(method)) < 0.002  # half a frame
 
 
 def test_a_sweep_is_followed_without_delay_by_crepe(published):
@@ -101,6 +102,66 @@ def test_there_are_as_many_frames_as_lie_within_the_sound(samples, rate, monkeyp
         lambda audio, hop, *_: (np.ones((len(audio) // hop,)),) * 2 + (np.ones(len(audio) // hop, bool),),
     )
     assert len(pitch.track_pitch(np.ones(samples, np.float32), rate, "pyin").f0) == samples * 250 // rate
+
+
+# --- autocorrelation and YIN -----------------------------------------------------------------------------------------
+
+
+def test_sums_over_pairs_follow_their_definition():
+    rng = np.random.default_rng(0)
+    x, window, hop = rng.standard_normal(900), 100, 50
+    d, r = pitch.difference(x, hop, window, 40), pitch.autocorrelation(x, hop, window, 40)
+    assert d.shape == r.shape == (18, 41)
+    for frame, lag in ((4, 0), (7, 1), (9, 17), (12, 40)):
+        first = frame * hop - window // 2 - lag // 2
+        a, b = x[first : first + window], x[first + lag : first + lag + window]
+        assert d[frame, lag] == pytest.approx(np.sum((a - b) ** 2), abs=1e-9)
+        assert r[frame, lag] == pytest.approx(np.sum(a * b) / (np.sum(a**2 + b**2) / 2))
+    normalised = pitch.cumulative_mean_normalised(d)
+    assert (normalised[:, 0] == 1).all()
+    assert normalised[9, 17] == pytest.approx(d[9, 17] / d[9, 1:18].mean())
+
+
+def test_yin_agrees_with_librosas():
+    audio, true = sweep(120, 480)
+    ours = pitch.track_pitch(audio, RATE, "yin", fmin=60, fmax=1000)
+    theirs = librosa.yin(audio, fmin=60, fmax=1000, sr=RATE, frame_length=2048, hop_length=64)[:250]
+    middle = slice(40, 210)
+    assert np.abs(1200 * np.log2(ours.f0[middle] / true[middle])).max() < 10
+    assert np.abs(1200 * np.log2(ours.f0[middle] / theirs[middle])).max() < 15  # librosa's window leans to one side
+
+
+def test_a_dip_below_the_threshold_wins_over_a_deeper_one_that_is_longer():
+    curve = np.ones((1, 50))
+    curve[0, [10, 20, 30]] = 0.3, 0.08, 0.02
+    assert pitch.first_dip(curve, 2, 0.1) == 20
+    assert pitch.first_dip(curve, 25, 0.1) == 30
+    assert pitch.first_dip(curve, 2, 0.01) == 30
+    assert pitch.first_dip(curve, 2, 0.5) == 10
+
+
+def test_a_parabola_is_found_exactly():
+    curve = (np.arange(30) - 12.3)[None] ** 2 + 0.5
+    lag, value = pitch.refined(curve, np.array([12]))
+    assert lag[0] == pytest.approx(12.3) and value[0] == pytest.approx(0.5)
+
+
+def test_frames_between_are_interpolated():
+    audio, true = sweep(220, 440)
+    full, some = (pitch.track_pitch(audio, RATE, "yin", every=every) for every in (1, 5))
+    assert len(some.f0) == len(full.f0) == 250
+    assert np.abs(1200 * np.log2(some.f0[40:210] / full.f0[40:210])).max() < 3
+
+
+def test_chroma_forgives_octaves_and_voicing_is_counted():
+    reference = np.array([100.0, 100.0, 100.0, 0.0, 0.0])
+    estimate = np.array([200.0, 100.0, 150.0, 100.0, 0.0])
+    assert pitch.raw_pitch_accuracy(reference, estimate) == pytest.approx(1 / 3)
+    assert pitch.raw_chroma_accuracy(reference, estimate) == pytest.approx(2 / 3)
+    assert pitch.raw_chroma_accuracy(reference, 0 * estimate) == 0
+    assert pitch.voicing_rates(reference, estimate > 0) == (1.0, 0.5)
+    with pytest.raises(ValueError, match=r"voiced: shape \(2,\) found"):
+        pitch.voicing_rates(reference, np.ones(2, bool))
 
 
 # --- decoding --------------------------------------------------------------------------------------------------------
@@ -223,7 +284,7 @@ def test_without_weights_the_error_says_where_to_put_them_and_pyin_steps_in(no_w
 # --- bad input and real voices ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", ["pyin", "crepe"])
+@pytest.mark.parametrize("method", pitch.METHODS)
 def test_silence_has_no_pitch(method, request):
     if method == "crepe":
         request.getfixturevalue("published")
@@ -239,8 +300,10 @@ def test_what_cannot_be_tracked_is_named():
         pitch.track_pitch(good.reshape(2, -1), RATE)
     with pytest.raises(ValueError, match="1 samples are NaN"):
         pitch.track_pitch(np.append(good, np.nan), RATE)
-    with pytest.raises(ValueError, match="method: 'yin' found, one of crepe, pyin expected"):
-        pitch.track_pitch(good, RATE, "yin")
+    with pytest.raises(ValueError, match="method: 'ear' found, one of crepe, pyin, yin, autocorrelation expected"):
+        pitch.track_pitch(good, RATE, "ear")
+    with pytest.raises(ValueError, match="every: 0 found"):
+        pitch.track_pitch(good, RATE, "yin", every=0)
     with pytest.raises(ValueError, match="fmin, fmax: 100 and 50 Hz found"):
         pitch.track_pitch(good, RATE, "pyin", fmin=100, fmax=50)
 
