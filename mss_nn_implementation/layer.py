@@ -26,6 +26,16 @@ def overlap_add(frames):
     return ops.reshape(signal, (ops.shape(signal)[0], -1))
 
 
+def total(x):
+    """Sum (batch, frames, channels) over frames and channels: (batch, 1, 1).
+
+    Frames first, where neighbouring channels add up side by side in a vector register; then the channels, as a matrix
+    product, because compilers would merge two sums into one again and add one number after the other.
+    """
+    columns = ops.sum(x, axis=1)  # (batch, channels)
+    return ops.matmul(columns, ops.ones((x.shape[-1], 1), dtype=x.dtype))[:, :, None]
+
+
 @keras.saving.register_keras_serializable("mss")
 class GlobalLayerNorm(keras.layers.Layer):
     r"""gLN: normalise over time and channels together (Luo & Mesgarani 2019, eq. 10).
@@ -42,9 +52,10 @@ class GlobalLayerNorm(keras.layers.Layer):
         self.beta = self.add_weight(shape=(shape[-1],), initializer="zeros", name="beta")
 
     def call(self, x):
-        mean = ops.mean(x, axis=(1, 2), keepdims=True)
+        size = ops.cast(ops.shape(x)[1] * x.shape[-1], x.dtype)
+        mean = total(x) / size
         # E[x²] - E[x]² needs one pass over the tensor where E[(x - E[x])²] needs two
-        variance = ops.relu(ops.mean(ops.square(x), axis=(1, 2), keepdims=True) - ops.square(mean))
+        variance = ops.relu(total(ops.square(x)) / size - ops.square(mean))
         scale = self.gamma * ops.rsqrt(variance + self.epsilon)
         return x * scale + (self.beta - mean * scale)
 
@@ -101,7 +112,9 @@ class ScalarPReLU(keras.layers.Layer):
         self.slope = self.add_weight(shape=(), initializer=keras.initializers.Constant(0.25), name="slope")
 
     def call(self, x):
-        return ops.relu(x) - self.slope * ops.relu(-x)
+        # The slope once per channel, so that its gradient, too, is summed over frames first (see `total`).
+        slope = ops.matmul(ops.reshape(self.slope, (1, 1)), ops.ones((1, x.shape[-1]), dtype=x.dtype))
+        return ops.relu(x) - slope * ops.relu(-x)
 
     def compute_output_shape(self, shape):
         return shape
@@ -128,23 +141,23 @@ class Block(keras.layers.Layer):
         self.activation_1, self.norm_1 = ScalarPReLU(name="activation_1"), GlobalLayerNorm(name="norm_1")
         self.depthwise = DepthwiseConvolution(P, dilation, name="depthwise")
         self.activation_2, self.norm_2 = ScalarPReLU(name="activation_2"), GlobalLayerNorm(name="norm_2")
-        self.residual = None if last else keras.layers.Dense(B, name="residual")
-        self.skip = keras.layers.Dense(Sc, name="skip")
+        # residual and skip output as one matrix: what both read is read once
+        self.outputs = keras.layers.Dense(Sc if last else B + Sc, name="outputs")
 
     def build(self, shape):
         B, H = shape[-1], self.settings["H"]
         inner = (*shape[:-1], H)
         self.widen.build((*shape[:-1], B))
-        for layer in (self.activation_1, self.norm_1, self.depthwise, self.activation_2, self.norm_2, self.skip):
+        for layer in (self.activation_1, self.norm_1, self.depthwise, self.activation_2, self.norm_2, self.outputs):
             layer.build(inner)
-        if self.residual is not None:
-            self.residual.build(inner)
 
     def call(self, x):
         y = self.norm_1(self.activation_1(self.widen(x)))  # (batch, frames, H)
         y = self.norm_2(self.activation_2(self.depthwise(y)))  # (batch, frames, H)
-        onward = x if self.residual is None else x + self.residual(y)  # (batch, frames, B)
-        return onward, self.skip(y)  # (batch, frames, Sc)
+        y = self.outputs(y)  # (batch, frames, B + Sc)
+        if self.settings["last"]:
+            return x, y
+        return x + y[..., : x.shape[-1]], y[..., x.shape[-1] :]  # (batch, frames, B), (batch, frames, Sc)
 
     def compute_output_shape(self, shape):
         return shape, (*shape[:-1], self.settings["Sc"])
