@@ -6,9 +6,9 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 export PYTHONDONTWRITEBYTECODE := 1
 
 NOTEBOOKS := $(shell git ls-files '*.ipynb' 2>/dev/null)
-READ_BY_REPORT := display.py $(wildcard experiments/*.py audio_processing/*.py) $(shell find results mss_nn_implementation/training_final_full -type f 2>/dev/null | sed 's/ /\\ /g')
+READ_BY_REPORT := display.py $(wildcard experiments/*.py audio_processing/*.py player/*) $(shell find results mss_nn_implementation/training_final_full -type f 2>/dev/null | sed 's/ /\\ /g')
 
-.PHONY: report site test lint dataset train results bench parity notebooks environment
+.PHONY: report site test lint dataset train results bench parity notebooks environment anew
 .DELETE_ON_ERROR:
 
 report: site ## the report, executed, with all chapters, as pages: site/index.html
@@ -23,11 +23,13 @@ environment: .make/environment ## the virtual environment in .venv
 	@echo "wrote $(VENV)"
 
 .make/main_report.ipynb: main_report.ipynb $(READ_BY_REPORT) .make/environment
-	$(RUN) -m tools.notebooks run main_report.ipynb --to $@
+	$(RUN) -m tools.notebooks run main_report.ipynb --to $@ --keep-going
 
-site: site/index.html ## render every page
-site/index.html: .make/main_report.ipynb $(NOTEBOOKS) $(wildcard tools/*)
-	$(RUN) -m tools.build_site --report .make/main_report.ipynb
+# Pages with something missing are written, too, and say so; then this fails, and the report is executed anew next time.
+site: .make/site ## render every page
+.make/site: .make/main_report.ipynb $(NOTEBOOKS) $(wildcard tools/* player/*) $(if $(wildcard site/index.html),,anew)
+	$(RUN) -m tools.build_site --report .make/main_report.ipynb || { touch -t 197001020000 .make/main_report.ipynb; exit 1; }
+	@touch $@
 
 dataset: .make/environment ## the virtual band's songs: data/virtual_band
 	$(RUN) -m virtual_band

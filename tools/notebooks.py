@@ -13,6 +13,7 @@ import tomllib
 from pathlib import Path
 
 import nbformat
+from nbclient.exceptions import CellExecutionError
 
 from audio_processing.files import atomic_path
 
@@ -56,18 +57,37 @@ def badge(path):
     return f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({address})"
 
 
+CHAPTERS = {
+    ".": "",
+    "virtual_band": "1",
+    "audio_processing": "2",
+    "residual_analysis": "3",
+    "mss_basic_implementation": "4",
+    "neural_network_basics": "5",
+    "mss_nn_implementation": "6",
+    "ddsp_models": "7",
+    "experiments": "9",
+}
+"""Folder → number of its chapter, in the order of reading."""
+
+READING = ("main_report", "spectrogram_report", "nn_basic", "nn_report", "convtas_report", "ddsp_report")
+"""Which notebooks of a folder come first; the others follow by name."""
+
+
+def chapter_of(path):
+    """Number of a notebook's chapter, as a string; the report has none."""
+    return CHAPTERS[path.parent.relative_to(ROOT).as_posix()]
+
+
 def all_notebooks():
     """Every notebook of the repository, in the order of the chapters: the report first."""
-    chapters = ("", "virtual_band", "audio_processing", "residual_analysis", "mss_basic_implementation")
-    chapters += ("neural_network_basics", "mss_nn_implementation", "ddsp_models", "experiments")
-    first = ("main_report", "spectrogram_report", "nn_basic", "nn_report", "convtas_report", "ddsp_report")
-    found = [path for chapter in chapters for path in (ROOT / chapter).glob("*.ipynb")]
+    found = [path for chapter in CHAPTERS for path in (ROOT / chapter).glob("*.ipynb")]
 
     def order(path):
-        chapter = path.parent.relative_to(ROOT).as_posix().removeprefix(".")
-        return chapters.index(chapter), path.stem not in first, first.index(path.stem) if path.stem in first else 0
+        place = READING.index(path.stem) if path.stem in READING else len(READING)
+        return list(CHAPTERS).index(path.parent.relative_to(ROOT).as_posix()), place, path.stem
 
-    return sorted(found, key=lambda path: (*order(path), path.stem))
+    return sorted(found, key=order)
 
 
 def write(path, notebook):
@@ -104,15 +124,48 @@ def set_header(path):
     write(path, notebook)
 
 
-def run(path, destination=None, timeout=600):
-    """Execute a notebook from a fresh kernel in the repository's root; write it back, or to `destination`."""
+def run(path, destination=None, timeout=600, *, keep_going=False):
+    """Execute a notebook from a fresh kernel in the repository's root; write it back, or to `destination`.
+
+    Parameters
+    ----------
+    keep_going : bool
+        execute the cells behind one that fails, too, and write the notebook with its failures in it.
+
+    Returns
+    -------
+    list of str
+        `not_shown` of the notebook.
+
+    Raises
+    ------
+    nbclient.exceptions.CellExecutionError
+        where a cell fails; nothing is written then.
+    """
     from nbclient import NotebookClient
 
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(
-        notebook, timeout=timeout, kernel_name="python3", resources={"metadata": {"path": str(ROOT)}}
+        notebook,
+        timeout=timeout,
+        kernel_name="python3",
+        allow_errors=keep_going,
+        resources={"metadata": {"path": str(ROOT)}},
     ).execute()
     write(destination or path, notebook)
+    return not_shown(notebook)
+
+
+def not_shown(notebook):
+    """What a notebook could not show: failed cells, and results that `display` did not find, as a list of sentences."""
+    found = []
+    for number, cell in enumerate(notebook.cells, 1):
+        for output in cell.get("outputs", []):
+            if output.output_type == "error":
+                found.append(f"cell {number} failed: {output.ename}: {output.evalue}")
+            elif missing := output.get("metadata", {}).get("missing"):
+                found.append(f"cell {number} has nothing to show: {missing}")
+    return found
 
 
 def faults(path):
@@ -127,8 +180,7 @@ def faults(path):
         found.append("widget metadata, which stops GitHub from showing it")
     if [cell["execution_count"] for cell in code] != list(range(1, len(code) + 1)):
         found.append("not executed top to bottom from a fresh kernel")
-    if any(output["output_type"] == "error" for output in outputs):
-        found.append("an error in its output")
+    found += not_shown(nbformat.from_dict(notebook))
     if any(output.get("name") == "stderr" for output in outputs):
         found.append(
             "a warning in its output: " + next("".join(o["text"])[:80] for o in outputs if o.get("name") == "stderr")
@@ -149,6 +201,9 @@ def main(arguments=None):
     parser.add_argument("action", choices=("header", "run", "check"))
     parser.add_argument("notebooks", nargs="*", type=Path, help="(default: all)")
     parser.add_argument("--to", type=Path, help="with run: write the executed notebook here")
+    parser.add_argument(
+        "--keep-going", action="store_true", help="with run: write what fails into the notebook; the site's build tells"
+    )
     options = parser.parse_args(arguments)
     bad = 0
     for path in [path.resolve() for path in options.notebooks] or all_notebooks():
@@ -157,7 +212,13 @@ def main(arguments=None):
             set_header(path)
         elif options.action == "run":
             print(f"running {name}", flush=True)
-            run(path, options.to)
+            try:
+                failed = run(path, options.to, keep_going=options.keep_going)
+            except CellExecutionError as error:
+                failed = [f"{error.ename}: {error.evalue}; nothing is written"]
+            for what in failed:
+                print(f"{name}: {what}", file=sys.stderr)
+            bad += 0 if options.keep_going else len(failed)
         else:
             for fault in faults(path):
                 bad += 1

@@ -1,56 +1,118 @@
-"""The pages as a browser sees them."""
+"""A small notebook as a page: what is kept, what is changed, and what is said where something could not be shown."""
 
-import re
+import json
 import shutil
-import subprocess
 
+import nbformat
 import pytest
 
-from tools.build_site import build
+from tools import build_site, notebooks
+from tools.notebooks import not_shown
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("pages") / "site"
-    return {page.name: page for page in build(site=folder)}
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
 
-def test_pages_are_there_and_ask_no_other_host_for_anything(site):
-    assert "index.html" in site
-    for page in site.values():
-        text = page.read_text()
-        assert not re.findall(r'(?:src|srcset)="(?:https?:)?//', text), page
-        assert not re.findall(r'<link[^>]+href="(?:https?:)?//', text), page
-        assert "{{" not in re.sub(r"<(script|pre|code).*?</\1>", "", text, flags=re.DOTALL), page
+@pytest.fixture
+def course(tmp_path, monkeypatch):
+    """A repository of one report and one chapter."""
+    shutil.copy(notebooks.ROOT / "pyproject.toml", tmp_path)
+    monkeypatch.setattr(notebooks, "ROOT", tmp_path)
+    monkeypatch.setattr(build_site, "ROOT", tmp_path)
+
+    def write(name, *cells):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        nbformat.write(nbformat.v4.new_notebook(cells=list(cells)), path)
+        return path
+
+    return write
 
 
-def test_links_between_pages_lead_somewhere(site):
-    for page in site.values():
-        for target in re.findall(r'href="([^"#:]+\.html)"', page.read_text()):
-            assert target in site, (page, target)
+def text(source):
+    return nbformat.v4.new_markdown_cell(source)
 
 
-@pytest.fixture(scope="module")
-def opened(site, tmp_path_factory):
-    """The report as headless Chromium has it once its scripts have run, and what it logged."""
-    if CHROMIUM is None:
-        pytest.skip("Chromium is not installed")
-    profile = tmp_path_factory.mktemp("profile")
-    quiet = "--no-first-run --disable-background-networking --disable-component-update --disable-sync --disable-gpu"
-    command = [CHROMIUM, "--headless", "--no-sandbox", *quiet.split(), f"--user-data-dir={profile}"]
-    command += ["--enable-logging=stderr", "--virtual-time-budget=20000", "--dump-dom", site["index.html"].as_uri()]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=180)
-    assert result.returncode == 0, result.stderr[-500:]
-    return result.stdout, result.stderr
+def code(source, *outputs):
+    return nbformat.v4.new_code_cell(source, outputs=list(outputs), execution_count=1)
 
 
-def test_the_report_shows_equations_figures_a_table_and_players(opened):
-    text, _ = opened
-    assert text.count("<mjx-container") >= 5 and "data-mjx-error" not in text
-    assert text.count("<img") >= 3 and text.count("<audio") >= 7 and text.count("<table") >= 2
+def shown(metadata=None, **data):
+    data = {kind.replace("_", "/"): value for kind, value in data.items()}
+    return nbformat.v4.new_output("display_data", data, metadata=metadata or {})
 
 
-def test_the_console_stays_silent(opened):
-    assert not re.findall(r"CONSOLE.*(?:error|Uncaught|Failed)", opened[1], re.IGNORECASE)
+def test_pages_link_to_one_another_and_can_be_searched(course, tmp_path):
+    course(
+        "main_report.ipynb",
+        text("# The report\n\nSee [the song](virtual_band/song.ipynb)."),
+        text("## A *part*\n\nwords"),
+    )
+    course("virtual_band/song.ipynb", text("# A song\n\n## Where `f0` lies"), code("x = 1"))
+    pages, failures = build_site.build(site=tmp_path / "site")
+    assert [page.name for page in pages] == ["index.html", "virtual_band-song.html"] and failures == []
+    report, song = (page.read_text() for page in pages)
+    assert 'See <a href="virtual_band-song.html">the song</a>' in report
+    assert 'rel="next"' in report and 'rel="prev"' not in report and 'rel="prev"' in song
+    assert "mathjax.js" not in report  # there is no equation on it
+    words = (tmp_path / "site" / "assets" / "search.js").read_text()
+    sections = json.loads(words.removeprefix("window.SECTIONS = ").removesuffix(";\n"))
+    assert [section["heading"] for section in sections] == ["The report", "A part", "A song", "Where f0 lies"]
+    assert sections[1]["text"] == "words" and sections[3]["page"] == "virtual_band-song.html"
+
+
+def test_tables_scroll_pictures_are_described_and_the_player_comes_once(course, tmp_path):
+    player = '<div class="mss-player"><table><tr><td><audio src="data:,"></audio></td></tr></table></div>'
+    program = "<style data-mss-player>p{}</style><script data-mss-player>let x;</script>"
+    outputs = [shown(image_png=PIXEL), shown(text_html=player), shown(text_html=program)]
+    course("main_report.ipynb", text("# T $x$"), text("## Results"), code("show()", *outputs))
+    build_site.build(site=tmp_path / "site")
+    page = (tmp_path / "site" / "index.html").read_text()
+    assert 'alt="Figure: Results"' in page and "mathjax.js" in page
+    assert '<div class="scroll"><table>' in page
+    assert "data-mss-player" not in page and page.count("assets/player.js") == 1
+
+
+def test_what_is_missing_or_failed_is_said_in_its_place_and_the_build_fails(course, tmp_path, capsys):
+    missing = shown(
+        {"missing": "results/a.json: no such file"}, text_html='<p class="missing">Missing here: a.json</p>'
+    )
+    failed = nbformat.v4.new_output(
+        "error", ename="AudioError", evalue="notes.txt: not a sound <file>", traceback=["x"]
+    )
+    course("main_report.ipynb", text("# T"), code("display.scores('a')", missing), text("## Next"), code("f()", failed))
+    assert build_site.main(["--to", str(tmp_path / "site")]) == 1
+    said = capsys.readouterr().err
+    assert "index.html: cell 2 has nothing to show: results/a.json: no such file" in said
+    assert "index.html: cell 4 failed: AudioError: notes.txt: not a sound <file>" in said
+    page = (tmp_path / "site" / "index.html").read_text()
+    assert page.index("Missing here: a.json") < page.index('id="Next"') < page.index("not a sound &lt;file&gt;")
+    assert 'role="alert"' in page and "Traceback" not in page
+
+
+def test_a_report_that_was_not_executed_is_refused(course, tmp_path, capsys):
+    course("main_report.ipynb", text("# T"))
+    assert build_site.main(["--report", str(tmp_path / "nowhere.ipynb"), "--to", str(tmp_path / "site")]) == 2
+    assert "--report" in capsys.readouterr().err and not (tmp_path / "site").exists()
+
+
+BAD = {
+    "no such file": "display.scores('nobody_scored_this', systems=['irm'])",
+    "schema 1 expected": "results.read('other.json')",
+    "zero.txt": "separate.separate_file('zero.txt', out='stems', progress=False)",
+    "none of": "separate.separator('no_such_weights')",
+}
+
+
+def test_a_notebook_with_bad_input_is_executed_to_its_end(course, tmp_path):
+    """Real cells, a real kernel: each says what is wrong, and the cells behind it run."""
+    (tmp_path / "other.json").write_text('{"schema": 99}')
+    (tmp_path / "zero.txt").write_text("this is no song")
+    find = f"import sys\nsys.path.insert(0, {str(build_site.HERE.parent)!r})\n"
+    first = code(find + "import display, separate\nfrom audio_processing import results")
+    path = course("main_report.ipynb", text("# T"), first, *map(code, BAD.values()), code("print('the end')"))
+    failures = notebooks.run(path, tmp_path / "executed.ipynb", keep_going=True)
+    assert len(failures) == len(BAD)
+    for failure, says in zip(failures, BAD):
+        assert says in failure and "\n" not in failure, failure
+    assert not_shown(nbformat.read(tmp_path / "executed.ipynb", 4)) == failures
+    assert "the end" in (tmp_path / "executed.ipynb").read_text()
