@@ -535,15 +535,18 @@ class Reverb(keras.layers.Layer):
         length of the impulse response in samples; 48,000 (3 s) in the paper.
     seed : int
         of its first values, which are too small to hear.
+    decay : float, optional
+        samples in which the room dies away to 1/e at the latest: what is trained is multiplied by this envelope, so
+        that thousands of late taps, each moved a little by every step, cannot add up to a hall.
 
     Notes
     -----
     The first tap is held at 0: it would be a copy of the dry sound.
     """
 
-    def __init__(self, taps=48000, seed=0, **kwargs):
+    def __init__(self, taps=48000, seed=0, decay=None, **kwargs):
         super().__init__(**kwargs)
-        self.taps, self.seed = taps, seed
+        self.taps, self.seed, self.decay = taps, seed, decay
 
     def build(self, shape):
         first_values = keras.initializers.RandomNormal(stddev=1e-6, seed=self.seed)
@@ -551,7 +554,10 @@ class Reverb(keras.layers.Layer):
 
     def controls(self, audio):
         """The sound and the impulse response that it will be given, as a dict: "audio", "impulse_response" (taps,)."""
-        return {"audio": audio, "impulse_response": ops.convert_to_tensor(self.impulse_response)}
+        response = ops.convert_to_tensor(self.impulse_response)
+        if self.decay is not None:
+            response = response * np.exp(-np.arange(self.taps) / self.decay).astype(np.float32)
+        return {"audio": audio, "impulse_response": response}
 
     def signal(self, audio, impulse_response):
         """From controls to the sound in the room.
@@ -575,7 +581,7 @@ class Reverb(keras.layers.Layer):
         return shape
 
     def get_config(self):
-        return {**super().get_config(), "taps": self.taps, "seed": self.seed}
+        return {**super().get_config(), "taps": self.taps, "seed": self.seed, "decay": self.decay}
 
 
 # --- checks ----------------------------------------------------------------------------------------------------------

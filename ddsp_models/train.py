@@ -1,0 +1,428 @@
+"""Train a decoder: python -m ddsp_models.train NAME [--steps N …]
+
+NAME is band-drums, band-bass or band-vocals (the virtual band's training artist), air_traffic-drums, -bass or -vocals
+(the first two minutes of a recorded song, whose folder AIR_TRAFFIC_PATH names), or one of the first three with @tiny,
+the paper's small recurrent decoder. Stopped at any moment, the same command goes on from the last epoch. The best
+weights on the validation songs go to `ddsp_models/trained/`, the curve to `results/training/`.
+"""
+
+import argparse
+import csv
+import dataclasses
+import json
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+from tqdm import tqdm
+
+from audio_processing import results
+from audio_processing.audio_processing import load
+from audio_processing.files import atomic_path, sha256_of
+from audio_processing.tracks import tracks
+from ddsp_models import features as feature
+from ddsp_models.autoencoder import PRESETS, WEIGHTS, Decoder, ResynthesisLoss
+from ddsp_models.drums import resonances
+from ddsp_models.noise import even_noise
+from mss_nn_implementation.train import Clock, check_settings
+
+BAND = results.ROOT / "data" / "virtual_band"
+TRAINING_SONGS, VALIDATION_SONGS = ("one_artist", "train"), ("validation", "test")
+SONG_PARTS = {"train": (0, 106), "validation": (106, 120), "test": (120, None)}
+"""Of a single recorded song: from which second to which."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a decoder was trained; saved beside its weights.
+
+    Parameters
+    ----------
+    seconds : float
+        length of a training crop.
+    batch_size : int
+        crops in a step.
+    steps, steps_per_epoch : int
+        gradient steps in all, and between two looks at the validation songs (and two checkpoints).
+    learning_rate : float
+        of Adam, at its highest: a linear warm-up leads there, a cosine leads away from it.
+    warmup : int
+        steps of the warm-up.
+    clip_norm : float
+        longest gradient, over all weights together.
+    loudness_weight : float
+        of the distance in loudness (dB) beside the spectral loss.
+    seed : int
+        of weights, crops and their order.
+    """
+
+    seconds: float = 1.0
+    batch_size: int = 4
+    steps: int = 3000
+    steps_per_epoch: int = 250
+    learning_rate: float = 3e-3
+    warmup: int = 50
+    clip_norm: float = 3.0
+    loudness_weight: float = 0.1
+    seed: int = 0
+
+    def to_dict(self):
+        """The fields as plain types."""
+        return dataclasses.asdict(self)
+
+
+MODELS = {
+    # name: source, settings, training
+    "band-drums": ("drums", PRESETS["drums"], Training()),
+    "band-bass": ("bass", PRESETS["conv"], Training()),
+    "band-vocals": ("vocals", PRESETS["conv"], Training()),
+    "air_traffic-drums": ("drums", PRESETS["drums"], Training(steps=2000)),
+    "air_traffic-bass": ("bass", PRESETS["conv"], Training(steps=2000)),
+    "air_traffic-vocals": ("vocals", PRESETS["conv"], Training(steps=2000)),
+    "band-vocals@tiny": ("vocals", PRESETS["tiny"], Training()),
+}
+
+
+# --- examples --------------------------------------------------------------------------------------------------------
+
+
+def band_examples(source, songs, folder=BAND):
+    """Features and sound of one source of the virtual band's songs.
+
+    Parameters
+    ----------
+    source : str
+    songs : (str, str)
+        set and subset, such as ("one_artist", "train").
+    folder : str or Path
+        of the sets.
+
+    Returns
+    -------
+    list of (dict of np.ndarray, np.ndarray)
+        per song what `features.song_features` gives.
+    """
+    found = tracks(Path(folder) / songs[0], songs[1])
+    return [feature.song_features(s, source) for s in tqdm(found, desc=f"{source} features", unit="song", leave=False)]
+
+
+def song_path(path=None):
+    """The folder of the recorded song: what is given, or what AIR_TRAFFIC_PATH names.
+
+    Raises
+    ------
+    FileNotFoundError
+        where neither is a folder with stems.
+    """
+    path = path or os.environ.get("AIR_TRAFFIC_PATH")
+    if not path or not any(Path(path).glob("vocals.*")):
+        raise FileNotFoundError(
+            f"AIR_TRAFFIC_PATH: {path or 'nothing'} found, a folder with drums.*, bass.* and vocals.* expected"
+        )
+    return Path(path)
+
+
+def song_examples(source, part, path=None):
+    """Features and sound of one source of a part of the recorded song, pitch as CREPE or pYIN hears it.
+
+    Parameters
+    ----------
+    source : str
+    part : {"train", "validation", "test"}
+    path : str or Path, optional
+        folder with the stems as sound files, each named after its source.
+
+    Returns
+    -------
+    list of (dict of np.ndarray, np.ndarray)
+        one.
+    """
+    file = _stem_file(song_path(path), source)
+    audio, rate = load(file, sample_rate=feature.SAMPLE_RATE, mono=True)
+    start, stop = SONG_PARTS[part]
+    audio = audio[start * rate : None if stop is None else stop * rate]
+    sound = feature.heard(audio, rate)
+    if source == "drums":
+        return [(feature.drum_features(audio, rate), sound)]
+    fmin, fmax = feature.RANGES[source]
+    return [(feature.pitched_features(audio, rate, fmin=fmin, fmax=fmax), sound)]
+
+
+def _stem_file(folder, source):
+    return sorted(folder.glob(f"{source}.*"))[0]
+
+
+def examples(name, part, data=BAND, song=None):
+    """Examples of a model's training or validation part.
+
+    Parameters
+    ----------
+    name : str
+        of `MODELS`.
+    part : {"train", "validation"}
+    data, song : str or Path, optional
+        folders of the virtual band's sets and of the recorded song's stems.
+    """
+    source = MODELS[name][0]
+    if name.startswith("band-"):
+        return band_examples(source, TRAINING_SONGS if part == "train" else VALIDATION_SONGS, data)
+    return song_examples(source, part, song)
+
+
+def checksum(name, data=BAND, song=None):
+    """SHA-256 of the sound files that a model learns from and is validated on."""
+    source = MODELS[name][0]
+    if not name.startswith("band-"):
+        return sha256_of(_stem_file(song_path(song), source))
+    songs = [s for root, subset in (TRAINING_SONGS, VALIDATION_SONGS) for s in tracks(Path(data) / root, subset)]
+    return sha256_of(*[s.path / f"{source}.wav" for s in songs])
+
+
+class Crops(keras.utils.PyDataset):
+    """Batches of random crops; each is drawn from (seed, epoch, number in the epoch) alone.
+
+    Parameters
+    ----------
+    songs : list of (dict of np.ndarray, np.ndarray)
+        features and sound; each at least a crop long.
+    inputs : tuple of str
+        the features that the decoder listens to.
+    training : Training
+
+    Notes
+    -----
+    `crops[i]` is (features (batch, frames, channels), sound (batch, frames · 64)).
+    """
+
+    def __init__(self, songs, inputs, training):
+        super().__init__()
+        self.frames = round(training.seconds * feature.SAMPLE_RATE) // feature.HOP_LENGTH
+        short = [i for i, (_, sound) in enumerate(songs) if len(sound) < self.frames * feature.HOP_LENGTH]
+        if short or not songs:
+            raise ValueError(f"songs: at least one, of {training.seconds} s or more each, expected; too short: {short}")
+        self.songs, self.inputs, self.training = songs, inputs, training
+        self.epoch = 0
+
+    def __len__(self):
+        return self.training.steps_per_epoch
+
+    def __getitem__(self, index):
+        rng = np.random.default_rng((self.training.seed, self.epoch, index))
+        chosen = []
+        for _ in range(self.training.batch_size):
+            features, sound = self.songs[rng.integers(len(self.songs))]
+            start = rng.integers(len(sound) // feature.HOP_LENGTH - self.frames + 1)
+            chosen.append(cut(features, sound, start, self.frames, self.inputs))
+        return stack(chosen)
+
+
+def cut(features, sound, start, frames, inputs):
+    """The `frames` frames from `start` on: features by name, and sound."""
+    span = slice(start * feature.HOP_LENGTH, (start + frames) * feature.HOP_LENGTH)
+    return {name: features[name][start : start + frames] for name in inputs}, sound[span]
+
+
+def stack(cuts):
+    """Several of `cut` as a batch."""
+    features = {name: np.stack([one[name] for one, _ in cuts]) for name in cuts[0][0]}
+    return features, np.stack([sound for _, sound in cuts])
+
+
+def fixed_crops(songs, inputs, seconds=4.0):
+    """The songs in consecutive crops, as a batch: for validation and scores. What is left at an end is not used."""
+    frames = round(seconds * feature.SAMPLE_RATE) // feature.HOP_LENGTH
+    return stack([
+        cut(features, sound, start, frames, inputs)
+        for features, sound in songs
+        for start in range(0, len(sound) // feature.HOP_LENGTH - frames + 1, frames)
+    ])  # fmt: skip
+
+
+def statistics(songs, inputs):
+    """How the training songs' features are spread where there is sound: what another sound is brought to before it is
+    played by a decoder.
+
+    Parameters
+    ----------
+    songs : list of (dict of np.ndarray, np.ndarray)
+    inputs : tuple of str
+
+    Returns
+    -------
+    dict
+        per feature {"mean": list, "std": list}, one number per channel, over the frames louder than -60 dB; of f0 in
+        octaves above 1 Hz over the voiced ones.
+    """
+    joined = {name: np.concatenate([features[name] for features, _ in songs]) for name in (*inputs, "loudness")}
+    found = {}
+    for name in inputs:
+        counts = joined["loudness"][:, 0] > -60
+        value = joined[name]
+        if name == "f0":
+            counts &= (joined["voiced"][:, 0] > 0) & (value[:, 0] > 0)
+            value = np.log2(np.maximum(value, 1.0))
+        value = value[counts] if counts.any() else value
+        found[name] = {"mean": value.mean(axis=0).tolist(), "std": value.std(axis=0).tolist()}
+    return found
+
+
+# --- training --------------------------------------------------------------------------------------------------------
+
+
+def prepared(settings, songs):
+    """A decoder before training: its noise made even, its modes where the training songs ring.
+
+    Parameters
+    ----------
+    settings : Settings
+    songs : list of (dict of np.ndarray, np.ndarray)
+
+    Returns
+    -------
+    Decoder
+    """
+    model = Decoder(settings)
+    model.build({name: (None, None, feature.CHANNELS[name]) for name in settings.inputs})
+    if settings.noise_samples:
+        model.loop.assign(even_noise(settings.noise_samples))
+    if settings.n_modes:
+        sound = np.concatenate([sound for _, sound in songs])
+        model.modes.frequencies.assign(resonances(sound, settings.n_modes))
+    return model
+
+
+def train(name, settings, training, run, data=BAND, song=None):
+    """Fit one decoder, resuming what `run` holds, and keep its best weights there.
+
+    Parameters
+    ----------
+    name : str
+        of `MODELS`.
+    settings : Settings
+    training : Training
+    run : Path
+        folder of this run: checkpoints, log, best weights.
+    data, song : str or Path, optional
+        folders of the virtual band's sets and of the recorded song's stems.
+
+    Returns
+    -------
+    Decoder
+        with the best weights on the validation songs.
+    """
+    songs = examples(name, "train", data, song)
+    validation = fixed_crops(examples(name, "validation", data, song), settings.inputs)
+    run.mkdir(parents=True, exist_ok=True)
+    changes = check_settings(run / "settings.json", settings, training)
+    with atomic_path(run / "settings.json") as temporary:
+        content = {"sizes": settings.to_dict(), "training": training.to_dict(), "changes": changes}
+        temporary.write_text(json.dumps(content, indent=1))
+
+    with atomic_path(run / "statistics.json") as temporary:
+        temporary.write_text(json.dumps(statistics(songs, settings.inputs)))
+    keras.utils.set_random_seed(training.seed)
+    crops = Crops(songs, settings.inputs, training)
+    model = prepared(settings, songs)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.0, training.steps - training.warmup, warmup_target=training.learning_rate, warmup_steps=training.warmup
+    )
+    model.compile(
+        optimizer=keras.optimizers.Adam(schedule, global_clipnorm=training.clip_norm),
+        loss=ResynthesisLoss(training.loudness_weight),
+        jit_compile=keras.backend.backend() != "torch",
+    )
+    best, log = run / "best.keras", run / "log.csv"
+    checkpoint = keras.callbacks.ModelCheckpoint(best, monitor="val_loss", save_best_only=True)
+    if log.exists() and best.exists():  # a resumed run must beat what was best before
+        with open(log) as file:
+            checkpoint.best = min((float(row["val_loss"]) for row in csv.DictReader(file)), default=float("inf"))
+    model.fit(
+        crops,
+        validation_data=validation,
+        validation_batch_size=training.batch_size,
+        epochs=training.steps // training.steps_per_epoch,
+        callbacks=[
+            keras.callbacks.BackupAndRestore(run / "backup", delete_checkpoint=False),
+            Clock(crops, run / "seconds.txt"),
+            checkpoint,
+            keras.callbacks.CSVLogger(log, append=log.exists()),
+        ],
+        verbose=1 if sys.stdout.isatty() else 2,
+    )
+    return keras.saving.load_model(best, compile=False)
+
+
+def is_current(name, settings, training, data=BAND, song=None, weights=WEIGHTS):
+    """Whether the shipped weights are intact and were trained with these settings on these songs."""
+    try:
+        record = json.loads((weights / f"{name}.json").read_text())
+        intact = sha256_of(weights / f"{name}.keras") == record["sha256"]
+    except (OSError, ValueError, KeyError):
+        return False
+    wanted = json.loads(json.dumps([training.to_dict(), settings.to_dict()]))
+    same = [record.get("training"), record.get("settings")] == wanted
+    return intact and same and record.get("data") == checksum(name, data, song)
+
+
+def publish(name, settings, training, run, data=BAND, song=None, weights=WEIGHTS):
+    """Copy the best weights of a finished run beside their record, and its curve into the results."""
+    record = results.head(
+        f"train {name}", config=training.to_dict(), seed=training.seed, data=checksum(name, data, song)
+    )
+    model = keras.saving.load_model(run / "best.keras", compile=False)
+    record |= {
+        "settings": settings.to_dict(),
+        "training": training.to_dict(),
+        "weights": model.count_params(),
+        "changes": json.loads((run / "settings.json").read_text())["changes"],
+        "seconds": float((run / "seconds.txt").read_text()),
+        "statistics": json.loads((run / "statistics.json").read_text()),
+    }
+    with atomic_path(weights / f"{name}.keras") as temporary:  # without the optimiser's state, twice the weights
+        model.save(temporary)
+    record["sha256"] = sha256_of(weights / f"{name}.keras")
+    with atomic_path(weights / f"{name}.json") as temporary:
+        temporary.write_text(json.dumps(record, indent=1) + "\n")
+    curve = results.RESULTS / "training" / f"ddsp-{name}.csv"
+    with atomic_path(curve) as temporary:
+        shutil.copyfile(run / "log.csv", temporary)
+    return [weights / f"{name}.keras", weights / f"{name}.json", curve]
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="python -m ddsp_models.train", description=__doc__)
+    parser.add_argument("name", choices=MODELS, metavar="NAME", help=", ".join(MODELS))
+    parser.add_argument("--run", type=Path, help="folder of the run (default: runs/ddsp-NAME)")
+    parser.add_argument("--data", type=Path, default=BAND, help="folder of the virtual band's sets")
+    parser.add_argument("--song", type=Path, help="folder of the recorded song's stems (default: AIR_TRAFFIC_PATH)")
+    parser.add_argument("--force", action="store_true", help="train again what is current")
+    parser.add_argument("--dry", action="store_true", help="train, but leave the shipped weights and results alone")
+    for field in dataclasses.fields(Training):
+        kind = type(field.default)
+        parser.add_argument(f"--{field.name.replace('_', '-')}", type=kind, help=f"(default: {field.default})")
+    options = parser.parse_args(arguments)
+    _, settings, training = MODELS[options.name]
+    given = {f.name: getattr(options, f.name) for f in dataclasses.fields(Training)}
+    training = dataclasses.replace(training, **{key: value for key, value in given.items() if value is not None})
+    run = options.run or results.ROOT / "runs" / f"ddsp-{options.name}"
+    places = {"data": options.data, "song": options.song}
+    try:
+        current = is_current(options.name, settings, training, **places)
+        if current and not (options.dry or options.force):
+            print(f"{options.name}: current")
+            return 0
+        train(options.name, settings, training, run, **places)
+    except FileNotFoundError as error:
+        print(f"train: {error}", file=sys.stderr)
+        return 2
+    written = [run / "best.keras"] if options.dry else publish(options.name, settings, training, run, **places)
+    print("wrote", ", ".join(os.path.relpath(path) for path in written))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,212 @@
+"""Decoders: shapes, what silence and impossible pitch do, gradients to the features, and shipped files."""
+
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from audio_processing.audio_processing import resample
+from audio_processing.files import sha256_of
+from ddsp_models import features as feature
+from ddsp_models.autoencoder import (
+    PRESETS,
+    WEIGHTS,
+    Decoder,
+    ResynthesisLoss,
+    Settings,
+    WeightsError,
+    band_limit,
+    load_decoder,
+    resynthesise,
+    scaled,
+)
+from ddsp_models.spectral_loss import spectral_loss
+from tests.ddsp_models.test_synthesisers import array, gradients
+
+SMALL = {
+    "conv": Settings(channels=8, depth=2, n_harmonics=6, n_bands=9, room_taps=100, noise_samples=512),
+    "gru": Settings(network="gru", channels=8, depth=1, n_harmonics=6, n_bands=9, room_taps=0, noise_samples=0),
+    "drums": dataclasses.replace(
+        PRESETS["drums"], channels=8, depth=2, n_bands=9, n_modes=4, n_shots=2, shot_taps=90, noise_samples=512
+    ),
+}
+PARTS = {
+    "conv": {"amplitude", "distribution", "f0", "magnitudes"},
+    "gru": {"amplitude", "distribution", "f0", "magnitudes"},
+    "drums": {"magnitudes", "amplitudes", "frequencies", "gains", "shots"},
+}
+
+
+def some_features(names, frames=30, batch=2, seed=0):
+    rng = np.random.default_rng(seed)
+    values = {"f0": (100, 300), "voiced": (0, 1), "loudness": (-60, -10), "onset": (0, 1), "bands": (-60, -10)}
+    return {
+        name: rng.uniform(*values[name], (batch, frames, feature.CHANNELS[name])).astype(np.float32) for name in names
+    }
+
+
+def decoder(kind):
+    keras.utils.set_random_seed(0)
+    model = Decoder(SMALL[kind])
+    model.build({name: (None, None, feature.CHANNELS[name]) for name in SMALL[kind].inputs})
+    return model
+
+
+@pytest.mark.parametrize("kind", SMALL)
+def test_frames_become_samples_and_controls_can_be_looked_at(kind):
+    model = decoder(kind)
+    features = some_features(model.sizes.inputs)
+    assert array(model(features)).shape == (2, 30 * 64)
+    controls = model.controls(features)
+    assert set(controls) == PARTS[kind]
+    assert all(np.isfinite(array(value)).all() for value in controls.values())
+    tolerance = 1e-6 if model.sizes.noise_samples else 0.01  # white noise is another one each time
+    np.testing.assert_allclose(array(model.signal(controls)), array(model(features)), atol=tolerance)
+    assert set(model.parts(controls)) == {"noise"} | ({"modes", "transients"} if kind == "drums" else {"harmonic"})
+    shape = model.compute_output_shape({name: (2, 30, feature.CHANNELS[name]) for name in model.sizes.inputs})
+    assert shape == (2, 1920)
+
+
+@pytest.mark.parametrize("kind", SMALL)
+def test_gradients_reach_every_weight_and_feature(kind):
+    model = decoder(kind)
+    features = some_features(model.sizes.inputs)
+    target = 0.1 * np.random.default_rng(1).standard_normal((2, 1920)).astype(np.float32)
+    names = model.sizes.inputs
+
+    def loss(*values):
+        return ops.mean(ResynthesisLoss().call(target, model(dict(zip(names, values)))))
+
+    found = gradients(loss, *(features[name] for name in names))
+    for name, gradient in zip(names, found):
+        assert np.isfinite(gradient).all() and np.abs(gradient).max() > 0, name
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            value = loss(*(features[name] for name in names))
+        for weight, gradient in zip(model.trainable_weights, tape.gradient(value, model.trainable_weights)):
+            assert gradient is not None and np.isfinite(array(gradient)).all(), weight.path
+
+
+@pytest.mark.parametrize("kind", ["conv", "gru"])
+def test_what_cannot_be_played_is_finite_and_has_no_tone(kind):
+    model = decoder(kind)
+    features = some_features(model.sizes.inputs, frames=6, batch=1)
+    features["f0"][0, :, 0] = [0, -100, np.nan, 8000, 1e6, 0]
+    features["loudness"][0, :, 0] = -np.inf
+    controls = model.controls(features)
+    assert (array(controls["distribution"]) == 0).all()
+    assert np.isfinite(array(model(features))).all()
+    assert np.abs(array(model.parts(controls)["harmonic"])).max() == 0
+
+
+def test_a_loudness_of_minus_infinity_is_silence_at_minus_eighty():
+    lowest = scaled({"loudness": ops.convert_to_tensor([[[-np.inf]], [[-80.0]], [[0.0]]])})["loudness"]
+    np.testing.assert_allclose(array(lowest).ravel(), [0, 0, 1])
+
+
+def test_the_noise_of_a_trained_decoder_is_the_same_every_time_and_of_a_learning_one_it_is_not():
+    model = decoder("conv")
+    features = some_features(model.sizes.inputs)
+    np.testing.assert_array_equal(array(model(features)), array(model(features)))
+    assert not np.array_equal(array(model(features, training=True)), array(model(features, training=True)))
+
+
+@pytest.mark.parametrize("kind", SMALL)
+def test_decoders_come_back_from_files_in_safe_mode(kind, tmp_path):
+    model = decoder(kind)
+    features = some_features(model.sizes.inputs)
+    for weight in model.weights:
+        weight.assign(array(weight) + 0.01)  # as if trained
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    assert again.sizes == model.sizes
+    if SMALL[kind].noise_samples:
+        np.testing.assert_allclose(array(again(features)), array(model(features)), atol=1e-6)
+    for ours, theirs in zip(model.weights, again.weights):
+        np.testing.assert_array_equal(array(ours), array(theirs))
+
+
+def test_the_papers_sizes():
+    counts = {}
+    for name in ("solo", "tiny", "conv", "drums"):
+        model = Decoder(PRESETS[name])
+        model.build({key: (None, None, feature.CHANNELS[key]) for key in PRESETS[name].inputs})
+        counts[name] = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
+    assert 4e6 < counts["solo"] < 7e6  # ddsp's two-input decoder has 4.8 million
+    assert counts["tiny"] < 1.3e6
+    assert 1e5 < counts["conv"] < 3e5 and 1e5 < counts["drums"] < 3e5
+
+
+def test_nothing_is_left_above_the_band_of_recordings_and_the_rest_is_as_it_was():
+    response = np.abs(np.fft.rfft(band_limit(), 16000))
+    np.testing.assert_allclose(response[:7000], 1, atol=0.01)
+    assert response[7980:].max() < 0.2
+    noise = np.random.default_rng(0).standard_normal(44100).astype(np.float32)
+    heard = np.abs(np.fft.rfft(resample(noise, 44100, 16000)))
+    assert heard[7980:].mean() < 0.2 * heard[:7000].mean()  # as recordings are
+    model = decoder("conv")
+    sound = np.zeros((1, 2000), np.float32)
+    sound[0, 700:1300] = np.sin(2 * np.pi * 1000 * np.arange(600) / 16000) * np.hanning(600)
+    np.testing.assert_allclose(array(model.in_the_room(sound)), sound, atol=2e-3)  # no delay
+
+
+def test_the_loss_is_the_spectral_loss_and_a_tenth_of_the_decibels():
+    rng = np.random.default_rng(0)
+    target, sound = (0.1 * rng.standard_normal((2, 2, 6400))).astype(np.float32)
+    plain = float(spectral_loss(target, sound))
+    assert abs(float(ResynthesisLoss(0.0)(target, sound)) - plain) < 1e-4
+    halved = 0.5 * target
+    with_loudness = float(ResynthesisLoss(0.1)(target, halved)) - float(spectral_loss(target, halved))
+    assert abs(with_loudness - 0.1 * 20 * np.log10(2)) < 1e-2
+    assert float(ResynthesisLoss()(target, target)) == 0
+
+
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        ({"inputs": ()}, "inputs: none"),
+        ({"inputs": ("f0", "colour")}, "colour"),
+        ({"network": "lstm"}, "'conv' or 'gru'"),
+        ({"inputs": ("loudness",)}, "needs f0"),
+        ({"channels": 0}, "channels"),
+    ],
+)
+def test_settings_that_make_no_decoder_are_refused(change, says):
+    with pytest.raises(ValueError, match=says):
+        dataclasses.replace(PRESETS["conv"], **change)
+
+
+def test_missing_and_changed_weights_are_named_in_one_line(tmp_path):
+    with pytest.raises(WeightsError, match="python -m ddsp_models.train band-bass"):
+        load_decoder("band-bass", tmp_path)
+    path = tmp_path / "band-bass.keras"
+    decoder("conv").save(path)
+    record = tmp_path / "band-bass.json"
+    record.write_text("{")
+    with pytest.raises(WeightsError, match="damaged"):
+        load_decoder("band-bass", tmp_path)
+    record.write_text(json.dumps({"sha256": sha256_of(path)}))
+    model, _ = load_decoder("band-bass", tmp_path)
+    assert model.sizes == SMALL["conv"]
+    path.write_bytes(path.read_bytes() + b"x")
+    with pytest.raises(WeightsError, match="checksum differs") as found:
+        load_decoder("band-bass", tmp_path)
+    assert "\n" not in str(found.value)
+
+
+SHIPPED = sorted(path.stem for path in WEIGHTS.glob("*.keras"))
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_decoders_load_are_small_and_play(name):
+    model, record = load_decoder(name)
+    assert (WEIGHTS / f"{name}.keras").stat().st_size < 5e6
+    assert Settings(**record["settings"]) == model.sizes
+    features = {key: value[0] for key, value in some_features(model.sizes.inputs, frames=50, batch=1).items()}
+    sound = resynthesise(model, features)
+    assert sound.shape == (3200,) and np.isfinite(sound).all() and np.abs(sound).max() > 0

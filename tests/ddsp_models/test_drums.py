@@ -1,0 +1,120 @@
+"""The drums' synthesisers and the even noise: against sums in float64, and on what makes them what they are."""
+
+import keras
+import numpy as np
+import pytest
+import scipy.signal
+from keras import ops
+
+from ddsp_models import drums
+from ddsp_models.noise import LEVEL, even_noise
+from ddsp_models.spectral_loss import spectral_loss
+from tests.ddsp_models.test_synthesisers import array, gradients
+
+
+def test_modes_equal_a_float64_sum_and_stay_in_tune_for_a_minute():
+    layer = drums.Modes(5, 40.0, 900.0)
+    layer.build(None)
+    rng = np.random.default_rng(0)
+    frequencies = array(layer.frequencies).astype(np.float64)
+    n_frames = 15_000  # a minute; only the last second is compared
+    amplitudes = np.zeros((1, n_frames, 5), np.float32)
+    amplitudes[:, -250:] = rng.random((1, 250, 5))
+    sound = array(layer.signal(amplitudes, ops.convert_to_tensor(layer.frequencies)))[0, -16000:]
+    n = np.arange(n_frames * 64 - 16000, n_frames * 64)
+    ramp = (1 - np.cos(np.pi * (n % 64) / 64)) / 2
+    last = amplitudes[0, -250:].astype(np.float64)
+    now, after = last[(n // 64) - n_frames + 250], np.concatenate([last[1:], last[-1:]])[(n // 64) - n_frames + 250]
+    envelope = now + ramp[:, None] * (after - now)
+    expected = (envelope * np.sin(2 * np.pi * frequencies * n[:, None] / 16000)).sum(axis=1)
+    assert np.abs(sound - expected).max() < 0.05  # of the sum of five
+
+
+def test_modes_start_exactly():
+    layer = drums.Modes(1, 100.0, 200.0)
+    layer.build(None)
+    sound = array(layer.signal(np.ones((1, 250, 1), np.float32), ops.convert_to_tensor([100.0])))[0]
+    np.testing.assert_allclose(sound, np.sin(2 * np.pi * 100 * np.arange(16000) / 16000), atol=2e-4)
+
+
+def test_resonances_are_the_tones_that_ring():
+    rng = np.random.default_rng(0)
+    n = np.arange(5 * 16000) / 16000
+    sound = 0.01 * rng.standard_normal(n.size)
+    for f in (55.0, 180.0, 431.0):
+        sound += 0.1 * np.sin(2 * np.pi * f * n)
+    found = drums.resonances(sound, 3)
+    np.testing.assert_allclose(found, [55, 180, 431], atol=2)
+    assert len(drums.resonances(sound, 40)) == 40
+    silent = drums.resonances(np.zeros(16000), 8)
+    assert silent.shape == (8,) and np.isfinite(silent).all() and (np.diff(silent) >= 0).all()
+
+
+@pytest.mark.parametrize("taps", [1, 64, 100, 300])
+def test_one_shots_sound_where_they_are_struck(taps):
+    layer = drums.Transients(3, taps)
+    layer.build(None)
+    rng = np.random.default_rng(1)
+    gains = (rng.random((2, 40, 3)) * (rng.random((2, 40, 3)) < 0.2)).astype(np.float32)
+    shots = array(layer.shots)
+    expected = np.zeros((2, 40 * 64))
+    for b in range(2):
+        for i in range(3):
+            impulses = np.zeros(40 * 64)
+            impulses[::64] = gains[b, :, i]
+            expected[b] += np.convolve(impulses, shots[i])[: 40 * 64]
+    np.testing.assert_allclose(array(layer.signal(gains, ops.convert_to_tensor(shots))), expected, atol=1e-5)
+
+
+def test_nothing_is_struck_without_an_onset():
+    layer = drums.Transients(2, 100)
+    onset = np.zeros((1, 10, 1), np.float32)
+    assert np.abs(array(layer(np.zeros((1, 10, 2), np.float32), onset))).max() == 0
+    onset[0, 5] = 1
+    sound = array(layer(np.zeros((1, 10, 2), np.float32), onset))[0]
+    assert np.abs(sound[: 5 * 64]).max() == 0 and np.abs(sound[5 * 64 :]).max() > 0
+
+
+def test_gradients_reach_gains_and_amplitudes_and_stay_finite_in_silence():
+    shots, modes = drums.Transients(2, 80), drums.Modes(3)
+    gains, amplitudes = np.zeros((1, 6, 2), np.float32), np.zeros((1, 6, 3), np.float32)
+    onset = np.ones((1, 6, 1), np.float32)
+    target = 0.1 * np.random.default_rng(0).standard_normal((1, 384)).astype(np.float32)
+    for sound in (target, np.zeros_like(target)):
+        found = gradients(
+            lambda g, a, o, sound=sound: spectral_loss(sound, shots(g, o) + modes(a)), gains, amplitudes, onset
+        )
+        assert all(np.isfinite(g).all() and np.abs(g).max() > 0 for g in found)
+
+
+def test_layers_come_back_from_their_settings():
+    for layer in (drums.Modes(7, 50.0, 700.0), drums.Transients(3, 99, seed=2)):
+        again = type(layer).from_config(layer.get_config())
+        assert again.get_config() == layer.get_config()
+        layer.build(None), again.build(None)
+        np.testing.assert_array_equal(array(layer.weights[0]), array(again.weights[0]))
+
+
+def test_impossible_sizes_are_refused():
+    with pytest.raises(ValueError, match="Nyquist"):
+        drums.Modes(3, 100.0, 9000.0)
+    with pytest.raises(ValueError, match="at least 1"):
+        drums.Transients(0)
+    with pytest.raises(ValueError, match="gains"):
+        drums.Transients(2).signal(np.zeros((1, 0, 2), np.float32), np.zeros((2, 1024), np.float32))
+    with pytest.raises(ValueError, match="multiple of 512"):
+        even_noise(5000)
+
+
+def test_even_noise_is_closer_to_any_noise_than_noise_is():
+    loop = even_noise(8192, steps=150)
+    rng = np.random.default_rng(3)
+    one, other = (0.01 * np.sqrt(3) * rng.uniform(-1, 1, (2, 1, 8192))).astype(np.float32)
+    even = (0.01 * loop[None]).astype(np.float32)
+    assert float(spectral_loss(one, even)) < float(spectral_loss(one, other)) - 0.4
+    frequencies, power = scipy.signal.welch(loop, 1.0, nperseg=256)
+    inside = power[8:-8] / power[8:-8].mean()
+    assert inside.min() > 0.6 and inside.max() < 1.6  # white, as it should be
+    assert 0.7 < loop.std() < 1.1 and 0.8 < LEVEL < 0.9
+    np.testing.assert_array_equal(loop, even_noise(8192, steps=150))
+    assert keras.backend.floatx() == "float32"
