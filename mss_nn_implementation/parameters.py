@@ -77,7 +77,7 @@ PRESETS = {
         N=512, L=16, B=128, H=512, P=3, X=8, R=3, Sc=128, sources=("speaker 1", "speaker 2"), sample_rate=8000
     ),
     # what two laptop cores train in under an hour, for three stems at 16 kHz
-    "laptop": Parameters(N=128, L=32, B=64, H=160, P=3, X=7, R=2, Sc=64),
+    "laptop": Parameters(N=256, L=64, B=96, H=192, P=3, X=7, R=2, Sc=96),
 }
 
 
@@ -96,8 +96,11 @@ class Training:
         gradient steps in all.
     steps_per_epoch : int
         steps between two looks at the validation songs (and two checkpoints).
+    optimizer : {"adam", "muon"}
+        Muon (Liu et al. 2025, https://arxiv.org/abs/2502.16982) turns the step of every inner matrix into an orthogonal
+        one, so that rare directions learn as fast as frequent ones; all other weights get AdamW's steps, half as long.
     learning_rate : float
-        of Adam, at its highest: a linear warm-up leads there, a cosine leads away from it.
+        at its highest: a linear warm-up leads there, a cosine leads away from it.
     warmup : int
         steps of the warm-up.
     clip_norm : float
@@ -114,6 +117,7 @@ class Training:
     batch_size: int = 4
     steps: int = 2000
     steps_per_epoch: int = 100
+    optimizer: str = "adam"
     learning_rate: float = 1e-3
     warmup: int = 100
     clip_norm: float = 5.0

@@ -24,10 +24,30 @@ from mss_nn_implementation.loss import NegativeSNR
 from mss_nn_implementation.parameters import PRESETS, Training
 
 BAND = results.ROOT / "data" / "virtual_band"
+TRIO = Training(optimizer="muon", learning_rate=2e-3, steps=7000, steps_per_epoch=250)
 MODELS = {
     # name: sizes, training, training songs, validation songs
-    "trio": (PRESETS["laptop"], Training(), (BAND / "one_artist", "train"), (BAND / "validation", "test")),
+    "trio": (PRESETS["laptop"], TRIO, (BAND / "one_artist", "train"), (BAND / "validation", "test")),
 }
+
+
+def make_optimizer(training):
+    """The optimiser and its schedule that a `Training` asks for."""
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.0, training.steps - training.warmup, warmup_target=training.learning_rate, warmup_steps=training.warmup
+    )
+    if training.optimizer == "adam":
+        return keras.optimizers.Adam(schedule, global_clipnorm=training.clip_norm)
+    if training.optimizer == "muon":
+        return keras.optimizers.Muon(
+            schedule,
+            exclude_layers=["encoder", "masks", "decoder", "depthwise"],  # filters and outputs, not maps between layers
+            adam_lr_ratio=0.5,
+            weight_decay=None,
+            adam_weight_decay=0.0,
+            global_clipnorm=training.clip_norm,
+        )
+    raise ValueError(f"optimizer: {training.optimizer!r} found, 'adam' or 'muon' expected")
 
 
 class Clock(keras.callbacks.Callback):
@@ -102,11 +122,8 @@ def train(name, training, sizes, train_songs, validation_songs, run):
     crops = RandomCrops(load_stems(*train_songs, sizes.sources, sizes.sample_rate), samples, training)
     validation = fixed_crops(load_stems(*validation_songs, sizes.sources, sizes.sample_rate), samples)
     model = ConvTasNet(sizes)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        0.0, training.steps - training.warmup, warmup_target=training.learning_rate, warmup_steps=training.warmup
-    )
     model.compile(
-        optimizer=keras.optimizers.Adam(schedule, global_clipnorm=training.clip_norm),
+        optimizer=make_optimizer(training),
         loss=NegativeSNR(),
         jit_compile=keras.backend.backend() != "torch",
     )
