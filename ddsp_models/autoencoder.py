@@ -69,7 +69,7 @@ class Settings:
     n_shots: int = 0
     shot_taps: int = 1024
     room_taps: int = 8000
-    noise_samples: int = 65536
+    noise_samples: int = 32768
 
     def __post_init__(self):
         object.__setattr__(self, "inputs", tuple(self.inputs))  # a list once it has been through JSON
@@ -261,7 +261,7 @@ class Decoder(keras.Model):
         self.noise = FilteredNoise(HOP_LENGTH // s.noise_frames, name="noise")
         self.modes = Modes(s.n_modes, name="modes") if s.n_modes else None
         self.transients = Transients(s.n_shots, s.shot_taps, name="transients") if s.n_shots else None
-        self.room = Reverb(s.room_taps, decay=s.room_taps / 4, name="room") if s.room_taps else None
+        self.room = Reverb(s.room_taps, decay=s.room_taps / 4, level=0.03, name="room") if s.room_taps else None
         self.limit = band_limit()
         self.offsets = keras.random.SeedGenerator(0)
 

@@ -119,7 +119,7 @@ def onset_strength(bands):
     return (np.maximum(bands - before, 0).mean(axis=1, keepdims=True) / 20).astype(np.float32)
 
 
-def pitched_features(audio, sample_rate, f0=None, voiced=None, *, fmin=32.7, fmax=1975.5):
+def pitched_features(audio, sample_rate, f0=None, voiced=None, *, fmin=32.7, fmax=1975.5, method="crepe"):
     """Describe a bass, a voice, or anything that plays one note at a time.
 
     Parameters
@@ -128,9 +128,11 @@ def pitched_features(audio, sample_rate, f0=None, voiced=None, *, fmin=32.7, fma
     sample_rate : int
         in Hz.
     f0, voiced : np.ndarray, (frames,), optional
-        what is known of the pitch (Hz); by default CREPE listens, or pYIN where CREPE has no weights.
+        what is known of the pitch (Hz); by default somebody listens.
     fmin, fmax : float
-        where they listen, in Hz.
+        where, in Hz.
+    method : str
+        who, of `pitch.METHODS`; pYIN where it is CREPE and CREPE has no weights.
 
     Returns
     -------
@@ -145,7 +147,11 @@ def pitched_features(audio, sample_rate, f0=None, voiced=None, *, fmin=32.7, fma
     sound = heard(audio, sample_rate)
     n_frames = len(sound) // HOP_LENGTH
     if f0 is None:
-        line = pitch.track_pitch_or_fall_back(sound, SAMPLE_RATE, fmin=fmin, fmax=fmax)
+        options = {"fmin": fmin, "fmax": fmax}
+        if method == "crepe":
+            line = pitch.track_pitch_or_fall_back(sound, SAMPLE_RATE, **options)
+        else:
+            line = pitch.track_pitch(sound, SAMPLE_RATE, method, **options)
         f0, voiced = line.f0, line.voiced
     if np.shape(f0) != (n_frames,):
         raise FeatureError(f"f0: shape {np.shape(f0)} found, ({n_frames},) expected for {n_frames} frames of audio")
@@ -177,6 +183,38 @@ def drum_features(audio, sample_rate):
     sound = heard(audio, sample_rate)
     bands = band_loudness(sound)
     return {"onset": onset_strength(bands), "bands": bands, "loudness": loudness(sound, SAMPLE_RATE)[:, None]}
+
+
+def adapted(features, statistics, octaves=None):
+    """What one sound does, in the range of another: for playing the features of a voice on a bass.
+
+    Parameters
+    ----------
+    features : dict of np.ndarray, (frames, channels)
+        of `pitched_features`.
+    statistics : dict
+        of the songs that the decoder was trained on: its record's "statistics".
+    octaves : float, optional
+        how far to move the pitch; by default by the whole octaves that bring its mean nearest to the training songs'.
+
+    Returns
+    -------
+    dict of np.ndarray, (frames, channels)
+        loudness and bands moved to the training songs' means, frames below -60 dB excepted: silence stays silence.
+    """
+    moved = dict(features)
+    sounds = features["loudness"][:, 0] > -60
+    for name in ("loudness", "bands"):
+        if name in statistics and sounds.any():
+            shift = np.asarray(statistics[name]["mean"], np.float32) - features[name][sounds].mean(axis=0)
+            moved[name] = np.where(sounds[:, None], features[name] + shift, features[name]).astype(np.float32)
+    voiced = (features["voiced"][:, 0] > 0) & (features["f0"][:, 0] > 0)
+    if octaves is None:
+        octaves = 0.0
+        if voiced.any():
+            octaves = np.round(statistics["f0"]["mean"][0] - np.log2(features["f0"][voiced]).mean())
+    moved["f0"] = (features["f0"] * 2.0**octaves).astype(np.float32)
+    return moved
 
 
 def batch(features, names):
@@ -239,9 +277,11 @@ def song_features(song, source, sample_rate=SAMPLE_RATE):
     f0 = known.get(f"f0_{source}")
     voiced = known.get(f"voiced_{source}")
     f0, voiced = (None if x is None else fix_length(x, frames) for x in (f0, voiced))
-    fmin, fmax = RANGES[source]
-    return pitched_features(audio, sample_rate, f0, voiced, fmin=fmin, fmax=fmax), heard(audio, sample_rate)
+    return pitched_features(audio, sample_rate, f0, voiced, **LISTENING[source]), heard(audio, sample_rate)
 
 
-RANGES = {"bass": (32.7, 523.3), "vocals": (65.4, 1318.5)}
-"""Where a source's pitch is looked for, in Hz: C1 to C5, C2 to E6."""
+LISTENING = {
+    "bass": {"fmin": 32.7, "fmax": 350.0, "method": "yin"},
+    "vocals": {"fmin": 60.0, "fmax": 1000.0, "method": "crepe"},
+}
+"""Where a source's pitch is looked for (Hz) and by whom: the tracker that is right most often there (pitch_report)."""

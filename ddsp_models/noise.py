@@ -55,7 +55,7 @@ class Loop(keras.Model):
         return {**super().get_config(), "samples": self.samples, "seed": self.seed}
 
 
-def even_noise(samples=65536, seed=0, steps=500):
+def even_noise(samples=32768, seed=0, steps=700):
     """Make a loop of noise whose spectrogram is as even as gradient descent can make it.
 
     Parameters

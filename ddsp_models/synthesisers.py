@@ -536,17 +536,19 @@ class Reverb(keras.layers.Layer):
     seed : int
         of its first values, which are too small to hear.
     decay : float, optional
-        samples in which the room dies away to 1/e at the latest: what is trained is multiplied by this envelope, so
-        that thousands of late taps, each moved a little by every step, cannot add up to a hall.
+        samples in which the room dies away to 1/e: what is trained is multiplied by that envelope.
+    level : float
+        and by this. An optimiser moves every tap by about its learning rate in each step; thousands of taps that only
+        tremble add up to a hall unless a weight of 1 is a quiet echo.
 
     Notes
     -----
     The first tap is held at 0: it would be a copy of the dry sound.
     """
 
-    def __init__(self, taps=48000, seed=0, decay=None, **kwargs):
+    def __init__(self, taps=48000, seed=0, decay=None, level=1.0, **kwargs):
         super().__init__(**kwargs)
-        self.taps, self.seed, self.decay = taps, seed, decay
+        self.taps, self.seed, self.decay, self.level = taps, seed, decay, level
 
     def build(self, shape):
         first_values = keras.initializers.RandomNormal(stddev=1e-6, seed=self.seed)
@@ -554,7 +556,7 @@ class Reverb(keras.layers.Layer):
 
     def controls(self, audio):
         """The sound and the impulse response that it will be given, as a dict: "audio", "impulse_response" (taps,)."""
-        response = ops.convert_to_tensor(self.impulse_response)
+        response = self.level * ops.convert_to_tensor(self.impulse_response)
         if self.decay is not None:
             response = response * np.exp(-np.arange(self.taps) / self.decay).astype(np.float32)
         return {"audio": audio, "impulse_response": response}
@@ -581,7 +583,7 @@ class Reverb(keras.layers.Layer):
         return shape
 
     def get_config(self):
-        return {**super().get_config(), "taps": self.taps, "seed": self.seed, "decay": self.decay}
+        return {**super().get_config(), **{name: getattr(self, name) for name in ("taps", "seed", "decay", "level")}}
 
 
 # --- checks ----------------------------------------------------------------------------------------------------------

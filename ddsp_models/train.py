@@ -62,7 +62,7 @@ class Training:
 
     seconds: float = 1.0
     batch_size: int = 4
-    steps: int = 3000
+    steps: int = 2500
     steps_per_epoch: int = 250
     learning_rate: float = 3e-3
     warmup: int = 50
@@ -80,9 +80,9 @@ MODELS = {
     "band-drums": ("drums", PRESETS["drums"], Training()),
     "band-bass": ("bass", PRESETS["conv"], Training()),
     "band-vocals": ("vocals", PRESETS["conv"], Training()),
-    "air_traffic-drums": ("drums", PRESETS["drums"], Training(steps=2000)),
-    "air_traffic-bass": ("bass", PRESETS["conv"], Training(steps=2000)),
-    "air_traffic-vocals": ("vocals", PRESETS["conv"], Training(steps=2000)),
+    "air_traffic-drums": ("drums", PRESETS["drums"], Training(steps=1500)),
+    "air_traffic-bass": ("bass", PRESETS["conv"], Training(steps=1500)),
+    "air_traffic-vocals": ("vocals", PRESETS["conv"], Training(steps=1500)),
     "band-vocals@tiny": ("vocals", PRESETS["tiny"], Training()),
 }
 
@@ -148,8 +148,7 @@ def song_examples(source, part, path=None):
     sound = feature.heard(audio, rate)
     if source == "drums":
         return [(feature.drum_features(audio, rate), sound)]
-    fmin, fmax = feature.RANGES[source]
-    return [(feature.pitched_features(audio, rate, fmin=fmin, fmax=fmax), sound)]
+    return [(feature.pitched_features(audio, rate, **feature.LISTENING[source]), sound)]
 
 
 def _stem_file(folder, source):

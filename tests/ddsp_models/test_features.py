@@ -113,3 +113,26 @@ def test_batches_are_checked_and_floored():
             feature.batch({**whole, **change}, feature.PITCHED)
     with pytest.raises(feature.FeatureError, match="onset is missing"):
         feature.batch(whole, feature.STRUCK)
+
+
+def test_a_sound_is_brought_into_anothers_range_and_its_silence_stays_silent():
+    rng = np.random.default_rng(0)
+    features = {
+        "f0": np.full((100, 1), 220.0),
+        "voiced": np.ones((100, 1)),
+        "loudness": rng.uniform(-40, -20, (100, 1)),
+        "bands": rng.uniform(-50, -20, (100, feature.N_BANDS)),
+    }
+    features["loudness"][:10] = -80.0
+    features = {name: value.astype(np.float32) for name, value in features.items()}
+    means = {"f0": [np.log2(60.0)], "loudness": [-25.0], "bands": np.linspace(-20, -50, feature.N_BANDS).tolist()}
+    moved = feature.adapted(features, {name: {"mean": mean} for name, mean in means.items()})
+    np.testing.assert_allclose(moved["f0"], 55.0, rtol=1e-6)  # by whole octaves, the nearest to 60 Hz
+    np.testing.assert_allclose(moved["loudness"][10:].mean(), -25, atol=1e-3)
+    np.testing.assert_allclose(moved["bands"][10:].mean(axis=0), means["bands"], atol=1e-3)
+    assert (moved["loudness"][:10] == -80).all()
+    np.testing.assert_allclose(np.diff(moved["loudness"][10:, 0]), np.diff(features["loudness"][10:, 0]), atol=1e-4)
+    fifth = feature.adapted(features, {name: {"mean": mean} for name, mean in means.items()}, octaves=7 / 12)
+    np.testing.assert_allclose(fifth["f0"], 220 * 2 ** (7 / 12), rtol=1e-6)
+    silent = {name: np.full_like(value, -80) if name == "loudness" else 0 * value for name, value in features.items()}
+    assert (feature.adapted(silent, {name: {"mean": mean} for name, mean in means.items()})["f0"] == 0).all()
