@@ -10,7 +10,7 @@ from keras import ops
 from audio_processing.audio_processing import fix_length, istft, resample, stft, to_mono
 from audio_processing.files import sha256_of
 from audio_processing.windows import array_reader, by_windows
-from mss_nn_implementation.layer import Block, GlobalLayerNorm, ScalarPReLU, overlap_add, overlapping_frames
+from mss_nn_implementation.layer import NORMS, Block, ScalarPReLU, mixture_consistent, overlap_add, overlapping_frames
 from mss_nn_implementation.parameters import Parameters
 
 WEIGHTS = Path(__file__).parent / "training_final_full"
@@ -31,54 +31,82 @@ class ConvTasNet(keras.Model):
 
     Notes
     -----
-    Called with (batch, samples), any number of samples, returns (batch, sources, samples).
+    Called with (batch, samples), any number of samples, returns (batch, sources, samples); a network of several
+    channels turns (batch, channels, samples) into (batch, sources, channels, samples).
+
+    A causal network leaves the level alone, which it could know only at the end: its encoder has no offsets and cLN
+    follows, so that its masks do not depend on the level either. An output sample waits for the frames that hold it:
+    it depends on nothing that comes L samples later or after.
     """
 
     def __init__(self, parameters, **kwargs):
         super().__init__(**kwargs)
         p = parameters if isinstance(parameters, Parameters) else Parameters(**parameters)
+        self.autocast = False  # level and framing need the input's own precision
         self.sizes = p
         self.encoder = keras.layers.Dense(p.N, activation="relu", use_bias=False, name="encoder")
-        self.norm = GlobalLayerNorm(name="norm")
+        self.norm = NORMS[p.norm](name="norm")
         self.bottleneck = keras.layers.Dense(p.B, name="bottleneck")
+        kind = {"norm": p.norm, "causal": p.causal, "skip": p.skip}
         self.blocks = [
-            Block(p.B, p.H, p.P, p.Sc, dilation=2**x, last=(r, x) == (p.R - 1, p.X - 1), name=f"block_{r}_{x}")
+            Block(p.B, p.H, p.P, p.Sc, 2**x, last=(r, x) == (p.R - 1, p.X - 1), **kind, name=f"block_{r}_{x}")
             for r in range(p.R)
             for x in range(p.X)
         ]
         self.activation = ScalarPReLU(name="activation")
-        self.masks = keras.layers.Dense(len(p.sources) * p.N, activation="sigmoid", name="masks")
-        self.decoder = keras.layers.Dense(p.L, use_bias=False, name="decoder")
+        bound = self.shared if p.mask == "softmax" else p.mask
+        self.masks = keras.layers.Dense(len(p.sources) * p.N, activation=bound, name="masks")
+        self.decoder = keras.layers.Dense(p.channels * p.L, use_bias=False, name="decoder")
 
     def build(self, shape):
         p = self.sizes
-        self.encoder.build((None, None, p.L))
+        self.encoder.build((None, None, p.channels * p.L))
         self.norm.build((None, None, p.N))
         self.bottleneck.build((None, None, p.N))
         for block in self.blocks:
             block.build((None, None, p.B))
-        self.activation.build((None, None, p.Sc))
-        self.masks.build((None, None, p.Sc))
+        found = p.Sc if p.skip else p.B
+        self.activation.build((None, None, found))
+        self.masks.build((None, None, found))
         self.decoder.build((None, None, p.N))
+
+    def shared(self, x):
+        """Softmax over the sources of (batch, frames, sources·N): at every coefficient the masks add up to 1."""
+        sources = len(self.sizes.sources)
+        x = ops.reshape(x, (*ops.shape(x)[:2], sources, self.sizes.N))
+        return ops.reshape(ops.softmax(x, axis=2), (*ops.shape(x)[:2], sources * self.sizes.N))
 
     def call(self, mixture):
         p = self.sizes
-        samples = ops.shape(mixture)[1]
-        level = ops.sqrt(ops.mean(ops.square(mixture), axis=1, keepdims=True)) + 1e-8  # (batch, 1)
+        mono = len(mixture.shape) == 2
+        signal = mixture[:, None] if mono else mixture  # (batch, channels, samples)
+        if signal.shape[1] != p.channels:
+            raise ValueError(f"mixture: {p.channels} channels expected, got shape {tuple(mixture.shape)}")
+        samples = ops.shape(signal)[2]
+        level = 1.0
+        if not p.causal:
+            level = ops.sqrt(ops.mean(ops.square(signal), axis=(1, 2), keepdims=True)) + 1e-8  # (batch, 1, 1)
         # half a frame of zeros in front and at least as much behind: two frames cover every sample
-        padded = ops.pad(mixture / level, ((0, 0), (p.hop, p.hop + (-samples) % p.hop)))
-        w = self.encoder(overlapping_frames(padded, p.L))  # (batch, frames, N)
+        padded = ops.pad(signal / level, ((0, 0), (0, 0), (p.hop, p.hop + (-samples) % p.hop)))
+        frames = [overlapping_frames(padded[:, c], p.L) for c in range(p.channels)]
+        w = self.encoder(ops.concatenate(frames, axis=-1))  # (batch, frames, N)
         x = self.bottleneck(self.norm(w))  # (batch, frames, B)
         found = 0
         for block in self.blocks:
             x, skip = block(x)
-            found = found + skip  # (batch, frames, Sc)
+            found = found + skip if p.skip else x  # (batch, frames, Sc or B)
         masks = self.masks(self.activation(found))  # (batch, frames, sources·N)
         stems = []
         for i in range(len(p.sources)):
-            frames = self.decoder(w * masks[..., i * p.N : (i + 1) * p.N])  # (batch, frames, L)
-            stems.append(overlap_add(frames)[:, p.hop : p.hop + samples])
-        return ops.stack(stems, axis=1) * level[..., None]  # (batch, sources, samples)
+            frames = self.decoder(w * masks[..., i * p.N : (i + 1) * p.N])  # (batch, frames, channels·L)
+            frames = ops.cast(frames, "float32")
+            channels = [overlap_add(frames[..., c * p.L : (c + 1) * p.L]) for c in range(p.channels)]
+            stems.append(ops.stack(channels, axis=1)[..., p.hop : p.hop + samples])
+        stems = ops.stack(stems, axis=1)  # (batch, sources, channels, samples)
+        if p.consistent:
+            stems = mixture_consistent(stems, signal / level)
+        stems = stems * (level if p.causal else level[:, None])
+        return stems[:, :, 0] if mono else stems
 
     @classmethod
     def count(cls, sizes):
@@ -88,7 +116,7 @@ class ConvTasNet(keras.Model):
         return model.count_params()
 
     def compute_output_shape(self, shape):
-        return (shape[0], len(self.sizes.sources), shape[1])
+        return (shape[0], len(self.sizes.sources), *shape[1:])
 
     def get_config(self):
         return {**super().get_config(), "parameters": self.sizes.to_dict()}

@@ -52,15 +52,43 @@ class GlobalLayerNorm(keras.layers.Layer):
         self.beta = self.add_weight(shape=(shape[-1],), initializer="zeros", name="beta")
 
     def call(self, x):
-        size = ops.cast(ops.shape(x)[1] * x.shape[-1], x.dtype)
-        mean = total(x) / size
+        wide = ops.cast(x, "float32")  # sums of half-precision numbers would overflow
+        size = ops.cast(ops.shape(x)[1] * x.shape[-1], "float32")
+        mean = total(wide) / size
         # E[x²] - E[x]² needs one pass over the tensor where E[(x - E[x])²] needs two
-        variance = ops.relu(total(ops.square(x)) / size - ops.square(mean))
-        scale = self.gamma * ops.rsqrt(variance + self.epsilon)
-        return x * scale + (self.beta - mean * scale)
+        variance = ops.relu(total(ops.square(wide)) / size - ops.square(mean))
+        return normalised(wide, mean, variance + self.epsilon, self.gamma, self.beta, x.dtype)
 
     def compute_output_shape(self, shape):
         return shape
+
+
+@keras.saving.register_keras_serializable("mss")
+class CumulativeLayerNorm(GlobalLayerNorm):
+    r"""cLN: normalise by the mean and variance of all channels of this frame and those before it (eqs. 11, 12).
+
+    .. math:: y_t = \gamma \frac{x_t - \mathrm{E}[x_{\le t}]}{\sqrt{\mathrm{Var}[x_{\le t}] + \epsilon}} + \beta
+
+    What comes later changes nothing, as a causal network needs it.
+    """
+
+    def call(self, x):
+        wide = ops.cast(x, "float32")
+        sizes = ops.cast(ops.arange(1, ops.shape(x)[1] + 1) * x.shape[-1], "float32")[:, None]  # (frames, 1)
+        mean = ops.cumsum(ops.sum(wide, axis=-1, keepdims=True), axis=1) / sizes  # (batch, frames, 1)
+        power = ops.cumsum(ops.sum(ops.square(wide), axis=-1, keepdims=True), axis=1) / sizes
+        variance = ops.relu(power - ops.square(mean))
+        return normalised(wide, mean, variance + self.epsilon, self.gamma, self.beta, x.dtype)
+
+
+def normalised(x, mean, variance, gamma, beta, dtype):
+    """γ·(x - mean) / √variance + β, as one multiplication and one addition per number."""
+    scale = ops.cast(gamma, "float32") * ops.rsqrt(variance)
+    return ops.cast(x * scale + (ops.cast(beta, "float32") - mean * scale), dtype)
+
+
+NORMS = {"gLN": GlobalLayerNorm, "cLN": CumulativeLayerNorm}
+"""The normalisations by the names that the paper gives them."""
 
 
 @keras.saving.register_keras_serializable("mss")
@@ -69,7 +97,8 @@ class DepthwiseConvolution(keras.layers.Layer):
 
     .. math:: y_{t,c} = b_c + \sum_{p=0}^{P-1} k_{p,c}\, x_{t + (p - (P-1)/2)\, d,\, c}
 
-    Written as P shifted multiply-adds, which XLA fuses with what surrounds them.
+    A causal one looks back alone: :math:`x_{t + (p - (P-1))\, d,\, c}`. Written as P shifted multiply-adds, which XLA
+    fuses with what surrounds them.
 
     Parameters
     ----------
@@ -77,11 +106,13 @@ class DepthwiseConvolution(keras.layers.Layer):
         P, odd.
     dilation : int
         d, in frames.
+    causal : bool
+        look at no later frame.
     """
 
-    def __init__(self, taps, dilation, **kwargs):
+    def __init__(self, taps, dilation, causal=False, **kwargs):
         super().__init__(**kwargs)
-        self.taps, self.dilation = taps, dilation
+        self.taps, self.dilation, self.causal = taps, dilation, causal
 
     def build(self, shape):
         self.kernel = self.add_weight(shape=(self.taps, shape[-1]), initializer="glorot_uniform", name="kernel")
@@ -89,8 +120,8 @@ class DepthwiseConvolution(keras.layers.Layer):
 
     def call(self, x):
         frames = ops.shape(x)[1]
-        reach = self.dilation * (self.taps // 2)
-        padded = ops.pad(x, ((0, 0), (reach, reach), (0, 0)))
+        before = self.dilation * (self.taps - 1 if self.causal else self.taps // 2)
+        padded = ops.pad(x, ((0, 0), (before, self.dilation * (self.taps - 1) - before), (0, 0)))
         y = self.bias
         for p in range(self.taps):
             start = p * self.dilation
@@ -101,7 +132,7 @@ class DepthwiseConvolution(keras.layers.Layer):
         return shape
 
     def get_config(self):
-        return {**super().get_config(), "taps": self.taps, "dilation": self.dilation}
+        return {**super().get_config(), "taps": self.taps, "dilation": self.dilation, "causal": self.causal}
 
 
 @keras.saving.register_keras_serializable("mss")
@@ -131,18 +162,25 @@ class Block(keras.layers.Layer):
     dilation : int
         of the depthwise convolution, in frames.
     last : bool
-        the last block of the network has no residual output: nothing would read it.
+        the last block of a network with a skip path has no residual output: nothing would read it.
+    norm : str
+        a name in `NORMS`.
+    causal : bool
+        look at no later frame.
+    skip : bool
+        without a skip path the residual output is the only one, and the other is None.
     """
 
-    def __init__(self, B, H, P, Sc, dilation, last=False, **kwargs):
+    def __init__(self, B, H, P, Sc, dilation, last=False, norm="gLN", causal=False, skip=True, **kwargs):
         super().__init__(**kwargs)
         self.settings = {"B": B, "H": H, "P": P, "Sc": Sc, "dilation": dilation, "last": last}
+        self.settings |= {"norm": norm, "causal": causal, "skip": skip}
         self.widen = keras.layers.Dense(H, name="widen")  # a convolution of one tap is a matrix on every frame
-        self.activation_1, self.norm_1 = ScalarPReLU(name="activation_1"), GlobalLayerNorm(name="norm_1")
-        self.depthwise = DepthwiseConvolution(P, dilation, name="depthwise")
-        self.activation_2, self.norm_2 = ScalarPReLU(name="activation_2"), GlobalLayerNorm(name="norm_2")
+        self.activation_1, self.norm_1 = ScalarPReLU(name="activation_1"), NORMS[norm](name="norm_1")
+        self.depthwise = DepthwiseConvolution(P, dilation, causal, name="depthwise")
+        self.activation_2, self.norm_2 = ScalarPReLU(name="activation_2"), NORMS[norm](name="norm_2")
         # residual and skip output as one matrix: what both read is read once
-        self.outputs = keras.layers.Dense(Sc if last else B + Sc, name="outputs")
+        self.outputs = keras.layers.Dense(B if not skip else Sc if last else B + Sc, name="outputs")
 
     def build(self, shape):
         B, H = shape[-1], self.settings["H"]
@@ -155,12 +193,35 @@ class Block(keras.layers.Layer):
         y = self.norm_1(self.activation_1(self.widen(x)))  # (batch, frames, H)
         y = self.norm_2(self.activation_2(self.depthwise(y)))  # (batch, frames, H)
         y = self.outputs(y)  # (batch, frames, B + Sc)
+        if not self.settings["skip"]:
+            return x + y, None
         if self.settings["last"]:
             return x, y
         return x + y[..., : x.shape[-1]], y[..., x.shape[-1] :]  # (batch, frames, B), (batch, frames, Sc)
 
     def compute_output_shape(self, shape):
-        return shape, (*shape[:-1], self.settings["Sc"])
+        return shape, (*shape[:-1], self.settings["Sc"]) if self.settings["skip"] else None
 
     def get_config(self):
         return {**super().get_config(), **self.settings}
+
+
+def mixture_consistent(estimates, mixture):
+    r"""Move estimates by as little as makes them add up to the mixture (Wisdom et al. 2019, eq. 7, equal weights).
+
+    .. math:: \hat s_i \leftarrow \hat s_i + \frac{1}{C}\Big(x - \sum_{j=1}^{C} \hat s_j\Big)
+
+    The orthogonal projection onto all sets of C sources that sum to x (https://doi.org/10.1109/ICASSP.2019.8682783).
+    It holds where the mixture is made of these sources and no others.
+
+    Parameters
+    ----------
+    estimates : tensor, (batch, sources, ...)
+    mixture : tensor, (batch, ...)
+
+    Returns
+    -------
+    tensor, shaped like `estimates`
+    """
+    missing = mixture - ops.sum(estimates, axis=1)
+    return estimates + missing[:, None] / estimates.shape[1]

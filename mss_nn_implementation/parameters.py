@@ -30,6 +30,18 @@ class Parameters:
         one mask each, in this order.
     sample_rate : int
         of the sound that the network hears, in Hz.
+    norm : {"gLN", "cLN"}
+        inside the blocks and before them: over the whole input, or over what was heard so far.
+    causal : bool
+        the convolutions look back only, and the input keeps its level; wants cLN.
+    skip : bool
+        the masks are made from what all blocks found, or (False) from the last block's residual output alone.
+    mask : {"sigmoid", "relu", "softmax"}
+        what bounds the masks: each in [0, 1], each at least 0, or all together 1 at every coefficient.
+    channels : int
+        1 for mono; 2 for stereo in and out, with filters over both channels and masks shared by them.
+    consistent : bool
+        estimates are projected so that they add up to the mixture (`layer.mixture_consistent`).
     """
 
     N: int
@@ -42,12 +54,23 @@ class Parameters:
     Sc: int
     sources: tuple = ("drums", "bass", "vocals")
     sample_rate: int = 16000
+    norm: str = "gLN"
+    causal: bool = False
+    skip: bool = True
+    mask: str = "sigmoid"
+    channels: int = 1
+    consistent: bool = False
 
     def __post_init__(self):
         object.__setattr__(self, "sources", tuple(self.sources))  # a list once it has been through JSON
-        for name in "NLBHPXR":
+        for name in ("N", "L", "B", "H", "P", "X", "R", "Sc", "sample_rate", "channels"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: at least 1 expected, got {getattr(self, name)}")
+        for name, known in {"norm": ("gLN", "cLN"), "mask": ("sigmoid", "relu", "softmax")}.items():
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name}: one of {', '.join(known)} expected, got {getattr(self, name)!r}")
+        if self.causal and self.norm != "cLN":
+            raise ValueError(f"causal: norm='cLN' expected, since {self.norm} hears the whole input")
         if self.L % 2:
             raise ValueError(f"L: an even filter length expected, got {self.L}")
         if self.P % 2 == 0:
@@ -75,6 +98,22 @@ PRESETS = {
     # the best non-causal network of the paper (its table II), for two speakers at 8 kHz
     "paper": Parameters(
         N=512, L=16, B=128, H=512, P=3, X=8, R=3, Sc=128, sources=("speaker 1", "speaker 2"), sample_rate=8000
+    ),
+    # Défossez et al.'s for music (https://arxiv.org/abs/1911.13254), which has no skip path: stereo, 44.1 kHz
+    "music": Parameters(
+        N=256,
+        L=20,
+        B=256,
+        H=512,
+        P=3,
+        X=10,
+        R=4,
+        Sc=256,
+        sources=("drums", "bass", "other", "vocals"),
+        sample_rate=44100,
+        skip=False,
+        mask="relu",
+        channels=2,
     ),
     # what two laptop cores train in under an hour, for three stems at 16 kHz
     "laptop": Parameters(N=256, L=64, B=96, H=192, P=3, X=7, R=2, Sc=96),

@@ -1,0 +1,236 @@
+"""The network's variants: causal, with other normalisations and masks, stereo, consistent, in half precision."""
+
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from mss_nn_implementation import layer
+from mss_nn_implementation.convtas import ConvTasNet
+from mss_nn_implementation.layer import CumulativeLayerNorm, DepthwiseConvolution, mixture_consistent
+from mss_nn_implementation.parameters import PRESETS, Parameters
+
+TINY = Parameters(N=16, L=8, B=6, H=8, P=3, X=3, R=2, Sc=5)
+CAUSAL = dataclasses.replace(TINY, norm="cLN", causal=True)
+
+
+def noise(*shape, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def network(**changes):
+    keras.utils.set_random_seed(1)
+    model = ConvTasNet(dataclasses.replace(TINY, **changes))
+    model.build((None, None))
+    return model
+
+
+def run(model, x):
+    return keras.ops.convert_to_numpy(model(x))
+
+
+def test_cumulative_layer_norm_equals_a_loop():
+    x = 3 + noise(2, 9, 4)
+    ours = CumulativeLayerNorm()
+    ours.build(x.shape)
+    gamma, beta = noise(4, seed=1), noise(4, seed=2)
+    ours.set_weights([gamma, beta])
+    expected = np.empty_like(x)
+    for t in range(x.shape[1]):
+        for item in range(len(x)):
+            heard = x[item, : t + 1]
+            expected[item, t] = gamma * (x[item, t] - heard.mean()) / np.sqrt(heard.var() + 1e-8) + beta
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(ours(x)), expected, atol=2e-5)
+
+
+def test_causal_depthwise_convolution_is_the_other_one_delayed():
+    x, d = noise(1, 30, 4), 3
+    both = [DepthwiseConvolution(3, d, causal=causal) for causal in (False, True)]
+    weights = [noise(3, 4, seed=1), noise(4, seed=2)]
+    for each in both:
+        each.build(x.shape)
+        each.set_weights(weights)
+    centred, causal = (keras.ops.convert_to_numpy(each(x)) for each in both)
+    np.testing.assert_allclose(causal[:, d:], centred[:, :-d], atol=1e-6)
+
+
+def test_a_causal_network_hears_no_future():
+    model = network(norm="cLN", causal=True)
+    x, later = noise(1, 400), noise(1, 400)
+    later[:, 200:] = 5 * noise(1, 200, seed=7)
+    before, after = run(model, x), run(model, later)
+    known = 200 - TINY.L  # a sample waits for the frames that hold it
+    np.testing.assert_allclose(after[..., :known], before[..., :known], atol=1e-6)
+    assert np.abs(after[..., 200:] - before[..., 200:]).max() > 0.1
+    x[:, :200] = 0  # nor does it need to have heard anything
+    assert np.isfinite(run(model, x)).all() and np.abs(run(model, x)[..., :known]).max() == 0
+    acausal = network()
+    assert np.abs(run(acausal, later) - run(acausal, noise(1, 400)))[..., :known].max() > 1e-4
+
+
+def test_a_causal_network_is_as_loud_as_its_input():
+    model = network(norm="cLN", causal=True)
+    x = noise(1, 400)
+    np.testing.assert_allclose(run(model, 100 * x), 100 * run(model, x), rtol=1e-3, atol=1e-3)
+
+
+def gradient(function, x):
+    """Of a scalar function of x, by the backend's own differentiation."""
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        x = tf.constant(x)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            value = function(x)
+        return tape.gradient(value, x).numpy()
+    if backend == "jax":
+        import jax
+
+        return np.asarray(jax.grad(function)(x))
+    x = keras.ops.convert_to_tensor(x).requires_grad_(True)
+    function(x).backward()
+    return x.grad.cpu().numpy()
+
+
+def test_receptive_field_is_what_the_gradient_reaches(monkeypatch):
+    monkeypatch.setattr(layer.CumulativeLayerNorm, "call", lambda self, x: x)  # normalisation hears everything before
+    model = network(norm="cLN", causal=True)
+    size = round(CAUSAL.receptive_field * CAUSAL.sample_rate)
+    frames = 1 + 2 * 2 * (1 + 2 + 4)  # R (P - 1) (2^X - 1) frames and this one
+    assert size == (frames - 1) * TINY.hop + TINY.L
+    x, frame = noise(1, 2 * size), 2 * size // TINY.hop - 4
+
+    def one_frames_masks(x):
+        signal = keras.ops.pad(x, ((0, 0), (TINY.hop, TINY.hop)))
+        y, found = model.bottleneck(model.encoder(layer.overlapping_frames(signal, TINY.L))), 0
+        for block in model.blocks:
+            y, skip = block(y)
+            found = found + skip
+        return keras.ops.sum(keras.ops.square(model.masks(model.activation(found))[:, frame]))
+
+    touched = np.flatnonzero(gradient(one_frames_masks, x)[0])
+    end = frame * TINY.hop + TINY.L - TINY.hop  # of that frame's samples in x
+    assert touched.max() == end - 1 and touched.min() == end - size
+
+
+@pytest.mark.parametrize("mask", ["sigmoid", "relu", "softmax"])
+def test_masks_are_bounded_as_their_name_says(mask):
+    model = network(mask=mask)
+    model.masks.kernel.assign(10 * model.masks.kernel)
+    masks = keras.ops.convert_to_numpy(model.masks(noise(2, 7, TINY.Sc))).reshape(2, 7, 3, TINY.N)
+    assert masks.min() >= 0
+    if mask == "relu":
+        assert masks.max() > 1
+    else:
+        assert masks.max() <= 1
+    if mask == "softmax":
+        np.testing.assert_allclose(masks.sum(axis=2), 1, atol=1e-5)
+
+
+def test_softmax_masks_and_a_perfect_filterbank_add_up_to_the_mixture():
+    model = network(mask="softmax")
+    eye = np.eye(8, dtype=np.float32)  # see test_masks_of_one_return_what_encoder_and_decoder_make_of_the_mixture
+    model.encoder.set_weights([np.concatenate([eye, -eye], axis=1)])
+    model.decoder.set_weights([0.5 * np.concatenate([eye, -eye], axis=0)])
+    x = noise(2, 100)
+    np.testing.assert_allclose(run(model, x).sum(axis=1), x, atol=1e-5)
+
+
+def test_without_a_skip_path_the_last_blocks_output_makes_the_masks():
+    model = network(skip=False)
+    count = ConvTasNet.count(TINY) - model.count_params()
+    # no skip output in any block, a residual output in the last one, masks made of B instead of Sc channels
+    skips, last, masks = 6 * (8 * 5 + 5), 8 * 6 + 6, (5 - 6) * 3 * 16
+    assert count == skips - last + masks
+    assert run(model, noise(2, 77)).shape == (2, 3, 77)
+
+
+def test_stereo_in_stereo_out():
+    model = network(channels=2)
+    x = noise(2, 2, 77)
+    y = run(model, x)
+    assert y.shape == (2, 3, 2, 77) == model.compute_output_shape((2, 2, 77))
+    np.testing.assert_allclose(run(model, 10 * x), 10 * y, rtol=1e-3, atol=1e-3)
+    with pytest.raises(ValueError, match="2 channels expected"):
+        model(noise(2, 77))
+    # filters that hear one channel each give that channel alone
+    eye = np.eye(16, dtype=np.float32)
+    model = ConvTasNet(dataclasses.replace(TINY, N=32, channels=2, sources=("one",)))
+    model.build((None, 2, None))
+    model.encoder.set_weights([np.concatenate([eye, -eye], axis=1)])
+    model.decoder.set_weights([0.5 * np.concatenate([eye, -eye], axis=0)])
+    kernel, bias = model.masks.get_weights()
+    model.masks.set_weights([0 * kernel, bias + 50])
+    np.testing.assert_allclose(run(model, x)[:, 0], x, atol=1e-5)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_consistent_networks_stems_add_up_to_the_mixture(channels):
+    x = noise(2, 99) if channels == 1 else noise(2, 2, 99)
+    stems = run(network(channels=channels, consistent=True), x)
+    np.testing.assert_allclose(stems.sum(axis=1), x, atol=1e-4)
+    assert np.abs(run(network(channels=channels), x).sum(axis=1) - x).max() > 0.1
+
+
+def test_projection_moves_as_little_as_it_can():
+    estimates, mixture = noise(1, 3, 50), noise(1, 50, seed=1)
+    moved = keras.ops.convert_to_numpy(mixture_consistent(keras.ops.convert_to_tensor(estimates), mixture))
+    np.testing.assert_allclose(moved.sum(axis=1), mixture, atol=1e-5)
+    again = keras.ops.convert_to_numpy(mixture_consistent(keras.ops.convert_to_tensor(moved), mixture))
+    np.testing.assert_allclose(again, moved, atol=1e-5)
+    other = noise(1, 3, 50, seed=2)  # any other set of sources that add up is farther away
+    other[:, 0] += mixture - other.sum(axis=1)
+    assert np.sum((moved - estimates) ** 2) < np.sum((other - estimates) ** 2)
+    assert np.sum((moved - estimates) * (other - moved)) == pytest.approx(0, abs=1e-3)  # a right angle
+
+
+def test_the_music_preset_has_the_published_weights_and_named_ones_more():
+    p = PRESETS["music"]
+    # Défossez's code counts 10,977,872, "11 M"; ours has offsets in every convolution and one more PReLU
+    offsets = p.X * p.R * (p.H + p.H + p.B) + p.B + 4 * p.N
+    assert ConvTasNet.count(p) - offsets - 1 == 10_977_872
+
+
+def test_records_from_before_a_field_was_added_still_load():
+    old = {name: value for name, value in TINY.to_dict().items() if name in "N L B H P X R Sc sources".split()}
+    assert Parameters(**json.loads(json.dumps(old))) == TINY
+    for name, value in PRESETS.items():
+        assert Parameters(**json.loads(json.dumps(value.to_dict()))) == value, name
+
+
+@pytest.mark.parametrize("change", [{"norm": "BN"}, {"mask": "tanh"}, {"causal": True}, {"channels": 0}, {"Sc": 0}])
+def test_variants_that_make_no_network_are_named(change):
+    with pytest.raises(ValueError, match=next(iter(change))):
+        dataclasses.replace(TINY, **change)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("norm", ["gLN", "cLN"])
+def test_half_precision_stays_finite_and_close(policy, norm):
+    whole = network(norm=norm)
+    before = keras.config.dtype_policy()
+    try:
+        keras.config.set_dtype_policy(policy)
+        half = network(norm=norm)
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert half.blocks[0].widen.compute_dtype == policy.removeprefix("mixed_")
+    half.set_weights(whole.get_weights())
+    for gain in (1e-4, 1, 1e4):  # the level is taken out before anything is rounded
+        x = gain * noise(1, 4000)
+        y, expected = run(half, x), run(whole, x)
+        assert y.dtype == np.float32 and np.isfinite(y).all()
+        assert np.sqrt(np.mean((y - expected) ** 2) / np.mean(expected**2)) < 0.03
+
+
+def test_variants_are_saved_and_loaded_in_safe_mode(tmp_path):
+    model = network(norm="cLN", causal=True, mask="softmax", skip=False, channels=2, consistent=True)
+    model.save(tmp_path / "m.keras")
+    again = keras.saving.load_model(tmp_path / "m.keras", compile=False, safe_mode=True)
+    assert again.sizes == model.sizes
+    x = noise(1, 2, 100)
+    np.testing.assert_array_equal(run(again, x), run(model, x))
