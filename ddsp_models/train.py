@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from audio_processing.audio_processing import load
 from audio_processing.files import atomic_path, sha256_of
 from audio_processing.tracks import tracks
 from ddsp_models import features as feature
-from ddsp_models.autoencoder import PRESETS, WEIGHTS, Decoder, ResynthesisLoss
+from ddsp_models.autoencoder import PRESETS, WEIGHTS, Decoder, ResynthesisLoss, WeightsError, load_decoder
 from ddsp_models.drums import resonances
 from ddsp_models.noise import even_noise
 from mss_nn_implementation.train import Clock, check_settings
@@ -56,6 +57,8 @@ class Training:
         longest gradient, over all weights together.
     loudness_weight : float
         of the distance in loudness (dB) beside the spectral loss.
+    start : str
+        name of a shipped decoder of the same sizes whose weights to begin with; "" for none.
     seed : int
         of weights, crops and their order.
     """
@@ -68,6 +71,7 @@ class Training:
     warmup: int = 50
     clip_norm: float = 3.0
     loudness_weight: float = 0.1
+    start: str = ""
     seed: int = 0
 
     def to_dict(self):
@@ -80,9 +84,9 @@ MODELS = {
     "band-drums": ("drums", PRESETS["drums"], Training()),
     "band-bass": ("bass", PRESETS["conv"], Training()),
     "band-vocals": ("vocals", PRESETS["conv"], Training()),
-    "air_traffic-drums": ("drums", PRESETS["drums"], Training(steps=1500)),
-    "air_traffic-bass": ("bass", PRESETS["conv"], Training(steps=1500)),
-    "air_traffic-vocals": ("vocals", PRESETS["conv"], Training(steps=1500)),
+    "air_traffic-drums": ("drums", PRESETS["drums"], Training(steps=1000, learning_rate=2e-3, start="band-drums")),
+    "air_traffic-bass": ("bass", PRESETS["conv"], Training(steps=1000, learning_rate=2e-3, start="band-bass")),
+    "air_traffic-vocals": ("vocals", PRESETS["conv"], Training(steps=1000, learning_rate=2e-3, start="band-vocals")),
     "band-vocals@tiny": ("vocals", PRESETS["tiny"], Training()),
 }
 
@@ -181,6 +185,22 @@ def checksum(name, data=BAND, song=None):
     return sha256_of(*[s.path / f"{source}.wav" for s in songs])
 
 
+class ProcessorClock(Clock):
+    """A `Clock` that also logs the processor's seconds, which other programs on the machine do not lengthen."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        super().on_epoch_begin(epoch, logs)
+        self.processor_begun = time.process_time()
+
+    def on_epoch_end(self, epoch, logs=None):
+        super().on_epoch_end(epoch, logs)
+        path = self.path.with_name("processor_seconds.txt")
+        before = float(path.read_text()) if path.exists() and epoch else 0.0
+        logs["processor_seconds"] = before + time.process_time() - self.processor_begun
+        with atomic_path(path) as temporary:
+            temporary.write_text(str(logs["processor_seconds"]))
+
+
 class Crops(keras.utils.PyDataset):
     """Batches of random crops; each is drawn from (seed, epoch, number in the epoch) alone.
 
@@ -272,13 +292,15 @@ def statistics(songs, inputs):
 # --- training --------------------------------------------------------------------------------------------------------
 
 
-def prepared(settings, songs):
+def prepared(settings, songs, start=""):
     """A decoder before training: its noise made even, its modes where the training songs ring.
 
     Parameters
     ----------
     settings : Settings
     songs : list of (dict of np.ndarray, np.ndarray)
+    start : str
+        name of a shipped decoder of the same sizes to begin with.
 
     Returns
     -------
@@ -286,7 +308,9 @@ def prepared(settings, songs):
     """
     model = Decoder(settings)
     model.build({name: (None, None, feature.CHANNELS[name]) for name in settings.inputs})
-    if settings.noise_samples:
+    if start:
+        model.set_weights(load_decoder(start)[0].get_weights())
+    elif settings.noise_samples:
         model.loop.assign(even_noise(settings.noise_samples))
     if settings.n_modes:
         sound = np.concatenate([sound for _, sound in songs])
@@ -325,7 +349,7 @@ def train(name, settings, training, run, data=BAND, song=None):
         temporary.write_text(json.dumps(statistics(songs, settings.inputs)))
     keras.utils.set_random_seed(training.seed)
     crops = Crops(songs, settings.inputs, training)
-    model = prepared(settings, songs)
+    model = prepared(settings, songs, training.start)
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0, training.steps - training.warmup, warmup_target=training.learning_rate, warmup_steps=training.warmup
     )
@@ -346,7 +370,7 @@ def train(name, settings, training, run, data=BAND, song=None):
         epochs=training.steps // training.steps_per_epoch,
         callbacks=[
             keras.callbacks.BackupAndRestore(run / "backup", delete_checkpoint=False),
-            Clock(crops, run / "seconds.txt"),
+            ProcessorClock(crops, run / "seconds.txt"),
             checkpoint,
             keras.callbacks.CSVLogger(log, append=log.exists()),
         ],
@@ -415,7 +439,7 @@ def main(arguments=None):
             print(f"{options.name}: current")
             return 0
         train(options.name, settings, training, run, **places)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, WeightsError) as error:
         print(f"train: {error}", file=sys.stderr)
         return 2
     written = [run / "best.keras"] if options.dry else publish(options.name, settings, training, run, **places)
