@@ -4,18 +4,23 @@ Every test song's stems are described by their true features, played by the deco
 the stems. The recorded song is read from the folder that AIR_TRAFFIC_PATH names. Pitch is that of the annotations, or
 of the tracker on the true stem; the same tracker listens to the resynthesis. What it hears in the true stem is scored
 beside it as the system `stem`: no resynthesis can be expected to do better.
+
+With --voice FILE, a recorded solo voice is sung by the band's singer instead: scores, and a clip of the resynthesis.
 """
 
 import argparse
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
+import soundfile
 from keras import ops
 from tqdm import tqdm
 
 from audio_processing import results
-from audio_processing.files import sha256_of
+from audio_processing.audio_processing import load
+from audio_processing.files import atomic_path, sha256_of
 from audio_processing.tracks import tracks
 from ddsp_models import crepe, pitch
 from ddsp_models import features as feature
@@ -23,6 +28,7 @@ from ddsp_models import train as training
 from ddsp_models.autoencoder import WeightsError, load_decoder, resynthesise
 from ddsp_models.loudness import loudness
 from ddsp_models.spectral_loss import spectral_loss
+from experiments.clips import loudest_part
 
 SOURCES = ("drums", "bass", "vocals")
 EXAMPLE = 4.0  # s
@@ -172,15 +178,60 @@ def run(test_set, *, force=False):
     return [path]
 
 
+def sing(path, name="band-vocals"):
+    """Let a trained decoder sing what a recorded voice sings; returns the paths of a result file and of a clip's index.
+
+    Parameters
+    ----------
+    path : str or Path
+        a solo voice; its loudest eight seconds are used.
+    name : str
+        of the decoder.
+    """
+    begun = time.perf_counter()
+    path, rate = Path(path), feature.SAMPLE_RATE
+    audio, _ = load(path, sample_rate=rate, mono=True)
+    start = loudest_part(audio, 8 * rate)
+    audio = audio[start : start + 8 * rate]
+    model, record = load_decoder(name)
+    features = feature.pitched_features(audio, rate, **feature.LISTENING["vocals"])
+    told = feature.adapted(features, record["statistics"])
+    sound = resynthesise(model, told)
+    scores, tracker = pitch_scores(told["f0"][:, 0], told["voiced"][:, 0] > 0, sound, "vocals")
+    heard = ops.convert_to_numpy(loudness(sound))
+    scores["loudness_l1"] = float(np.mean(np.abs(heard - np.maximum(told["loudness"][:, 0], -80))))
+    config = {"system": "ddsp_features", "weights": {name: record["sha256"]}, "trackers": {"vocals": tracker}}
+    config |= {"start": start / rate, "octaves": float(np.log2(told["f0"].max() / max(features["f0"].max(), 1e-9)))}
+    content = results.head(f"{path.stem} ddsp_features", config=config, data=sha256_of(path))
+    content |= {"seconds": round(time.perf_counter() - begun, 3), "songs": 1}
+    row = {"test_set": path.stem, "track": path.stem, "system": "ddsp_features", "source": "vocals"}
+    content["records"] = [{**row, "metric": metric, "unit": UNITS[metric], "value": v} for metric, v in scores.items()]
+    results.write(path_of(path.stem), content)
+
+    folder = results.RESULTS / "audio" / f"{path.stem}-ddsp_features"
+    with atomic_path(folder / "resynthesis.mp3") as temporary:
+        soundfile.write(temporary, 0.9 / np.abs(sound).max() * sound, rate, format="MP3")
+    index = results.head(f"clips {path.stem}", config=config, data=sha256_of(path))
+    index |= {"sample_rate": rate, "start": start / rate, "rows": {"vocals": {name: "resynthesis.mp3"}}}
+    index["caption"] = f"{path.stem}, as {name} sings it"
+    index["files_sha256"] = sha256_of(folder / "resynthesis.mp3")
+    results.write(folder / "index.json", index)
+    return [path_of(path.stem), folder / "index.json"]
+
+
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m experiments.resynthesis", description=__doc__)
     there = [name for name in TEST_SETS if name != "air_traffic" or _song_is_here()]
     parser.add_argument("--test-sets", nargs="+", default=there, choices=TEST_SETS, metavar="NAME")
     parser.add_argument("--force", action="store_true", help="score again what is current")
+    parser.add_argument("--voice", type=Path, metavar="FILE", help="a solo voice to be sung by the band's singer")
     options = parser.parse_args(arguments)
     try:
-        written = [path for name in options.test_sets for path in run(name, force=options.force)]
-    except (FileNotFoundError, WeightsError) as error:
+        if options.voice:
+            written = sing(options.voice)
+        else:
+            written = [path for name in options.test_sets for path in run(name, force=options.force)]
+    except (OSError, WeightsError, ValueError) as error:
         print(f"experiments.resynthesis: {error}", file=sys.stderr)
         return 2
     print("wrote " + ", ".join(str(path.relative_to(results.ROOT)) for path in written) if written else "all current")
