@@ -44,8 +44,8 @@ def magnitudes(audio, n_fft):
 def spectral_loss(target, audio, definition="ddsp", scales=SCALES):
     r"""Distance of two sounds: magnitudes and their logarithms, at several resolutions.
 
-    .. math:: \ell = \sum_i \operatorname{mean}\big|S_i - \hat S_i\big| +
-        \operatorname{mean}\big|\ln S_i - \ln \hat S_i\big|
+    .. math:: \ell = \sum_i \Big( \operatorname{mean}\big|S_i - \hat S_i\big| +
+        \operatorname{mean}\big|\ln S_i - \ln \hat S_i\big| \Big)
 
     with the magnitude spectrogram :math:`S_i` of scale i ("ddsp"). "per_bin" takes one mean over the bins of all scales
     instead of a sum of means.
