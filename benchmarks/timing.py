@@ -55,7 +55,7 @@ def _status(key):
     return 1024 * int(line.split()[1])
 
 
-def record(benchmark, ours, peer, *, peer_name, max_error, repeats=7):
+def record(benchmark, ours, peer, *, peer_name, max_error, repeats=7, peer_peak=None):
     """Compare two functions that do the same, and write the result down.
 
     Parameters
@@ -68,6 +68,8 @@ def record(benchmark, ours, peer, *, peer_name, max_error, repeats=7):
     max_error : float
         largest difference of the two results.
     repeats : int
+    peer_peak : callable, optional
+        gives the peer's peak memory in MB, where it computes in another process.
 
     Returns
     -------
@@ -83,5 +85,5 @@ def record(benchmark, ours, peer, *, peer_name, max_error, repeats=7):
         "ratio": peer_s / ours_s,
         "max_error": float(max_error),
         "peak_mb": peak_mb(ours),
-        "peer_peak_mb": peak_mb(peer),
+        "peer_peak_mb": peer_peak() if peer_peak else peak_mb(peer),
     }

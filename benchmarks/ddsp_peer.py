@@ -1,0 +1,236 @@
+"""ddsp 3.7.0 as a peer: it installs beside no current TensorFlow, so it answers from a process of its own.
+
+`Peer` starts that process and asks it to compute one thing once; so ours and theirs can run in turn, as
+`timing.in_turn` wants. Its Python is the one that `DDSP_PYTHON` names, or that of the environment that `make parity`
+builds. Run with that Python, this module is the process: `python -m benchmarks.ddsp_peer INPUTS.npz`.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.timing import peak_mb, record
+
+ROOT = Path(__file__).resolve().parent.parent
+BATCH, SECONDS, RATE, HOP, HARMONICS, BANDS = 4, 4, 16000, 64, 60, 65
+
+
+def problem():
+    """What a decoder may say for a batch of 4 s: arrays by name, and the gradient of a loss with respect to sound."""
+    rng = np.random.default_rng(0)
+    frames, samples = SECONDS * RATE // HOP, SECONDS * RATE
+    vibrato = 2 ** (0.5 / 12 * np.sin(2 * np.pi * 5.5 * np.arange(frames) / 250))
+    f0 = np.array([82.0, 110.0, 220.0, 440.0])[:, None] * vibrato
+    arrays = {
+        "amplitude": rng.normal(size=(BATCH, frames, 1)),
+        "distribution": rng.normal(size=(BATCH, frames, HARMONICS)),
+        "f0": f0[..., None],
+        "magnitudes": rng.normal(size=(BATCH, frames, BANDS)),
+        "noise": rng.uniform(-1, 1, (BATCH, samples)),
+        "target": 0.1 * rng.normal(size=(BATCH, samples)),
+        "audio": 0.1 * rng.normal(size=(BATCH, samples)),
+        "upstream": rng.normal(size=(BATCH, samples)),
+    }
+    return {name: array.astype(np.float32) for name, array in arrays.items()}
+
+
+def python():
+    """The interpreter of an environment with ddsp 3.7.0, or None where there is none."""
+    found = Path(os.environ.get("DDSP_PYTHON", ROOT / ".venv-parity" / "bin" / "python")).expanduser()
+    return found if found.exists() else None
+
+
+class Peer:
+    """ddsp in a process of its own; a context manager. Names of functions are the keys of `functions`.
+
+    Parameters
+    ----------
+    python : Path
+    """
+
+    def __init__(self, python):
+        self.folder = tempfile.TemporaryDirectory()
+        np.savez(Path(self.folder.name) / "inputs.npz", **problem())
+        quiet = {**os.environ, "TF_USE_LEGACY_KERAS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+        quiet.pop("PYTHONPATH", None)
+        self.process = subprocess.Popen(
+            [python, "-m", "benchmarks.ddsp_peer", Path(self.folder.name) / "inputs.npz"],
+            cwd=ROOT,
+            env=quiet,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.stdin.close()
+        self.process.wait(timeout=30)
+        self.folder.cleanup()
+
+    def ask(self, *words):
+        """Send one line, wait for the answer.
+
+        Raises
+        ------
+        RuntimeError
+            where the process cannot answer.
+        """
+        print(*words, file=self.process.stdin, flush=True)
+        kind, _, text = self.process.stdout.readline().strip().partition(" ")
+        if kind != "done":
+            raise RuntimeError(f"ddsp: {text or 'no answer'}; DDSP_PYTHON must name a Python that has ddsp 3.7.0")
+        return text
+
+    def run(self, name):
+        """A function without arguments that computes `name` once."""
+        return lambda: self.ask("run", name)
+
+    def peak_mb(self, name):
+        """Memory in MB that `name` takes; see `timing.peak_mb`."""
+        return float(self.ask("peak", name))
+
+    def results(self, name):
+        """What `name` gives, as a list of arrays."""
+        path = Path(self.folder.name) / "results.npz"
+        self.ask("save", name, path)
+        with np.load(path) as file:
+            return [file[key] for key in file.files]
+
+
+def compiled(arrays, signal, arguments, *, upstream=None, xla=False):
+    """A TensorFlow graph of `signal`, or of it and its gradient, as a function without arguments that gives arrays.
+
+    Parameters
+    ----------
+    arrays : dict of np.ndarray
+        of `problem`.
+    signal : callable
+    arguments : tuple of str
+        names of the arrays that it takes.
+    upstream : str, optional
+        name of the gradient of a loss with respect to the signal; "" for a signal that is a loss itself. With it, the
+        gradients of all arguments are computed as well.
+    xla : bool
+    """
+    import tensorflow as tf
+
+    inputs = [tf.constant(arrays[name]) for name in arguments]
+    given = tf.constant(arrays[upstream]) if upstream else None
+
+    @tf.function(jit_compile=xla)
+    def graph(*inputs):
+        if upstream is None:
+            return (signal(*inputs),)
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            out = signal(*inputs)
+        return (out, *tape.gradient(out, inputs, output_gradients=given))
+
+    return lambda: [np.asarray(x) for x in graph(*inputs)]
+
+
+def error(ours, theirs):
+    """Largest difference of two lists of arrays, each relative to the largest value of theirs."""
+    return max(float(np.abs(a - b).max() / max(np.abs(b).max(), 1e-12)) for a, b in zip(ours, theirs, strict=True))
+
+
+def records(name, ours, peer_name):
+    """Compare ours with a graph of ddsp (the plain name) and with the same compiled by XLA (@xla).
+
+    Parameters
+    ----------
+    name : str
+        of the benchmark; "_grad" behind it is forward and backward.
+    ours : callable
+        (arrays, upstream or None) to a function as `compiled` returns it.
+    peer_name : str
+
+    Returns
+    -------
+    list of dict
+        of `timing.record`; empty, with a line on stderr, where ddsp is not installed.
+    """
+    if python() is None:
+        print(f"{name}: no environment with ddsp 3.7.0 (`make parity` builds one); left out", file=sys.stderr)
+        return []
+    upstream = "" if name.startswith("spectral_loss") else "upstream"
+    found = []
+    with Peer(python()) as peer:
+        for asked, given in ((name, None), (f"{name}_grad", upstream)):
+            mine = ours(problem(), given)
+            for suffix in ("", "@xla"):
+                found.append(
+                    record(
+                        asked + suffix,
+                        mine,
+                        peer.run(asked + suffix),
+                        peer_name=peer_name + (", XLA" if suffix else ""),
+                        max_error=error(mine(), peer.results(asked + suffix)),
+                        peer_peak=lambda theirs=asked + suffix: peer.peak_mb(theirs),
+                    )
+                )
+    return found
+
+
+# --- in the process of the peer --------------------------------------------------------------------------------------
+
+
+def functions(arrays):
+    """What can be asked for: name to a function without arguments; @xla behind a name has XLA compile it."""
+    import types
+
+    sys.modules["crepe"] = types.ModuleType("crepe")  # ddsp imports it at the top, and uses it only to track pitch
+    from ddsp import core, losses, synths
+
+    harmonic = synths.Harmonic(n_samples=SECONDS * RATE, sample_rate=RATE)
+    loss = losses.SpectralLoss(mag_weight=1.0, logmag_weight=1.0)
+
+    def filtered(magnitudes):
+        return core.frequency_filter(arrays["noise"], core.exp_sigmoid(magnitudes - 5.0), window_size=257)
+
+    def distance(audio):
+        return loss(arrays["target"], audio)
+
+    named = {
+        "harmonic_synthesis": (harmonic, ("amplitude", "distribution", "f0"), "upstream"),
+        "filtered_noise": (filtered, ("magnitudes",), "upstream"),
+        "spectral_loss": (distance, ("audio",), ""),
+    }
+    found = {}
+    for name, (signal, arguments, upstream) in named.items():
+        for suffix, xla in (("", False), ("@xla", True)):
+            found[name + suffix] = compiled(arrays, signal, arguments, xla=xla)
+            found[f"{name}_grad{suffix}"] = compiled(arrays, signal, arguments, upstream=upstream, xla=xla)
+    return found
+
+
+def main():
+    answers, sys.stdout = sys.stdout, sys.stderr  # what libraries print is no answer
+    with np.load(sys.argv[1]) as file:
+        arrays = {name: file[name] for name in file.files}
+    known = functions(arrays)
+    for line in sys.stdin:
+        command, name, *rest = line.split()
+        try:
+            text = ""
+            if command == "run":
+                known[name]()
+            elif command == "peak":
+                text = f"{peak_mb(known[name])}"
+            elif command == "save":
+                np.savez(rest[0], *known[name]())
+            print("done", text, file=answers, flush=True)
+        except Exception as reason:  # whatever it is, the one who asked must hear of it
+            print("failed", " ".join(str(reason).split())[:200], file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()
