@@ -180,10 +180,10 @@ def voicing_rates(reference, voiced):
 
 
 def autocorrelation(audio, hop_length, window=1024, max_lag=489):
-    r"""How much a sound resembles itself a moment later (Rabiner 1977, https://doi.org/10.1109/TASSP.1977.1162905).
+    """How much a sound resembles itself a moment later (Rabiner 1977, https://doi.org/10.1109/TASSP.1977.1162905).
 
-    r_k(lag) = sum_j x_j x_(j+lag), divided by the root of both windows' energies, over `window` pairs of samples whose
-    middle is the centre of frame k.
+    r_k(lag) = sum_j x_j x_(j+lag) over `window` pairs of samples whose middle is the centre of frame k, as a share of
+    r_k(0), the energy.
 
     Parameters
     ----------
@@ -198,11 +198,10 @@ def autocorrelation(audio, hop_length, window=1024, max_lag=489):
     Returns
     -------
     np.ndarray, (samples // hop_length, max_lag + 1)
-        in [-1, 1]; 1 at lag 0, 0 where there is silence.
+        1 at lag 0, and less elsewhere unless the level changes; 0 where there is silence.
     """
     products = _sums(audio, hop_length, window, max_lag, np.multiply)
-    energy = _sums(audio, hop_length, window, max_lag, lambda x, later: x**2 + later**2) / 2
-    return products / np.maximum(energy, 1e-12)
+    return products / np.maximum(products[:, :1], 1e-12)
 
 
 def difference(audio, hop_length, window=1024, max_lag=489):
