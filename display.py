@@ -339,7 +339,7 @@ def score_plot(test_set, metric="si_sdr", systems=None, ax=None):
 # --- sound ----------------------------------------------------------------------------------------
 
 
-def audio(clips, sample_rate, *, spectrogram=True, together=False):
+def audio(clips, sample_rate, *, spectrogram=True, together=None):
     """Show a player for clips at one common gain, so that soft stays soft, with a spectrogram of each.
 
     Parameters
@@ -350,12 +350,16 @@ def audio(clips, sample_rate, *, spectrogram=True, together=False):
         in Hz.
     spectrogram : bool
         draw them, too: where sound cannot be played, that is what remains.
-    together : bool
-        the clips are stems that sound together, each with solo and mute; a clip called "mixture" is their sum, and
-        sounds alone. Otherwise one clip sounds at a time, and the reader switches between them without a gap.
+    together : bool, optional
+        the clips are stems that sound together, each with solo and mute; one whose label begins with "mixture" is their
+        sum, and sounds alone. Otherwise one clip sounds at a time, and the reader switches between them without a gap.
+        Where it is None: whether the labels are those of a song's sources, with or without the mixture.
     """
     sounding = {label: clip for label, clip in clips.items() if clip is not None}
     gain = common_gain(sounding.values())
+    if together is None:
+        stems = [label for label in sounding if not label.startswith("mixture")]
+        together = len(stems) > 1 and set(stems) <= set(SOURCES)
     if spectrogram:
         _show_picture(
             spectrograms(clips, sample_rate, columns=2 if len(clips) > 1 else 1), f"Spectrograms: {', '.join(sounding)}"
@@ -423,7 +427,7 @@ def _player(rows, seconds, sample_rate, *, together, caption=None):
     sample_rate : int
         of the clips, in Hz: up to which frequency spectrograms go.
     together : bool
-        the lanes are stems that sound together; "mixture" is their sum.
+        the lanes are stems that sound together; one whose name begins with "mixture" is their sum.
     caption : str, optional
     """
     versions = list(dict.fromkeys(version for clips in rows.values() for version in clips))
@@ -438,7 +442,7 @@ def _player(rows, seconds, sample_rate, *, together, caption=None):
         lines.append(f"<thead><tr><td></td>{head}</tr></thead>")
     lines.append("<tbody>")
     for row, clips in rows.items():
-        marks = ' data-whole=""' if together and row == "mixture" else ""
+        marks = ' data-whole=""' if together and row.startswith("mixture") else ""
         if colour := COLOURS.get(re.split(r"\W", row)[0]):
             marks += f' data-colour="{colour}"'
         cells = ""

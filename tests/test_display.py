@@ -155,6 +155,22 @@ def test_a_player_degrades_to_labelled_audio_elements_and_a_link(outputs):
     assert "<script data-mss-player>" in code["text/html"] and len(code["text/html"]) < 25_000
 
 
+@pytest.mark.parametrize(
+    "labels, mode",
+    [
+        (["mixture (stereo)", "drums", "bass"], "mix"),
+        (["bass", "vocals"], "mix"),
+        (["mixture", "bass"], "choose"),
+        (["bass, true", "bass, ours"], "choose"),
+    ],
+)
+def test_stems_sound_together_and_alternatives_one_by_one(outputs, labels, mode):
+    display.audio({label: tone(100, 0.1) for label in labels}, 16000, spectrogram=False)
+    page = outputs[0][0]["text/html"]
+    assert f'data-mode="{mode}"' in page
+    assert page.count("data-whole") == (mode == "mix" and labels[0].startswith("mixture"))
+
+
 @pytest.fixture
 def example(tmp_path, monkeypatch):
     """The clips of a test set, as experiments.clips writes them: an index and MP3 files."""
