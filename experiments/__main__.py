@@ -24,6 +24,8 @@ MUSDB = os.environ.get("MUSDB_PATH")
 TEST_SETS = {
     # name: (root, subset, sources, sample rate, mono); a root of None: not on this machine
     "same_artist": (BAND / "same_artist", "test", ("drums", "bass", "vocals"), 16000, True),
+    "other_artist": (BAND / "other_artist", "test", ("drums", "bass", "vocals"), 16000, True),
+    "extra_instrument": (BAND / "extra_instrument", "test", SOURCES, 16000, True),
     "musdb18_7s": (MUSDB, "test", SOURCES, 44100, False),
 }
 EXCLUDED = {"PR - Oh No": "its stems do not add up", "PR - Happy Daze": "stems are missing"}

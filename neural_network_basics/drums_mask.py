@@ -3,6 +3,7 @@
 `python -m neural_network_basics.drums_mask` trains it on songs of the virtual band and writes `drums_mask.npz`.
 """
 
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -244,8 +245,11 @@ def band_songs(name, count=None):
     return songs
 
 
-def main():
+def main(arguments=None):
     """Train on `TRAINING_SONGS` songs and write the weights."""
+    argparse.ArgumentParser(prog="python -m neural_network_basics.drums_mask", description=main.__doc__).parse_args(
+        arguments
+    )
     model, history = fit(list(band_songs("one_artist", TRAINING_SONGS).values()))
     model.save()
     print(f"wrote {WEIGHTS.name}: {model.network.size} weights, loss {history[-1]['loss']:.3f}")
