@@ -373,8 +373,8 @@ class ParametricSeparator(keras.Model):
 
     @property
     def n_features(self):
-        """Numbers that describe all sources at one moment: a loudness each; for drums an onset and bands as well."""
-        return len(self.sizes.sources) + ("drums" in self.sizes.sources) * (1 + N_BANDS)
+        """Numbers that describe all sources at one moment: a loudness and bands each, and the onset of drums."""
+        return len(self.sizes.sources) * (1 + N_BANDS) + 1
 
     # --- from sound to spectrogram and back
 
@@ -451,8 +451,8 @@ class ParametricSeparator(keras.Model):
             per source "harmonics" (batch, frames, harmonic_bands) and "noise" (batch, frames, noise_bands), or
             "bands" (batch, frames, bands): magnitudes, of a mixture with root mean square 1.
         features : dict of tensor
-            what chapter 7's decoders are told, 250 times a second: "loudness" (batch, 2 frames, sources) and, where
-            there are drums, their "bands" (batch, 2 frames, N_BANDS), in dB; "onset" (batch, 2 frames, 1).
+            what chapter 7's decoders are told, 250 times a second: "loudness" (batch, 2 frames, sources) and "bands"
+            (batch, 2 frames, sources, N_BANDS) in dB; "onset" (batch, 2 frames, 1) of the drums.
         """
         s = self.sizes
         voiced = ops.cast(f0 > 0, "float32")
@@ -482,10 +482,12 @@ class ParametricSeparator(keras.Model):
         """Name what the last layer says: (batch, frames, 2 · n_features), two moments to a frame."""
         y = ops.reshape(y, (-1, 2 * y.shape[1], self.n_features))
         n = len(self.sizes.sources)
-        found = {"loudness": 10.0 * y[..., :n] - 30.0}
-        if "drums" in self.sizes.sources:
-            found |= {"onset": ops.relu(y[..., n : n + 1]), "bands": 10.0 * y[..., n + 1 :] - 30.0}
-        return found
+        bands = ops.reshape(y[..., n + 1 :], (*ops.shape(y)[:2], n, N_BANDS))
+        return {
+            "loudness": 10.0 * y[..., :n] - 30.0,
+            "onset": ops.relu(y[..., n : n + 1]),
+            "bands": 10.0 * bands - 30.0,
+        }
 
     def spectra(self, controls, f0):
         """The magnitudes of the sources' sounds in a spectrogram: (batch, sources, frames, frequencies)."""
@@ -584,7 +586,7 @@ class ParametricSeparator(keras.Model):
                 error = error + ops.mean(ops.abs(found[name][:, :n_frames] - true[name]))
                 continue
             # what is 60 dB below the mixture is silent to the decoders' listeners: how silent does not matter
-            target = ops.maximum(true[name] - louder, -60.0)
+            target = ops.maximum(true[name] - ops.reshape(louder, (-1,) + (1,) * (len(true[name].shape) - 1)), -60.0)
             error = error + 0.1 * ops.mean(ops.abs(ops.maximum(found[name][:, :n_frames], -60.0) - target))
         return error
 

@@ -23,8 +23,10 @@ class Song:
         in Hz, 0 = no pitch.
     loudness : np.ndarray, float32, (frames, sources)
         in dB.
-    onset, bands : np.ndarray, float32, (frames, 1) and (frames, N_BANDS)
-        of the drums; without drums (frames, 0).
+    bands : np.ndarray, float32, (frames, sources, N_BANDS)
+        in dB.
+    onset : np.ndarray, float32, (frames, 1)
+        of the drums; 0 where there are none.
     sources, pitched : tuple of str
         names of the stems, and of those with a pitch.
     """
@@ -32,8 +34,8 @@ class Song:
     stems: np.ndarray
     f0: np.ndarray
     loudness: np.ndarray
-    onset: np.ndarray
     bands: np.ndarray
+    onset: np.ndarray
     sources: tuple
     pitched: tuple
 
@@ -56,12 +58,12 @@ def described(stems, f0, sources, pitched):
     n_frames = stems.shape[1] // HOP_LENGTH
     stems = np.ascontiguousarray(stems[:, : n_frames * HOP_LENGTH], np.float32)
     level = np.stack([feature.loudness(stem, SAMPLE_RATE) for stem in stems], axis=-1)
-    onset, bands = np.zeros((n_frames, 0), np.float32), np.zeros((n_frames, 0), np.float32)
+    bands = np.stack([feature.band_loudness(stem) for stem in stems], axis=1)
+    onset = np.zeros((n_frames, 1), np.float32)
     if "drums" in sources:
-        struck = feature.drum_features(stems[list(sources).index("drums")], SAMPLE_RATE)
-        onset, bands = struck["onset"], struck["bands"]
+        onset = feature.onset_strength(bands[:, list(sources).index("drums")])
     f0 = fix_length(np.asarray(f0, np.float32).T, n_frames).T
-    return Song(stems, f0, level.astype(np.float32), onset, bands, tuple(sources), tuple(pitched))
+    return Song(stems, f0, level.astype(np.float32), bands, onset, tuple(sources), tuple(pitched))
 
 
 def load_songs(root, subset, sources, pitched):
@@ -186,16 +188,16 @@ def examples(crops, samples, hop, taught):
     stems = np.empty((len(crops), n_sources, samples), np.float32)
     f0 = np.zeros((len(crops), n_frames, n_pitched), np.float32)
     loudness = np.empty((len(crops), n_features, n_sources), np.float32)
-    onset = np.zeros((len(crops), n_features, first.onset.shape[1]), np.float32)
-    bands = np.zeros((len(crops), n_features, first.bands.shape[1]), np.float32)
+    bands = np.empty((len(crops), n_features, *first.bands.shape[1:]), np.float32)
+    onset = np.zeros((len(crops), n_features, 1), np.float32)
     for b, parts in enumerate(crops):
         for i, (song, start, gain, sign) in enumerate(parts):
             frame = start // HOP_LENGTH
             stems[b, i] = sign * 10 ** (gain / 20) * song.stems[i, start : start + samples]
             loudness[b, :, i] = song.loudness[frame : frame + n_features, i] + gain
+            bands[b, :, i] = song.bands[frame : frame + n_features, i] + gain
             if first.sources[i] == "drums":
                 onset[b] = song.onset[frame : frame + n_features]
-                bands[b] = song.bands[frame : frame + n_features] + gain
             if first.sources[i] in first.pitched:
                 j = first.pitched.index(first.sources[i])
                 line = song.f0[frame : frame + n_features + 1 : every, j]

@@ -178,7 +178,7 @@ def test_examples_add_up_and_depend_on_seed_epoch_and_number_alone():
     crops = song_crops.SongCrops(songs, Settings(), 128)
     inputs, targets = crops[1]
     np.testing.assert_allclose(inputs["mixture"], targets["stems"].sum(axis=1), atol=1e-6)
-    assert inputs["f0"].shape == (2, 63, 2) and targets["bands"].shape == (2, 124, N_BANDS)
+    assert inputs["f0"].shape == (2, 63, 2) and targets["bands"].shape == (2, 124, 3, N_BANDS)
     again = song_crops.SongCrops(songs, Settings(), 128)[1][0]
     assert np.array_equal(again["mixture"], inputs["mixture"])
     assert inputs["taught"].all()  # the first half is taught,
