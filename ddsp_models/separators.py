@@ -10,7 +10,8 @@ import numpy as np
 from audio_processing.audio_processing import fix_length, istft, resample, stft, to_mono
 from audio_processing.files import sha256_of
 from audio_processing.windows import array_reader, by_windows
-from ddsp_models.autoencoder import WEIGHTS
+from ddsp_models.autoencoder import WEIGHTS, load_decoder, resynthesise
+from ddsp_models.features import HOP_LENGTH, fill_gaps
 from ddsp_models.parametric import wiener_masks
 from mss_nn_implementation.convtas import WeightsError, masked_channels
 
@@ -202,6 +203,48 @@ class MaskedSeparator:
             "stems": istft(masks * spectrum, s.hop, length=len(audio)).astype(np.float32),
         }
 
+    def describe(self, audio, f0=None):
+        """The features of every source over a song of any length, for the decoders.
+
+        Parameters
+        ----------
+        audio : np.ndarray, (samples,)
+            at 16 kHz.
+        f0 : np.ndarray, (samples // 128 + 1, pitched sources), optional
+            pitch to be used instead of the network's own.
+
+        Returns
+        -------
+        dict of dict of np.ndarray
+            per source what `features.pitched_features` or `features.drum_features` gives, (frames, channels), with at
+            least one frame.
+        """
+        s = self.model.sizes
+        size = round(self.window_seconds * s.sample_rate)
+        margin = size // 8  # what lies nearer to a window's edge is heard better in its neighbour
+        found = []
+        for start in range(0, max(1, len(audio)), size - 2 * margin):
+            first = max(0, start - margin)
+            line = None if f0 is None else fix_length(f0[first // s.hop :].T, size // s.hop + 1).T
+            window = self.analyse(fix_length(audio[first : first + size], size), line)
+            begin = (start - first) // s.hop
+            many = (size - 2 * margin) // s.hop
+            pitches = window["f0"][begin : begin + many]
+            twice = slice(2 * begin, 2 * (begin + many))
+            features = {name: x[twice] for name, x in window["features"].items()}
+            found.append({"f0": np.repeat(pitches, 2, axis=0), **features})
+        n_frames = max(1, len(audio) // HOP_LENGTH)
+        whole = {name: np.concatenate([part[name] for part in found])[:n_frames] for name in found[0]}
+        described = {}
+        for i, source in enumerate(s.sources):
+            described[source] = {"loudness": whole["loudness"][:, i : i + 1], "bands": whole["bands"][:, i]}
+            if source in s.pitched:
+                line, voiced = fill_gaps(whole["f0"][:, s.pitched.index(source)])
+                described[source] |= {"f0": line[:, None], "voiced": voiced[:, None].astype(np.float32)}
+            if source == "drums":
+                described[source]["onset"] = whole["onset"]
+        return described
+
     def _compiled(self, which):
         if not hasattr(self, "_functions"):
             self._functions = {"hear": compiled(self._hear), "share": compiled(self._share)}
@@ -215,6 +258,46 @@ class MaskedSeparator:
     def _share(self, maps, context, f0):
         controls, features = self.model.controls(maps, context, f0)
         return wiener_masks(self.model.spectra(controls, f0), self.power), controls, features
+
+
+class ResynthesisSeparator:
+    """Separate by playing anew: what a parametric separator hears goes to chapter 7's decoders.
+
+    Nothing of the mixture is in the result but the numbers that describe it, 250 times a second; it has no phase in
+    common with the stems and does not add up to the mixture. It is mono, at 16 kHz, whatever the mixture is.
+
+    Parameters
+    ----------
+    name : str
+        a parametric separator of `folder`.
+    decoders : str
+        whose decoders play: "band" or "air_traffic".
+    folder : str or Path
+    """
+
+    window_seconds = MaskedSeparator.window_seconds
+
+    def __init__(self, name="one_artist", decoders="band", folder=WEIGHTS):
+        self.listener = MaskedSeparator(name, folder)
+        self.sources = self.listener.sources
+        self.sample_rate = self.listener.sample_rate
+        self.decoders = {source: load_decoder(f"{decoders}-{source}", folder)[0] for source in self.sources}
+
+    def separate(self, mixture, sample_rate=None):
+        """Separate one song; parameters and result as `MaskedSeparator.separate`."""
+        sample_rate = sample_rate or self.sample_rate
+        mixture = np.asarray(mixture, np.float32)
+        length = mixture.shape[-1]
+        if not np.any(mixture):
+            return {source: np.zeros_like(mixture) for source in self.sources}
+        heard = resample(to_mono(np.atleast_2d(mixture)), sample_rate, self.sample_rate)
+        described = self.listener.describe(heard)
+        stems = {}
+        for source, decoder in self.decoders.items():
+            sound = resynthesise(decoder, described[source])
+            sound = fix_length(resample(fix_length(sound, len(heard)), self.sample_rate, sample_rate), length)
+            stems[source] = np.broadcast_to(sound, mixture.shape).astype(np.float32)
+        return stems
 
 
 def compiled(function):
