@@ -94,13 +94,13 @@ class Settings:
 
 PRESETS = {
     "conv": Settings(),
-    "solo": Settings(network="gru", channels=512, depth=3),
-    "tiny": Settings(network="gru", channels=256, depth=1),
+    "solo": Settings(inputs=("f0", "loudness"), network="gru", channels=512, depth=3, noise_samples=0),
+    "tiny": Settings(inputs=("f0", "loudness"), network="gru", channels=256, depth=1, noise_samples=0),
     "drums": Settings(
         inputs=feature.STRUCK, n_harmonics=0, noise_frames=2, n_modes=40, n_shots=8, depth=6, room_taps=4000
     ),
 }
-"""`solo` and `tiny` are the paper's sizes; `conv` is what the course ships, `drums` its sibling without pitch."""
+"""`solo` and `tiny`: the paper's sizes and inputs; `conv`: what the course ships; `drums`: its sibling without pitch."""
 
 
 def scaled(features):
@@ -338,7 +338,7 @@ class Decoder(keras.Model):
         """A dry sound with its room, band-limited as recordings at 16 kHz are."""
         wet = self.room(dry) if self.room else dry
         late = len(self.limit) // 2
-        return convolve(ops.pad(wet, ((0, 0), (0, late))), self.limit[None])[:, late:]
+        return convolve(ops.pad(wet, ((0, 0), (0, late))), ops.convert_to_tensor(self.limit)[None])[:, late:]
 
     def _noise(self, magnitudes, training):
         if not self.sizes.noise_samples:

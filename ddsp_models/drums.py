@@ -99,9 +99,9 @@ class Modes(keras.layers.Layer):
         """
         _check_frames("amplitudes", amplitudes)
         n_frames, hop = amplitudes.shape[1], self.hop_length
-        j, ramp = np.arange(hop, dtype=np.float32), _ramp(hop, "hann")
+        j, ramp = ops.arange(hop, dtype="float32"), ops.convert_to_tensor(_ramp(hop, "hann"))
         cycles = frequencies * (hop / self.sample_rate)  # per frame, (n_modes,)
-        turned = (cycles - ops.floor(cycles)) * np.arange(n_frames, dtype=np.float32)[:, None]
+        turned = (cycles - ops.floor(cycles)) * ops.arange(n_frames, dtype="float32")[:, None]
         start = 2 * np.pi * (turned - ops.floor(turned))  # (frames, n_modes)
         within = 2 * np.pi / self.sample_rate * frequencies[:, None] * j  # (n_modes, hop_length)
         sine, cosine, after = ops.sin(start), ops.cos(start), _next_frame(amplitudes)

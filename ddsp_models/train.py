@@ -87,7 +87,11 @@ MODELS = {
     "air_traffic-drums": ("drums", PRESETS["drums"], Training(steps=1000, learning_rate=2e-3, start="band-drums")),
     "air_traffic-bass": ("bass", PRESETS["conv"], Training(steps=1000, learning_rate=2e-3, start="band-bass")),
     "air_traffic-vocals": ("vocals", PRESETS["conv"], Training(steps=1000, learning_rate=2e-3, start="band-vocals")),
-    "band-vocals@tiny": ("vocals", PRESETS["tiny"], Training()),
+    "band-vocals@tiny": (
+        "vocals",
+        dataclasses.replace(PRESETS["tiny"], inputs=feature.PITCHED, noise_samples=PRESETS["conv"].noise_samples),
+        Training(),
+    ),
 }
 
 
