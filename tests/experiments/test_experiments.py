@@ -1,4 +1,8 @@
 import math
+import os
+import signal
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -20,6 +24,7 @@ def test_set(tmp_path, monkeypatch):
     monkeypatch.setitem(experiments.TEST_SETS, "tiny", (root, "test", SOURCES, 16000, True))
     monkeypatch.setattr(results, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(experiments, "SCORES", tmp_path / "results" / "scores")
+    monkeypatch.setattr(experiments, "UNFINISHED", tmp_path / "unfinished")
     monkeypatch.setattr(results, "ROOT", tmp_path)
     return "tiny"
 
@@ -51,6 +56,62 @@ def test_processes_give_the_same_scores_as_one(test_set):
     alone = results.read(experiments.run(test_set, ["irm"])[0])["records"]
     together = results.read(experiments.run(test_set, ["irm"], jobs=2, force=True)[0])["records"]
     assert alone == together
+
+
+def test_a_stopped_run_goes_on_after_the_songs_that_are_done(test_set, monkeypatch):
+    score_song, done = experiments.score_song, []
+
+    def stop_at_the_second(song, *arguments):
+        if done:
+            raise KeyboardInterrupt
+        done.append(song.name)
+        return score_song(song, *arguments)
+
+    monkeypatch.setattr(experiments, "score_song", stop_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        experiments.run(test_set, ["irm"])
+    assert not list(experiments.SCORES.glob("*.json")) and len(list(experiments.UNFINISHED.rglob("*.json"))) == 1
+    again = []
+    monkeypatch.setattr(
+        experiments, "score_song", lambda song, *rest: again.append(song.name) or score_song(song, *rest)
+    )
+    resumed = results.read(experiments.run(test_set, ["irm"])[0])["records"]
+    assert len(again) == 1 and again != done and not list(experiments.UNFINISHED.iterdir())
+    assert resumed == results.read(experiments.run(test_set, ["irm"], force=True)[0])["records"]
+
+
+def test_a_dask_cluster_finishes_what_a_killed_worker_began(tmp_path, monkeypatch):
+    distributed = pytest.importorskip("distributed", reason="the package `distributed` is not installed")
+    root = make_tree(tmp_path / "songs", subset="test", songs=6, seconds=4.0)
+    monkeypatch.setitem(experiments.TEST_SETS, "tiny", (root, "test", SOURCES, 16000, True))
+    monkeypatch.setattr(results, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(experiments, "SCORES", tmp_path / "results" / "scores")
+    monkeypatch.setattr(experiments, "UNFINISHED", tmp_path / "unfinished")
+    monkeypatch.setattr(results, "ROOT", tmp_path)
+    alone = results.read(experiments.run("tiny", ["hps"])[0])["records"]
+
+    def kill_one(cluster, killed):
+        while not list(experiments.UNFINISHED.rglob("*.json")):
+            time.sleep(0.02)
+        victim = next(iter(cluster.workers.values())).pid
+        os.kill(victim, signal.SIGKILL)
+        killed.append(victim)
+
+    killed = []
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        thread = threading.Thread(target=kill_one, args=(cluster, killed), daemon=True)
+        thread.start()
+        path = experiments.run("tiny", ["hps"], cluster=cluster.scheduler_address, force=True)[0]
+        thread.join(10)
+    assert killed
+    assert results.read(path)["records"] == alone  # nothing lost, nothing twice
+
+
+def test_a_cluster_that_does_not_answer_is_named(test_set, capsys):
+    pytest.importorskip("distributed", reason="the package `distributed` is not installed")
+    options = ["--test-sets", test_set, "--systems", "mixture", "--dask", "tcp://127.0.0.1:9"]
+    assert experiments.main(options) == 2
+    assert "no Dask scheduler answers at tcp://127.0.0.1:9" in capsys.readouterr().err
 
 
 def test_scores_of_a_known_error():
