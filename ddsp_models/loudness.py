@@ -50,8 +50,9 @@ def loudness(audio, sample_rate=LOUDNESS_RATE, n_fft=LOUDNESS_FFT):
     batch = audio if len(audio.shape) == 2 else audio[None]
     batch = ops.pad(batch, ((0, 0), (n_fft // 2, n_fft // 2)))
     frames = ops.extract_sequences(batch, n_fft, hop_length)[:, :n_frames]  # (batch, frames, n_fft)
-    real, imaginary = ops.rfft(frames * _hann(n_fft), n_fft)  # (batch, frames, bins)
-    power = ops.mean((ops.square(real) + ops.square(imaginary)) * _a_weighting(sample_rate, n_fft), axis=-1)
+    real, imaginary = ops.rfft(frames * ops.convert_to_tensor(_hann(n_fft)), n_fft)  # (batch, frames, bins)
+    weight = ops.convert_to_tensor(_a_weighting(sample_rate, n_fft))
+    power = ops.mean((ops.square(real) + ops.square(imaginary)) * weight, axis=-1)
     decibels = 10 / np.log(10) * ops.log(ops.maximum(power, 10 ** (LOUDNESS_FLOOR / 10)))
     decibels = ops.maximum(decibels, LOUDNESS_FLOOR)  # rounding of the logarithm
     return decibels if len(audio.shape) == 2 else decibels[0]

@@ -35,7 +35,7 @@ def magnitudes(audio, n_fft):
     hops = ops.reshape(padded, (-1, n_frames + 3, hop))
     frames = ops.concatenate([hops[:, q : q + n_frames] for q in range(4)], axis=-1)  # (batch, frames, n_fft)
     window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)).astype(np.float32)
-    real, imaginary = ops.rfft(frames * window, n_fft)
+    real, imaginary = ops.rfft(frames * ops.convert_to_tensor(window), n_fft)
     power = ops.square(real) + ops.square(imaginary)
     sounds = power > 0
     return ops.where(sounds, ops.sqrt(ops.where(sounds, power, 1.0)), 0.0)

@@ -111,10 +111,12 @@ def upsample(frames, hop_length=HOP_LENGTH, shape="hann"):
     -------
     tensor, (batch, frames · hop_length, channels)
     """
+    frames = ops.convert_to_tensor(frames)
     _check_frames("frames", frames)
     _check_hop(hop_length)
+    ramp = ops.convert_to_tensor(_ramp(hop_length, shape)[:, None])
     now, after = frames[:, :, None], _next_frame(frames)[:, :, None]  # (batch, frames, 1, channels)
-    samples = now + _ramp(hop_length, shape)[:, None] * (after - now)  # (batch, frames, hop_length, channels)
+    samples = now + ramp * (after - now)  # (batch, frames, hop_length, channels)
     return ops.reshape(samples, (-1, frames.shape[1] * hop_length, frames.shape[2]))
 
 
@@ -230,7 +232,7 @@ def harmonic_blocks(f0, amplitudes, hop_length=HOP_LENGTH, sample_rate=SAMPLE_RA
 
 def _frames_to_sound(phase, f0, f0_after, amplitudes, amplitudes_after, hop_length, sample_rate):
     """Sound of frames of which start phase, frequency and amplitudes at both ends are known."""
-    j = np.arange(hop_length, dtype=np.float32)
+    j = ops.arange(hop_length, dtype="float32")
     slope = (f0_after - f0) / hop_length  # (batch, frames, 1), in Hz per sample
     cycles = phase + ((j + 1) * f0 + (j * (j + 1) / 2) * slope) / sample_rate  # (batch, frames, hop_length)
     half_turns = ops.stop_gradient(ops.floor(2 * cycles + 0.5))
@@ -246,12 +248,13 @@ def _sum_of_sines(hop_length, sample_rate):
     nyquist, ramp = sample_rate / 2, _ramp(hop_length, "hann")
 
     def forward(theta, flip, frequency, amplitudes, amplitudes_after):
+        after_share = ops.convert_to_tensor(ramp)  # PyTorch multiplies no NumPy array with a tensor
         bend = 4 * ops.square(ops.sin(theta / 2))  # (batch, frames, hop_length)
         sine, difference = ops.sin(theta), ops.sin(theta)
         sums = [ops.zeros_like(theta), ops.zeros_like(theta)]  # of the odd and of the even harmonics
         for k in range(1, amplitudes.shape[-1] + 1):
             now, after = amplitudes[..., k - 1 : k], amplitudes_after[..., k - 1 : k]  # (batch, frames, 1)
-            envelope = now + ramp * (after - now)
+            envelope = now + after_share * (after - now)
             even = k % 2 == 0
             sums[even] = sums[even] + ops.where(k * frequency < nyquist, envelope * sine, 0.0)
             difference = difference - bend * sine
@@ -260,7 +263,8 @@ def _sum_of_sines(hop_length, sample_rate):
 
     def backward(upstream, theta, flip, frequency, amplitudes, amplitudes_after):
         bend = 4 * ops.square(ops.sin(theta / 2))
-        ends = np.stack([1 - ramp, ramp], axis=-1)  # share of a sample that belongs to each end of its frame
+        # The share of a sample that belongs to each end of its frame, (hop_length, 2):
+        ends = ops.convert_to_tensor(np.stack([1 - ramp, ramp], axis=-1))
         controls = ops.transpose(ops.stack([amplitudes, amplitudes_after], axis=-1), (2, 0, 1, 3))
 
         def harmonic(i, state):
@@ -268,7 +272,7 @@ def _sum_of_sines(hop_length, sample_rate):
             k = ops.cast(i + 1, "float32")
             heard = ops.where(k * frequency < nyquist, sign * upstream, 0.0)  # (batch, frames, hop_length)
             now_and_after = ops.take(controls, i, axis=0)  # (batch, frames, 2)
-            slope = slope + heard * k * ops.matmul(now_and_after, ends.T) * cosine
+            slope = slope + heard * k * ops.matmul(now_and_after, ops.transpose(ends)) * cosine
             found = ops.slice_update(found, (i, 0, 0, 0), ops.matmul(heard * sine, ends)[None])
             sine_difference = sine_difference - bend * sine
             cosine_difference = cosine_difference - bend * cosine
@@ -365,7 +369,8 @@ def impulse_responses(magnitudes):
         raise ValueError(f"magnitudes: {magnitudes.shape[-1]} band found, at least 2 expected")
     response = ops.irfft((magnitudes, ops.zeros_like(magnitudes)), size)
     response = ops.roll(response, size // 2, axis=-1)
-    return response * (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size)).astype(np.float32)
+    window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size)).astype(np.float32)
+    return response * ops.convert_to_tensor(window)
 
 
 def fir_filter(audio, magnitudes, hop_length=HOP_LENGTH, latency=0):
@@ -558,7 +563,8 @@ class Reverb(keras.layers.Layer):
         """The sound and the impulse response that it will be given, as a dict: "audio", "impulse_response" (taps,)."""
         response = self.level * ops.convert_to_tensor(self.impulse_response)
         if self.decay is not None:
-            response = response * np.exp(-np.arange(self.taps) / self.decay).astype(np.float32)
+            envelope = np.exp(-np.arange(self.taps) / self.decay).astype(np.float32)
+            response = response * ops.convert_to_tensor(envelope)
         return {"audio": audio, "impulse_response": response}
 
     def signal(self, audio, impulse_response):
@@ -573,6 +579,7 @@ class Reverb(keras.layers.Layer):
         -------
         tensor, (batch, samples)
         """
+        audio, impulse_response = ops.convert_to_tensor(audio), ops.convert_to_tensor(impulse_response)
         wet = ops.pad(impulse_response[1:], ((1, 0),))  # (taps,)
         return audio + convolve(audio, wet[None])
 

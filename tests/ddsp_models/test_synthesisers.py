@@ -90,7 +90,8 @@ def test_blocks_equal_the_whole():
 def test_gradient_equals_central_differences_in_float64():
     f0, amplitudes = random_controls(4, frames=6, harmonics=20, low=300, high=500)  # some harmonics above Nyquist
     weights = np.random.default_rng(0).standard_normal(6 * 16).astype(np.float32)
-    for_f0, for_amplitudes = gradients(lambda f, a: ops.sum(ds.harmonic_oscillator(f, a, 16) * weights), f0, amplitudes)
+    given = ops.convert_to_tensor(weights)
+    for_f0, for_amplitudes = gradients(lambda f, a: ops.sum(ds.harmonic_oscillator(f, a, 16) * given), f0, amplitudes)
 
     def value(f, a):
         return reference(f[0, :, 0], a[0], 16, 16000) @ weights
