@@ -443,7 +443,7 @@ def _player(rows, seconds, sample_rate, *, together, caption=None):
     lines.append("<tbody>")
     for row, clips in rows.items():
         marks = ' data-whole=""' if together and row.startswith("mixture") else ""
-        if colour := COLOURS.get(re.split(r"\W", row)[0]):
+        if (colour := COLOURS.get(re.split(r"\W", row)[0])) and not row.startswith("mixture"):
             marks += f' data-colour="{colour}"'
         cells = ""
         for version in versions:

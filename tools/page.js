@@ -110,6 +110,26 @@
     });
   }
 
+  // A table of sounds: one small button in each cell, instead of the browser's wide player.
+  for (const audio of document.querySelectorAll("main .scroll > table td > audio[aria-label]")) {
+    if (audio.closest(".mss-player")) continue;
+    const button = make("button", { type: "button", className: "sound", ariaLabel: `Play ${audio.ariaLabel}` }, "▶");
+    const show = () => {
+      button.textContent = audio.paused ? "▶" : "❚❚";
+      button.ariaLabel = `${audio.paused ? "Play" : "Pause"} ${audio.ariaLabel}`;
+    };
+    button.addEventListener("click", () => {
+      if (!audio.paused) return audio.pause();
+      for (const other of document.querySelectorAll("audio")) if (other !== audio) other.pause();
+      audio.currentTime = 0;
+      return audio.play();
+    });
+    for (const event of ["play", "pause", "ended"]) audio.addEventListener(event, show);
+    audio.hidden = true;
+    audio.style.display = "none";
+    audio.after(button);
+  }
+
   // --- what scrolls sideways can be scrolled by keys --------------------------------------------
 
   const reachable = () => {

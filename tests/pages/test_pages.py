@@ -145,6 +145,20 @@ def test_tables_sort_by_their_headings(site, browser):
     page.close()
 
 
+def test_a_table_of_sounds_has_a_button_in_each_cell(site, browser):
+    page = browser.page(width=390)
+    page.open((site / "mss_basic_implementation-hps_model.html").as_uri())
+    assert page.js("document.querySelectorAll('.sound').length") >= 20
+    playing = "[...document.querySelectorAll('.scroll > table td > audio')].filter((each) => !each.paused).length"
+    for i in (0, 3):
+        page.js(f"document.querySelectorAll('.sound')[{i}].click()")
+        page.until(f"document.querySelectorAll('.sound')[{i}].ariaLabel.startsWith('Pause')")
+        assert page.js(playing) == 1
+    page.js("document.querySelectorAll('.sound')[3].click()")
+    page.until(f"{playing} === 0")
+    page.close()
+
+
 def test_figures_and_players_are_on_the_report(site, browser):
     page = browser.page()
     page.open((site / "index.html").as_uri())
