@@ -38,7 +38,7 @@ train: dataset ## the shipped weights, from nothing
 	$(RUN) -m mss_nn_implementation.train trio
 
 results: dataset ## every score and clip, from the shipped weights
-	$(RUN) -m experiments
+	$(RUN) -m experiments --jobs 2
 	$(RUN) -m experiments.clips
 	$(RUN) -m tools.picture
 

@@ -38,6 +38,7 @@ EXCLUDED = {"PR - Oh No": "its stems do not add up", "PR - Happy Daze": "stems a
 SCORES = results.RESULTS / "scores"
 UNFINISHED = results.ROOT / "runs" / "scores"
 """Songs that were scored in runs that were stopped."""
+FILTERS_UP_TO = 16000  # Hz: sir and sar of songs at 44.1 kHz would take hours
 WEIGHTS = {
     "conv_tasnet": results.ROOT / "mss_nn_implementation" / "training_final_full" / "trio.keras",
     "numpy_cnn": results.ROOT / "neural_network_basics" / "drums_mask.npz",
@@ -59,7 +60,7 @@ def score_song(song, system, sources, sample_rate, mono):
     seconds = time.perf_counter() - begun
     if "rest" in estimates:  # drums against everything else
         stems = {**stems, "rest": mixture - stems["drums"]}
-    records, dropped = score_track(stems, estimates, sample_rate)
+    records, dropped = score_track(stems, estimates, sample_rate, filters=sample_rate <= FILTERS_UP_TO)
     records = [{"track": song.name, "system": system, **record} for record in records]
     return {"records": records, "seconds": seconds, "dropped": dropped}
 
@@ -96,6 +97,7 @@ def settings(system, sources, sample_rate, mono):
     """What decides the numbers besides the songs, as plain types: it is compared to see whether a file is current."""
     config = {"system": system, "sources": list(sources), "sample_rate": sample_rate, "mono": mono}
     config["description"] = inspect.getdoc(SYSTEMS[system]).split("\n")[0]
+    config["metrics"] = ["si_sdr", "snr", "sdr", *(["sir", "sar"] if sample_rate <= FILTERS_UP_TO else [])]
     if system in WEIGHTS:
         config["weights"] = sha256_of(WEIGHTS[system])
     return config
