@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import keras
+import librosa
 import numpy as np
 from keras import ops
 
@@ -55,6 +56,8 @@ class Settings:
         length of the room's impulse response in samples; 0 for none.
     noise_samples : int
         length of the loop of even noise; 0 for white noise.
+    outline : bool
+        whether the network says only how amplitudes differ from what loudness and bands suggest by themselves.
     """
 
     inputs: tuple = feature.PITCHED
@@ -70,6 +73,7 @@ class Settings:
     shot_taps: int = 1024
     room_taps: int = 8000
     noise_samples: int = 32768
+    outline: bool = False
 
     def __post_init__(self):
         object.__setattr__(self, "inputs", tuple(self.inputs))  # a list once it has been through JSON
@@ -81,6 +85,8 @@ class Settings:
             raise ValueError(f"network: {self.network!r} found, 'conv' or 'gru' expected")
         if self.n_harmonics and "f0" not in self.inputs:
             raise ValueError("inputs: n_harmonics needs f0")
+        if self.outline and not {"f0", "loudness", "bands"} <= set(self.inputs):
+            raise ValueError("inputs: outline needs f0, loudness and bands")
         if self.n_shots and "onset" not in self.inputs:
             raise ValueError("inputs: n_shots needs onset")
         for name in ("channels", "depth", "taps", "n_bands", "noise_frames"):
@@ -93,14 +99,14 @@ class Settings:
 
 
 PRESETS = {
-    "conv": Settings(),
+    "conv": Settings(outline=True),
     "solo": Settings(inputs=("f0", "loudness"), network="gru", channels=512, depth=3, noise_samples=0),
     "tiny": Settings(inputs=("f0", "loudness"), network="gru", channels=256, depth=1, noise_samples=0),
     "drums": Settings(
         inputs=feature.STRUCK, n_harmonics=0, noise_frames=2, n_modes=40, n_shots=8, depth=6, room_taps=4000
     ),
 }
-"""`solo` and `tiny`: the paper's sizes and inputs; `conv`: what the course ships; `drums`: its sibling without pitch."""
+"""`solo` and `tiny`: the paper's sizes; `conv`: what the course ships; `drums`: its sibling without pitch."""
 
 
 def scaled(features):
@@ -125,6 +131,43 @@ def scaled(features):
             value = ops.maximum(value, LOUDNESS_FLOOR) / -LOUDNESS_FLOOR + 1
         found[name] = value
     return found
+
+
+def outline(features, n_harmonics, n_bands):
+    """What amplitudes would be if bands were all there is to know: a network's outputs that say so.
+
+    `exp_sigmoid` multiplies by ten when its argument grows by one, so a level in dB divided by 20 is such an argument.
+    The level at a frequency is that of the bands to either side, in a line over mel.
+
+    Parameters
+    ----------
+    features : dict of tensor, (batch, frames, channels)
+        "f0", "loudness" and "bands".
+    n_harmonics, n_bands : int
+        of the harmonic oscillator and of the filtered noise.
+
+    Returns
+    -------
+    dict of tensor, (batch, frames, channels)
+        "amplitude" (1), "distribution" (n_harmonics) and "noise" (n_bands): to be added to what the network says.
+    """
+    centres = librosa.mel_frequencies(feature.N_BANDS + 2, fmin=0, fmax=SAMPLE_RATE / 2)[1:-1]
+    mels = librosa.hz_to_mel(centres).astype(np.float32)
+    step = float(mels[1] - mels[0])
+    levels = ops.maximum(features["bands"], LOUDNESS_FLOOR) / 20  # decades of amplitude
+
+    def shares(hertz):  # (..., bands): how much of each band's level counts at a frequency
+        linear, logarithmic = hertz * (3 / 200), 15 + 27 / math.log(6.4) * ops.log(ops.maximum(hertz, 1.0) / 1000)
+        mel = ops.clip(ops.where(hertz < 1000, linear, logarithmic), float(mels[0]), float(mels[-1]))
+        return ops.maximum(1 - ops.abs(mel[..., None] - ops.convert_to_tensor(mels)) / step, 0.0)
+
+    harmonics = audible_f0(features["f0"]) * ops.arange(1, n_harmonics + 1, dtype="float32")
+    noise = shares(ops.convert_to_tensor(np.linspace(0, SAMPLE_RATE / 2, n_bands, dtype=np.float32)))
+    return {
+        "amplitude": ops.maximum(features["loudness"], LOUDNESS_FLOOR) / 20 - 0.5,  # about a voice
+        "distribution": ops.sum(shares(harmonics) * levels[:, :, None], axis=-1),
+        "noise": ops.matmul(levels, ops.transpose(noise)) + 3.0,  # below the harmonics, above the layer's bias of -5
+    }
 
 
 def _stack(channels, depth, name):
@@ -300,6 +343,10 @@ class Decoder(keras.Model):
             parts[name] = said[..., start : start + width]
             start += width
         s = self.sizes
+        if s.outline:
+            for name, suggested in outline(features, s.n_harmonics, s.n_bands).items():
+                repeats = s.noise_frames if name == "noise" else 1
+                parts[name] = parts[name] + ops.tile(suggested, [1, 1, repeats])
         magnitudes = ops.reshape(parts["noise"], (-1, said.shape[1] * s.noise_frames, s.n_bands))
         played = self.noise.controls(magnitudes)
         if self.harmonic:

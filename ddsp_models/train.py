@@ -89,7 +89,7 @@ MODELS = {
     "air_traffic-vocals": ("vocals", PRESETS["conv"], Training(steps=1000, learning_rate=2e-3, start="band-vocals")),
     "band-vocals@tiny": (
         "vocals",
-        dataclasses.replace(PRESETS["tiny"], inputs=feature.PITCHED, noise_samples=PRESETS["conv"].noise_samples),
+        dataclasses.replace(PRESETS["tiny"], inputs=feature.PITCHED, noise_samples=32768, outline=True),
         Training(),
     ),
 }

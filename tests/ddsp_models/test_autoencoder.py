@@ -4,6 +4,7 @@ import dataclasses
 import json
 
 import keras
+import librosa
 import numpy as np
 import pytest
 from keras import ops
@@ -20,6 +21,7 @@ from ddsp_models.autoencoder import (
     WeightsError,
     band_limit,
     load_decoder,
+    outline,
     resynthesise,
     scaled,
 )
@@ -27,7 +29,7 @@ from ddsp_models.spectral_loss import spectral_loss
 from tests.ddsp_models.test_synthesisers import array, gradients
 
 SMALL = {
-    "conv": Settings(channels=8, depth=2, n_harmonics=6, n_bands=9, room_taps=100, noise_samples=512),
+    "conv": Settings(outline=True, channels=8, depth=2, n_harmonics=6, n_bands=9, room_taps=100, noise_samples=512),
     "gru": Settings(network="gru", channels=8, depth=1, n_harmonics=6, n_bands=9, room_taps=0, noise_samples=0),
     "drums": dataclasses.replace(
         PRESETS["drums"], channels=8, depth=2, n_bands=9, n_modes=4, n_shots=2, shot_taps=90, noise_samples=512
@@ -104,6 +106,23 @@ def test_what_cannot_be_played_is_finite_and_has_no_tone(kind):
     assert np.abs(array(model.parts(controls)["harmonic"])).max() == 0
 
 
+def test_the_outline_is_the_bands_in_lines_over_mel_and_louder_in_is_louder_out():
+    features = some_features(feature.PITCHED, frames=5, batch=1)
+    found = {name: array(x)[0] for name, x in outline(features, 30, 17).items()}
+    mels = librosa.hz_to_mel(librosa.mel_frequencies(feature.N_BANDS + 2, fmin=0, fmax=8000)[1:-1])
+    for k in range(5):
+        levels = features["bands"][0, k] / 20
+        noise = np.interp(librosa.hz_to_mel(np.linspace(0, 8000, 17)), mels, levels)
+        np.testing.assert_allclose(found["noise"][k], noise + 3, atol=1e-3)
+        harmonics = librosa.hz_to_mel(features["f0"][0, k] * np.arange(1, 31))
+        np.testing.assert_allclose(found["distribution"][k], np.interp(harmonics, mels, levels), atol=1e-3)
+    louder = {**features, "loudness": features["loudness"] + 20, "bands": features["bands"] + 20}
+    for name, x in outline(louder, 30, 17).items():
+        np.testing.assert_allclose(array(x)[0], found[name] + 1, atol=1e-4)  # ten times the amplitude
+    features["f0"][...] = [[[0], [np.nan], [-1], [9000], [1e9]]]
+    assert all(np.isfinite(array(x)).all() for x in outline(features, 30, 17).values())
+
+
 def test_a_loudness_of_minus_infinity_is_silence_at_minus_eighty():
     lowest = scaled({"loudness": ops.convert_to_tensor([[[-np.inf]], [[-80.0]], [[0.0]]])})["loudness"]
     np.testing.assert_allclose(array(lowest).ravel(), [0, 0, 1])
@@ -173,6 +192,7 @@ def test_the_loss_is_the_spectral_loss_and_a_tenth_of_the_decibels():
         ({"inputs": ("f0", "colour")}, "colour"),
         ({"network": "lstm"}, "'conv' or 'gru'"),
         ({"inputs": ("loudness",)}, "needs f0"),
+        ({"inputs": ("f0", "bands")}, "outline needs"),
         ({"channels": 0}, "channels"),
     ],
 )
