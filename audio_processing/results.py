@@ -64,7 +64,11 @@ def environment():
     if "keras" in sys.modules:  # asking must not load a backend that the run does not use
         import keras
 
-        backend, device = keras.backend.backend(), ", ".join(keras.distribution.list_devices()) or "cpu"
+        try:
+            device = ", ".join(keras.distribution.list_devices()) or "cpu"
+        except AttributeError:  # Keras cannot list PyTorch's
+            device = "cpu"
+        backend = keras.backend.backend()
     return {
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",

@@ -99,7 +99,8 @@ def band_loudness(audio):
     filters /= filters.sum(axis=1, keepdims=True)
     power = np.square(np.abs(stft(audio, BAND_FFT, HOP_LENGTH)))  # (frequencies, frames + 1)
     bands = (filters @ power)[:, : len(audio) // HOP_LENGTH].T
-    return (10 * np.log10(np.maximum(bands, 10 ** (LOUDNESS_FLOOR / 10)))).astype(np.float32)
+    decibels = 10 * np.log10(np.maximum(bands, 10 ** (LOUDNESS_FLOOR / 10)))
+    return np.maximum(decibels, LOUDNESS_FLOOR).astype(np.float32)  # rounding of the logarithm
 
 
 def onset_strength(bands):

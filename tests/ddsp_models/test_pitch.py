@@ -76,12 +76,12 @@ def lag(method):
     errors = []
     for start, stop in ((220, 440), (440, 220)):
         audio, true = sweep(start, stop)
-        found = pitch.track_pitch(audio, RATE, method)
+        found = pitch.track_pitch(audio, RATE, method, fmin=200)  # no octaves below: only delay is asked for
         assert len(found.f0) == len(true) == 250
         np.testing.assert_allclose(found.times, np.arange(250) / 250)
         middle = slice(40, 210)
         assert found.voiced[middle].all()
-        errors.append(np.mean(1200 * np.log2(found.f0[middle] / true[middle])))
+        errors.append(np.median(1200 * np.log2(found.f0[middle] / true[middle])))
     return (errors[1] - errors[0]) / 2 / 1200  # the sweep moves by 1,200 cents/s
 
 
