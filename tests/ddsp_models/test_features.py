@@ -63,7 +63,7 @@ def test_gaps_are_filled_straight_in_octaves_and_levelly_at_the_ends():
 
 
 def test_the_bands_own_pitch_is_used_and_without_it_pitch_is_listened_to(monkeypatch):
-    song = render_song(3, seed=5, seconds=6.0)
+    song = render_song(3, seed=5, seconds=4.0)
     audio = song.stems["bass"].mean(axis=0)
     known = song.annotations
     features = feature.pitched_features(audio, song.sample_rate, known["f0_bass"], known["voiced_bass"])
@@ -71,8 +71,8 @@ def test_the_bands_own_pitch_is_used_and_without_it_pitch_is_listened_to(monkeyp
     np.testing.assert_allclose(features["f0"][voiced, 0], known["f0_bass"][voiced], rtol=1e-5)
     np.testing.assert_array_equal(features["voiced"][:, 0] > 0, voiced)
     monkeypatch.setenv("CREPE_WEIGHTS", "/nowhere")  # pYIN, which needs none
-    features = feature.pitched_features(tone(220.0), RATE)
-    assert features["voiced"].mean() > 0.9
+    features = feature.pitched_features(tone(220.0, 0.4), RATE)
+    assert features["voiced"].mean() > 0.8
     np.testing.assert_allclose(np.median(features["f0"]), 220.0, rtol=0.01)
 
 
@@ -100,9 +100,11 @@ def test_a_pitch_of_another_length_is_refused():
 
 def test_batches_are_checked_and_floored():
     whole = {"f0": np.full((5, 1), 100.0), "voiced": np.ones((5, 1)), "loudness": np.full((5, 1), -np.inf)}
+    whole["bands"] = np.full((5, feature.N_BANDS), -90.0)
     batch = feature.batch(whole, feature.PITCHED)
-    assert all(value.shape == (1, 5, 1) and value.dtype == np.float32 for value in batch.values())
-    assert (batch["loudness"] == -80).all()
+    assert all(value.shape == (1, 5, feature.CHANNELS[name]) for name, value in batch.items())
+    assert all(value.dtype == np.float32 for value in batch.values())
+    assert (batch["loudness"] == -80).all() and (batch["bands"] == -80).all()
     for change, says in [
         ({"loudness": np.full((5, 1), np.nan)}, "loudness: 5 NaN"),
         ({"f0": np.zeros((4, 1))}, "equally many frames"),
