@@ -1,11 +1,13 @@
 """A small notebook as a page: what is kept, what is changed, and what is said where something could not be shown."""
 
 import json
+import re
 import shutil
 
 import nbformat
 import pytest
 
+from audio_processing import results
 from tools import build_site, notebooks
 from tools.notebooks import not_shown
 
@@ -116,3 +118,49 @@ def test_a_notebook_with_bad_input_is_executed_to_its_end(course, tmp_path):
         assert says in failure and "\n" not in failure, failure
     assert not_shown(nbformat.read(tmp_path / "executed.ipynb", 4)) == failures
     assert "the end" in (tmp_path / "executed.ipynb").read_text()
+
+
+def measured(root, value):
+    """A result file as a run writes it: one system, one song, three sources, all of one value."""
+    content = results.head("scores") | {"records": []}
+    for track in ("A - One", "A - Two"):
+        for source in ("drums", "bass", "vocals"):
+            record = {"test_set": "tiny", "track": track, "system": "irm", "source": source}
+            content["records"].append(record | {"metric": "si_sdr", "unit": "dB", "value": value})
+    results.write(root / "scores" / "tiny-irm.json", content)
+
+
+def test_a_changed_result_changes_text_table_and_plot_of_the_page(course, tmp_path):
+    """From the result file through a real kernel to the page: nothing on the way holds a number of its own."""
+    find = f"import sys\nsys.path.insert(0, {str(build_site.HERE.parent)!r})\nimport display\n"
+    here = f"from pathlib import Path\ndisplay.results.RESULTS = Path({str(tmp_path)!r})"
+    cells = [code(find + here)]
+    cells.append(code("display.text('The mask reaches {score/tiny/irm/mean/si_sdr:.1f} dB.')"))
+    cells.append(code("display.scores('tiny')"))
+    cells.append(code("%matplotlib inline\nax = display.score_plot('tiny')"))
+    path = course("main_report.ipynb", text("# T"), *cells)
+    shown = []
+    for value in (4.5, -7.25):
+        measured(tmp_path, value)
+        assert notebooks.run(path, tmp_path / "executed.ipynb", keep_going=True) == []
+        build_site.build({path: tmp_path / "executed.ipynb"}, tmp_path / "site")
+        page = (tmp_path / "site" / "index.html").read_text()
+        shown.append(
+            (
+                re.search(r"The mask reaches ([−\d.]+) dB", page).group(1),
+                re.findall(r'<td style="text-align:\s*right">(.*?)</td>', page),
+                re.search(r'<img[^>]*src="data:image/png;base64,([^"]+)"', page).group(1),
+            )
+        )
+    assert [each[0] for each in shown] == ["4.5", "−7.2"]
+    assert [each[1] for each in shown] == [["4.5"] * 4, ["−7.2"] * 4]
+    assert shown[0][2] != shown[1][2]
+
+
+def test_the_report_types_no_level_into_its_prose():
+    """A number of decibels in the report's own text is somebody else's, with the year of the paper in its paragraph."""
+    report = next(path for path in notebooks.all_notebooks() if path.stem == "main_report")
+    for cell in nbformat.read(report, 4).cells:
+        if cell.cell_type == "markdown":
+            for paragraph in re.split(r"\n\s*\n", cell.source):
+                assert not re.search(r"\d\s?dB\b", paragraph) or re.search(r"(19|20)\d\d", paragraph), paragraph
