@@ -150,6 +150,16 @@ class Training:
         each stem is made up to this many dB louder or softer.
     seed : int
         of weights, crops and their order.
+    loss : str
+        a name in `loss.LOSSES`.
+    swap : float
+        share of stereo stems whose left and right are exchanged.
+    speeds : tuple of float
+        every song is there at these speeds, too: tempo and pitch change together (`datasets.load_stems`).
+    precision : {"float32", "mixed_bfloat16", "mixed_float16"}
+        of what the layers compute; weights stay float32, and float16's gradients are scaled up before they round to 0.
+    start_from : str
+        name of the trained network that this one started from; its own random weights where it is empty.
     """
 
     seconds: float = 2.0
@@ -163,6 +173,26 @@ class Training:
     remix: float = 0.7
     gain_db: float = 5.0
     seed: int = 0
+    loss: str = "snr"
+    swap: float = 0.5
+    speeds: tuple = ()
+    precision: str = "float32"
+    start_from: str = ""
+
+    def __post_init__(self):
+        object.__setattr__(self, "speeds", tuple(float(speed) for speed in self.speeds))
+        for name in ("seconds", "batch_size", "steps", "steps_per_epoch", "learning_rate", "clip_norm"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name}: more than 0 expected, got {getattr(self, name)}")
+        for speed in self.speeds:
+            if not 0.5 <= speed <= 2:
+                raise ValueError(f"speeds: from 0.5 to 2 expected, got {speed:g}")
+        for name in ("remix", "swap"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name}: from 0 to 1 expected, got {getattr(self, name)}")
+        known = ("float32", "mixed_bfloat16", "mixed_float16")
+        if self.precision not in known:
+            raise ValueError(f"precision: one of {', '.join(known)} expected, got {self.precision!r}")
 
     def to_dict(self):
         """The fields as plain types."""

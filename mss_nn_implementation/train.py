@@ -1,33 +1,47 @@
 """Train a Conv-TasNet: python -m mss_nn_implementation.train [trio] [--steps N …]
 
 Stopped at any moment, the same command goes on from the last epoch. The best weights on the validation songs go to
-`training_final_full/`, the curve to `results/training/`.
+`training_final_full/`, the curve to `results/training/`. The models:
+
+trio        drums, bass, vocals of the virtual band's training artist
+many_trio   the same of many artists: `python -m virtual_band --sets many_artists many_validation --many 60`
+many        drums, bass, other, vocals of many artists: what `musdb` may start from
+musdb       drums, bass, other, vocals of MUSDB18's training songs, in the folder that MUSDB_PATH or --data names
 """
 
 import argparse
+import csv
 import dataclasses
 import json
 import os
 import shutil
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import keras
 
 from audio_processing import results
 from audio_processing.files import atomic_path, sha256_of
-from audio_processing.tracks import tracks
+from audio_processing.tracks import SOURCES
 from mss_nn_implementation.convtas import WEIGHTS, ConvTasNet
-from mss_nn_implementation.datasets import RandomCrops, fixed_crops, load_stems
-from mss_nn_implementation.loss import NegativeSNR
+from mss_nn_implementation.datasets import RandomCrops, fixed_crops, load_stems, songs_of
+from mss_nn_implementation.loss import LOSSES
 from mss_nn_implementation.parameters import PRESETS, Training
 
 BAND = results.ROOT / "data" / "virtual_band"
 TRIO = Training(optimizer="muon", learning_rate=2e-3, steps=7000, steps_per_epoch=250)
+JIT = keras.backend.backend() != "torch"  # compiled by XLA, which fuses the shifted sums of the depthwise convolutions
+MUSDB = Path("MUSDB_PATH")  # stands for the folder that this variable names
+FOUR = dataclasses.replace(PRESETS["laptop"], sources=SOURCES)
+MANY = (BAND / "many_artists", "train"), (BAND / "many_validation", "test")
 MODELS = {
-    # name: sizes, training, training songs, validation songs
+    # name: sizes, training, training songs, validation songs: root, subset and which side of a split
     "trio": (PRESETS["laptop"], TRIO, (BAND / "one_artist", "train"), (BAND / "validation", "test")),
+    "many_trio": (PRESETS["laptop"], TRIO, *MANY),
+    "many": (FOUR, TRIO, *MANY),
+    "musdb": (FOUR, TRIO, (MUSDB, "train", "train"), (MUSDB, "train", "valid")),
 }
 
 
@@ -51,7 +65,11 @@ def make_optimizer(training):
 
 
 class Clock(keras.callbacks.Callback):
-    """Tells the dataset which epoch begins, and writes seconds of training into the log, resumed runs included."""
+    """Tells the dataset which epoch begins, and writes seconds of training into the log, resumed runs included.
+
+    Where the dataset knows the seconds that it has `spent` on batches, their share of an epoch is written, too: an
+    upper limit of how long training waits for data, since batches are made while the step before is computed.
+    """
 
     def __init__(self, dataset, path):
         super().__init__()
@@ -59,12 +77,16 @@ class Clock(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self.dataset.epoch = epoch
-        self.begun = time.monotonic()
+        self.begun, self.spent = time.monotonic(), getattr(self.dataset, "spent", None)
 
     def on_epoch_end(self, epoch, logs=None):
         before = float(self.path.read_text()) if self.path.exists() and epoch else 0.0
         logs["seconds"] = before + time.monotonic() - self.begun
         logs["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        log = self.path.parent / "log.csv"
+        older = log.exists() and log.stat().st_size and "data_share" not in log.read_text().split("\n")[0]
+        if self.spent is not None and not older:  # a log from before there was this column keeps its columns
+            logs["data_share"] = (self.dataset.spent - self.spent) / (time.monotonic() - self.begun)
         with atomic_path(self.path) as temporary:
             temporary.write_text(str(logs["seconds"]))
 
@@ -82,8 +104,8 @@ def check_settings(path, sizes, training):
     if not path.exists():
         return []
     saved = json.loads(path.read_text())
-    wanted = json.loads(json.dumps([sizes.to_dict(), training.to_dict()]))
-    if saved["sizes"] != wanted[0] or {**saved["training"], "steps": training.steps} != wanted[1]:
+    was = [completed(saved["sizes"], sizes), completed({**saved["training"], "steps": training.steps}, training)]
+    if was != json.loads(json.dumps([sizes.to_dict(), training.to_dict()])):
         raise SystemExit(f"train: {path.parent} holds a run with other settings; delete it or choose another --run")
     changes = saved.get("changes", [])
     if saved["training"]["steps"] != training.steps:
@@ -93,7 +115,112 @@ def check_settings(path, sizes, training):
     return changes
 
 
-def train(name, training, sizes, train_songs, validation_songs, run):
+def completed(saved, settings):
+    """Settings read from a file, and the defaults of the fields that `settings` has got since then."""
+    fields = dataclasses.fields(settings) if dataclasses.is_dataclass(settings) else ()
+    defaults = {field.name: field.default for field in fields if field.default is not dataclasses.MISSING}
+    return json.loads(json.dumps({**defaults, **saved}))
+
+
+def go_back(run):
+    """Cut a run's log to the epochs that its backup holds: one that was killed in between does the last one again.
+
+    Returns
+    -------
+    float
+        the lowest validation loss so far; infinite in a new run.
+    """
+    log, backup = run / "log.csv", run / "backup" / "training_metadata.json"
+    if not log.exists():
+        return float("inf")
+    try:
+        epochs = json.loads(backup.read_text())["epoch"]
+    except (OSError, ValueError, KeyError):
+        epochs = 0
+    with open(log) as file:
+        rows = [row for row in csv.DictReader(file) if row["epoch"].isdigit() and int(row["epoch"]) < epochs]
+    if not rows:
+        log.unlink()
+        (run / "seconds.txt").unlink(missing_ok=True)
+        return float("inf")
+    with atomic_path(log) as temporary, open(temporary, "w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+    with atomic_path(run / "seconds.txt") as temporary:
+        temporary.write_text(rows[-1]["seconds"])
+    return min(float(row["val_loss"]) for row in rows)
+
+
+def find_weights(name):
+    """The file of a trained network: shipped under that name, of a run of that name, or a .keras file itself."""
+    places = [Path(name), WEIGHTS / f"{name}.keras", results.ROOT / "runs" / f"conv_tasnet-{name}" / "best.keras"]
+    for path in places:
+        if path.is_file():
+            return path
+    raise FileNotFoundError(f"start_from: {name} is neither a .keras file nor a network trained here")
+
+
+def start_from(model, path):
+    """Give a network the weights of another one of its sizes; those of the masks by the names of the sources.
+
+    Raises
+    ------
+    ValueError
+        where the file is no network, or one of other sizes.
+    """
+    try:
+        other = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises whatever a damaged archive made of its parts
+        raise ValueError(f"start_from: {path} is no trained network ({str(error).splitlines()[0][:80]})") from error
+    for field in dataclasses.fields(model.sizes):
+        ours, theirs = (getattr(each.sizes, field.name, None) for each in (model, other))
+        if ours != theirs and field.name not in ("sources", "sample_rate", "mask", "consistent"):
+            raise ValueError(f"start_from: {path} has {field.name} {theirs}, {ours} expected")
+    masks = {id(variable) for variable in model.masks.weights}
+    for variable, value in zip(model.weights, other.weights):
+        if id(variable) not in masks:
+            variable.assign(value)
+    N = model.sizes.N
+    for variable, value in zip(model.masks.weights, other.masks.weights):
+        columns, theirs = (keras.ops.convert_to_numpy(each).copy() for each in (variable, value))
+        for i, source in enumerate(model.sizes.sources):
+            if source in other.sizes.sources:
+                j = other.sizes.sources.index(source)
+                columns[..., i * N : (i + 1) * N] = theirs[..., j * N : (j + 1) * N]
+        variable.assign(columns)
+
+
+@contextmanager
+def computing(precision="float32", devices=1):
+    """What networks that are made inside compute with, and on how many devices; each takes its part of a batch.
+
+    Parameters
+    ----------
+    precision : str
+        see `parameters.Training`.
+    devices : int
+        of those that `keras.distribution.list_devices()` finds. Keras distributes with JAX as its backend.
+    """
+    before, distribution = keras.config.dtype_policy(), keras.distribution.distribution()
+    try:
+        keras.config.set_dtype_policy(precision)
+        if devices > 1:
+            found = keras.distribution.list_devices()
+            if keras.backend.backend() != "jax":
+                raise ValueError(
+                    f"devices: Keras distributes on JAX (KERAS_BACKEND=jax), not {keras.backend.backend()}"
+                )
+            if len(found) < devices:
+                raise ValueError(f"devices: {devices} asked for, {len(found)} found ({', '.join(found)})")
+            keras.distribution.set_distribution(keras.distribution.DataParallel(devices=found[:devices]))
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+        keras.distribution.set_distribution(distribution)
+
+
+def train(name, training, sizes, train_songs, validation_songs, run, *, start=None, devices=1, cache=None):
     """Fit one network, resuming what `run` holds, and keep its best weights there.
 
     Parameters
@@ -101,60 +228,81 @@ def train(name, training, sizes, train_songs, validation_songs, run):
     name : str
     training : Training
     sizes : Parameters
-    train_songs, validation_songs : (str or Path, str)
-        root and subset of a dataset.
+    train_songs, validation_songs : (str or Path, str) or (str or Path, str, str)
+        root, subset and split of a dataset (`datasets.songs_of`).
     run : Path
         folder of this run: checkpoints, log, best weights.
+    start : str or Path, optional
+        .keras file of the network to start from.
+    devices : int
+        how many share a batch.
+    cache : str or Path, optional
+        folder of decoded songs (`datasets.load_stems`).
 
     Returns
     -------
     ConvTasNet
         with the best weights on the validation songs.
     """
-    run.mkdir(parents=True, exist_ok=True)
     changes = check_settings(run / "settings.json", sizes, training)
+    if training.batch_size % devices:
+        raise ValueError(f"devices: a divisor of the batch size, {training.batch_size}, expected, got {devices}")
+    samples = round(training.seconds * sizes.sample_rate)
+    options = {"channels": sizes.channels, "cache": cache, "at_least": training.seconds}
+    songs = load(train_songs, sizes, speeds=training.speeds, **options)
+    crops, validation = (
+        RandomCrops(songs, samples, training),
+        fixed_crops(load(validation_songs, sizes, **options), samples),
+    )
+
+    run.mkdir(parents=True, exist_ok=True)
     with atomic_path(run / "settings.json") as temporary:
         settings = {"sizes": sizes.to_dict(), "training": training.to_dict(), "changes": changes}
+        if start is not None:
+            settings["start_sha256"] = sha256_of(start)
         temporary.write_text(json.dumps(settings, indent=1))
 
     keras.utils.set_random_seed(training.seed)
-    samples = round(training.seconds * sizes.sample_rate)
-    crops = RandomCrops(load_stems(*train_songs, sizes.sources, sizes.sample_rate), samples, training)
-    validation = fixed_crops(load_stems(*validation_songs, sizes.sources, sizes.sample_rate), samples)
-    model = ConvTasNet(sizes)
-    model.compile(
-        optimizer=make_optimizer(training),
-        loss=NegativeSNR(),
-        jit_compile=keras.backend.backend() != "torch",
-    )
-    model.build((None, samples))
-    best = run / "best.keras"
-    checkpoint = keras.callbacks.ModelCheckpoint(best, monitor="val_loss", save_best_only=True)
-    log = run / "log.csv"
-    if log.exists() and best.exists():  # a resumed run must beat what was best before
-        import csv
-
-        with open(log) as file:
-            checkpoint.best = min((float(row["val_loss"]) for row in csv.DictReader(file)), default=float("inf"))
-    model.fit(
-        crops,
-        validation_data=validation,
-        validation_batch_size=training.batch_size,
-        epochs=training.steps // training.steps_per_epoch,
-        callbacks=[
-            keras.callbacks.BackupAndRestore(run / "backup", delete_checkpoint=False),
-            Clock(crops, run / "seconds.txt"),
-            checkpoint,
-            keras.callbacks.CSVLogger(log, append=log.exists()),
-        ],
-        verbose=1 if sys.stdout.isatty() else 2,
-    )
+    with computing(training.precision, devices):
+        model = ConvTasNet(sizes)
+        model.compile(
+            optimizer=make_optimizer(training),
+            loss=LOSSES[training.loss](),
+            jit_compile=JIT,
+        )
+        model.build((None, samples))
+        if start is not None:
+            start_from(model, start)
+        best, log = run / "best.keras", run / "log.csv"
+        checkpoint = keras.callbacks.ModelCheckpoint(best, monitor="val_loss", save_best_only=True)
+        checkpoint.best = go_back(run)  # a resumed run must beat what was best before
+        model.fit(
+            crops,
+            validation_data=validation,
+            validation_batch_size=training.batch_size,
+            shuffle=False,  # batches are random already, and a resumed run must see them in the same order
+            epochs=training.steps // training.steps_per_epoch,
+            callbacks=[
+                Clock(crops, run / "seconds.txt"),
+                checkpoint,
+                keras.callbacks.CSVLogger(log, append=log.exists()),
+                # last: an epoch that it holds is in the log, too
+                keras.callbacks.BackupAndRestore(run / "backup", double_checkpoint=True, delete_checkpoint=False),
+            ],
+            verbose=1 if sys.stdout.isatty() else 2,
+        )
     return keras.saving.load_model(best, compile=False)
+
+
+def load(songs, sizes, **options):
+    """`load_stems` of (root, subset) or (root, subset, split), as a network of these sizes hears them."""
+    root, subset, *split = songs
+    return load_stems(root, subset, sizes.sources, sizes.sample_rate, split=split[0] if split else None, **options)
 
 
 def checksum(*songs):
     """SHA-256 over the sound files of several (root, subset)."""
-    return sha256_of(*[path for root, subset in songs for song in tracks(root, subset) for path in song.files()])
+    return sha256_of(*[path for which in songs for song in songs_of(*which) for path in song.files()])
 
 
 def is_current(name, training, sizes, train_songs, validation_songs, weights=WEIGHTS):
@@ -165,23 +313,29 @@ def is_current(name, training, sizes, train_songs, validation_songs, weights=WEI
     except (OSError, ValueError, KeyError):
         return False
     wanted = json.loads(json.dumps([training.to_dict(), sizes.to_dict()]))
-    same = [record.get("training"), record.get("parameters")] == wanted
+    same = [completed(record.get("training", {}), training), completed(record.get("parameters", {}), sizes)] == wanted
     return intact and same and record.get("data") == checksum(train_songs, validation_songs)
 
 
 def publish(name, training, sizes, train_songs, validation_songs, run, weights=WEIGHTS):
     """Copy the best weights of a finished run beside their record, and its curve into the results."""
     data = checksum(train_songs, validation_songs)
+    settings = json.loads((run / "settings.json").read_text())
     record = results.head(f"train {name}", config=training.to_dict(), seed=training.seed, data=data)
     record |= {
         "parameters": sizes.to_dict(),
         "training": training.to_dict(),
         "weights": ConvTasNet.count(sizes),
-        "changes": json.loads((run / "settings.json").read_text())["changes"],
+        "changes": settings["changes"],
         "seconds": float((run / "seconds.txt").read_text()),
     }
-    with atomic_path(weights / f"{name}.keras") as temporary:  # without the optimiser's state, twice the weights
-        keras.saving.load_model(run / "best.keras", compile=False).save(temporary)
+    if "start_sha256" in settings:
+        record["start_sha256"] = settings["start_sha256"]
+    model = ConvTasNet(sizes)  # in float32 whatever it was trained in, and without the optimiser's state
+    model.build((None, None))
+    model.set_weights(keras.saving.load_model(run / "best.keras", compile=False).get_weights())
+    with atomic_path(weights / f"{name}.keras") as temporary:
+        model.save(temporary)
     record["sha256"] = sha256_of(weights / f"{name}.keras")
     with atomic_path(weights / f"{name}.json") as temporary:
         temporary.write_text(json.dumps(record, indent=1) + "\n")
@@ -194,35 +348,57 @@ def publish(name, training, sizes, train_songs, validation_songs, run, weights=W
     ]
 
 
+def at(songs, data):
+    """Songs of `MODELS` where the user has them: `data`, else MUSDB_PATH or the virtual band's own folder."""
+    root, *rest = songs
+    if root != MUSDB:
+        return (data / root.name if data else root), *rest
+    root = data or os.environ.get("MUSDB_PATH")
+    if not root:
+        raise FileNotFoundError(
+            "MUSDB_PATH: not set; the folder that holds MUSDB18's train and test expected, or --data"
+        )
+    return Path(root), *rest
+
+
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m mss_nn_implementation.train", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m mss_nn_implementation.train",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("name", nargs="?", default="trio", choices=MODELS, help="which model (default: trio)")
     parser.add_argument("--run", type=Path, help="folder of the run (default: runs/conv_tasnet-NAME)")
-    parser.add_argument("--data", type=Path, help="folder of the virtual band's sets (default: data/virtual_band)")
+    parser.add_argument(
+        "--data", type=Path, help="the virtual band's folder of sets, or MUSDB18's (default: MUSDB_PATH)"
+    )
+    parser.add_argument("--cache", type=Path, help="folder for decoded songs; without it they are held in memory")
+    parser.add_argument("--devices", type=int, default=1, help="how many share a batch (default: %(default)s)")
     parser.add_argument("--force", action="store_true", help="train again what is current")
     parser.add_argument("--dry", action="store_true", help="train, but leave the shipped weights and results alone")
     for field in dataclasses.fields(Training):
-        kind = type(field.default)
-        parser.add_argument(f"--{field.name.replace('_', '-')}", type=kind, help=f"(default: {field.default})")
+        kind = {"type": float, "nargs": "*"} if field.type in (tuple, "tuple") else {"type": type(field.default)}
+        if field.name == "loss":
+            kind["choices"] = LOSSES
+        parser.add_argument(f"--{field.name.replace('_', '-')}", **kind, help=f"(default: {field.default})")
     options = parser.parse_args(arguments)
-    sizes, training, train_songs, validation_songs = MODELS[options.name]
-    given = {f.name: getattr(options, f.name) for f in dataclasses.fields(Training)}
-    training = dataclasses.replace(training, **{key: value for key, value in given.items() if value is not None})
-    if options.data:
-        train_songs, validation_songs = (
-            (options.data / root.name, subset) for root, subset in MODELS[options.name][2:]
-        )
     run = options.run or results.ROOT / "runs" / f"conv_tasnet-{options.name}"
-    job = (options.name, training, sizes, train_songs, validation_songs, run)
     try:
+        sizes, training, *songs = MODELS[options.name]
+        given = {f.name: getattr(options, f.name) for f in dataclasses.fields(Training)}
+        training = dataclasses.replace(training, **{key: value for key, value in given.items() if value is not None})
+        start = find_weights(training.start_from) if training.start_from else None
+        training = dataclasses.replace(training, start_from=Path(training.start_from).stem if start else "")
+        train_songs, validation_songs = (at(which, options.data) for which in songs)
+        job = (options.name, training, sizes, train_songs, validation_songs, run)
         if not (options.dry or options.force) and is_current(
             options.name, training, sizes, train_songs, validation_songs
         ):
             print(f"{options.name}: current")
             return 0
-        train(*job)
-    except FileNotFoundError as error:
-        print(f"train: {error}", file=sys.stderr)
+        train(*job, start=start, devices=options.devices, cache=options.cache)
+    except (OSError, ValueError) as error:
+        print(f"train: {str(error).splitlines()[0]}", file=sys.stderr)
         return 2
     written = [run / "best.keras"] if options.dry else publish(*job)
     print("wrote", ", ".join(os.path.relpath(path) for path in written))

@@ -50,6 +50,7 @@ SETS = {
     "other_artist": SetPlan("test", 8, OTHER_ARTISTS, 3_000_000),
     "extra_instrument": SetPlan("test", 8, (TRAINING_ARTIST,), 4_000_000, other=True),
     "many_artists": SetPlan("train", 0, tuple(range(100, 900)), 5_000_000, other=True),
+    "many_validation": SetPlan("test", 12, tuple(range(60, 72)), 6_000_000, other=True),
 }
 
 
