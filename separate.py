@@ -43,7 +43,8 @@ SEPARATORS = {
     "numpy_cnn": _numpy_cnn,
 }
 """Every separator by name. Each has `sources`, `sample_rate`, `separate(mixture, sample_rate) -> stems` and
-`window_seconds`, how much of a long song it wants to hear at once."""
+`window_seconds`, how much of a long song it wants to hear at once; or `chunk_seconds` and `overlap_seconds`, where it
+cuts what it gets into windows by itself."""
 
 CROSSFADE = 0.25
 """Share of a window that fades into the next."""
@@ -161,12 +162,14 @@ def separate_file(song, model="conv_tasnet", out="separated", *, progress=True):
             mixture = Delayed(reader)
             with ExitStack() as stack:
                 files = [stack.enter_context(_stem_file(Path(partial) / f"{name}.wav", sound)) for name in names]
-                window = round(chosen.window_seconds * rate)
+                seconds = getattr(chosen, "chunk_seconds", chosen.window_seconds)
+                overlap = getattr(chosen, "overlap_seconds", CROSSFADE * seconds)
+                window = max(2, min(round(seconds * rate), len(sound)))
                 blocks = by_windows(
                     mixture,
                     lambda block: np.stack(list(chosen.separate(block, rate).values())),
                     window=window,
-                    overlap=round(CROSSFADE * window),
+                    overlap=min(max(1, round(overlap * rate)), window // 2),
                 )
                 for block in blocks:  # (sources, channels, samples)
                     rest = mixture.take(block.shape[-1]) - block.sum(axis=0)

@@ -1,10 +1,13 @@
 """Conv-TasNet (Luo & Mesgarani 2019, https://doi.org/10.1109/TASLP.2019.2915167) and the separator made of it."""
 
 import json
+import math
+from functools import lru_cache
 from pathlib import Path
 
 import keras
 import numpy as np
+import scipy.fft
 from keras import ops
 
 from audio_processing.audio_processing import fix_length, istft, resample, stft, to_mono
@@ -150,40 +153,67 @@ def load_model(name="trio", folder=WEIGHTS):
     for needed in (path, record_path):
         if not needed.exists():
             raise WeightsError(f"{needed}: no such file; `make train` writes it")
+    advice = "restore both files from the repository or run `make train`"
     try:
         record = json.loads(record_path.read_text())
-        expected = record["sha256"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise WeightsError(f"{record_path}: damaged; restore it from the repository or run `make train`") from error
+        expected, seconds = record["sha256"], float(record["training"]["seconds"])
+        sizes = Parameters(**record["parameters"]) if "parameters" in record else None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WeightsError(f"{record_path}: damaged; {advice}") from error
+    if not 0 < seconds < math.inf:
+        raise WeightsError(f"{record_path}: crops of {seconds} s; {advice}")
     if sha256_of(path) != expected:
-        raise WeightsError(
-            f"{path}: checksum differs from {record_path.name}; restore both from the repository or run `make train`"
-        )
-    return keras.saving.load_model(path, compile=False, safe_mode=True), record
+        raise WeightsError(f"{path}: checksum differs from {record_path.name}; {advice}")
+    try:
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises whatever a strange archive made of its parts
+        raise WeightsError(f"{path}: not a network that this program saved; {advice}") from error
+    if not isinstance(model, ConvTasNet) or (sizes or model.sizes) != model.sizes:
+        raise WeightsError(f"{path}: a network of other sizes than {record_path.name} says; {advice}")
+    return model, record
 
 
 class ConvTasNetSeparator:
     """Separate any song with a trained Conv-TasNet.
 
-    The network hears 16 kHz mono in windows as long as its training crops. A mono song of at most that rate gets the
-    network's waveforms. For any other, the estimated stems are turned into time-frequency masks on the song's own
-    channels at its own rate; above the network's band the mask of the highest octave it heard goes on.
+    The network hears its own sample rate and number of channels in windows as long as its training crops. A song of as
+    many channels and of at most that rate gets the network's waveforms. For any other, the estimated stems are turned
+    into time-frequency masks on the song's own channels at its own rate; above the network's band the mask of the
+    highest octave it heard goes on.
 
     Parameters
     ----------
     name : str
         a model of `folder`.
     folder : str or Path
+    window_seconds : float, optional
+        length of the windows; that of the training crops where it is None.
     """
 
     crossfade = 0.25
     """Share of a window that fades into the next."""
+    batch = 4
+    """Windows that the network gets at a time: always as many, so that it is compiled once."""
+    windows = 12
+    """Windows in a chunk: what surrounds the network is done for a chunk at a time."""
 
-    def __init__(self, name="trio", folder=WEIGHTS):
+    def __init__(self, name="trio", folder=WEIGHTS, *, window_seconds=None):
         self.model, record = load_model(name, folder)
         self.sources = self.model.sizes.sources
         self.sample_rate = self.model.sizes.sample_rate
-        self.window_seconds = record["training"]["seconds"]
+        self.window_seconds = record["training"]["seconds"] if window_seconds is None else window_seconds
+        if not 0 < self.window_seconds < math.inf:
+            raise ValueError(f"window_seconds: a positive number expected, got {self.window_seconds}")
+
+    @property
+    def overlap_seconds(self):
+        """Seconds over which one window, or chunk, fades into the next."""
+        return self.crossfade * self.window_seconds
+
+    @property
+    def chunk_seconds(self):
+        """Seconds of a chunk: how much of a long song is wanted at once."""
+        return (self.windows - (self.windows - 1) * self.crossfade) * self.window_seconds
 
     def separate(self, mixture, sample_rate=None):
         """Separate one song.
@@ -201,25 +231,51 @@ class ConvTasNetSeparator:
         """
         sample_rate = sample_rate or self.sample_rate
         mixture = np.asarray(mixture, np.float32)
-        window = round(self.window_seconds * sample_rate)
+        chunk = max(2, min(round(self.chunk_seconds * sample_rate), mixture.shape[-1]))
         blocks = by_windows(
             array_reader(np.atleast_2d(mixture)),
-            lambda block: self._window(block, sample_rate),
-            window=window,
-            overlap=max(1, round(self.crossfade * window)),
+            lambda block: self._chunk(block, sample_rate),
+            window=chunk,
+            overlap=min(max(1, round(self.overlap_seconds * sample_rate)), chunk // 2),
         )
         stems = np.concatenate(list(blocks), axis=-1).reshape(len(self.sources), *mixture.shape)
         return dict(zip(self.sources, stems))
 
-    def _window(self, block, sample_rate):
-        heard = resample(to_mono(block), sample_rate, self.sample_rate)  # (samples at the network's rate,)
-        size = round(self.window_seconds * self.sample_rate)  # one shape, one compilation
-        stems = ops.convert_to_numpy(self._run(fix_length(heard, size)[None]))[0, :, : len(heard)]
-        if len(block) == 1 and sample_rate <= self.sample_rate:
-            return fix_length(resample(stems, self.sample_rate, sample_rate), block.shape[-1])[:, None]
+    def _chunk(self, block, sample_rate):
+        """Stems (sources, channels, samples) of a chunk (channels, samples)."""
+        channels = self.model.sizes.channels
+        heard = block if len(block) == channels else np.broadcast_to(to_mono(block), (channels, block.shape[-1]))
+        heard = resample(heard, sample_rate, self.sample_rate)
+        stems = self._windows(heard)  # (sources, channels, samples), both the network's
+        same_channels = len(block) == channels
+        if same_channels and sample_rate <= self.sample_rate:
+            return fix_length(resample(stems, self.sample_rate, sample_rate), block.shape[-1])
         parts = np.concatenate([stems, (heard - stems.sum(axis=0))[None]])  # what no stem claims is a part, too
-        parts = fix_length(resample(parts, self.sample_rate, sample_rate), block.shape[-1])
-        return masked_channels(block, parts, sample_rate, self.sample_rate)[: len(stems)]
+        parts = parts if same_channels else parts.mean(axis=1, keepdims=True)
+        groups = np.split(block, parts.shape[1])  # channels that share their masks
+        rates = (sample_rate, self.sample_rate, self.sample_rate)
+        masked = [masked_channels(g, parts[:, i], *rates)[: len(stems)] for i, g in enumerate(groups)]
+        return np.concatenate(masked, axis=1)
+
+    def _windows(self, heard):
+        """The network's stems (sources, channels, samples) of what it hears, in overlapping windows."""
+        size = round(self.window_seconds * self.sample_rate)
+        cut = {"window": size, "overlap": max(1, round(self.crossfade * size))}
+        windows = []
+        for _ in by_windows(array_reader(heard), lambda block: (windows.append(block), block.copy())[1], **cut):
+            pass
+        results = self._batches(windows)
+        return np.concatenate(list(by_windows(array_reader(heard), lambda _: next(results), **cut)), axis=-1)
+
+    def _batches(self, windows):
+        """The network's stems (sources, channels, samples) of each window (channels, samples), in order."""
+        for start in range(0, len(windows), self.batch):
+            batch = np.zeros((self.batch, *windows[0].shape), np.float32)
+            count = len(windows[start : start + self.batch])
+            batch[:count] = windows[start : start + self.batch]
+            stems = self._run(batch[:, 0] if batch.shape[1] == 1 else batch)
+            stems = np.array(ops.convert_to_numpy(stems))[:count]
+            yield from stems.reshape(count, len(self.sources), *batch.shape[1:])
 
     def _run(self, batch):
         if not hasattr(self, "_compiled"):
@@ -237,10 +293,24 @@ def _compile(model):
         import jax
 
         return jax.jit(lambda batch: model(batch, training=False))
-    return lambda batch: model(ops.convert_to_tensor(batch), training=False)
+    import torch
+
+    return torch.inference_mode()(lambda batch: model(ops.convert_to_tensor(batch), training=False))
 
 
-def masked_channels(channels, parts, sample_rate, band_rate):
+@lru_cache
+def common_hops(rate, other):
+    """Hops of one duration, from 16 to 25 ms, in whole samples at two sample rates; None where there is none.
+
+    Among the possible durations the shortest that makes fast Fourier transforms.
+    """
+    divisor = math.gcd(rate, other)
+    pairs = [(k * rate // divisor, k * other // divisor) for k in range(-(-2 * divisor // 125), divisor // 40 + 1)]
+    slow = [sum(scipy.fft.next_fast_len(hop) > hop for hop in pair) for pair in pairs]
+    return pairs[slow.index(min(slow))] if pairs else None
+
+
+def masked_channels(channels, parts, sample_rate, band_rate, parts_rate=None):
     """Divide a song's own channels among parts of it that are known in mono and in a lower band.
 
     Each bin of each channel is shared in proportion to the parts' magnitudes there. Above the band the shares of its
@@ -251,24 +321,39 @@ def masked_channels(channels, parts, sample_rate, band_rate):
     channels : np.ndarray, (channels, samples)
         at `sample_rate`.
     parts : np.ndarray, (parts, samples)
-        at `sample_rate`, nothing above band_rate / 2.
+        at `parts_rate`, nothing above band_rate / 2.
     sample_rate, band_rate : int
         in Hz.
+    parts_rate : int, optional
+        in Hz; `sample_rate` where it is None. At a lower rate their spectra cost less, and frames of one duration have
+        the same bins.
 
     Returns
     -------
     np.ndarray, (parts, channels, samples)
         which add up to `channels`.
     """
-    n_fft = 2 * round(0.032 * sample_rate)  # 64 ms
-    hop = n_fft // 4
     length = channels.shape[-1]
-    magnitudes = np.abs(stft(parts, n_fft, hop))  # (parts, frequencies, frames)
-    total = magnitudes.sum(axis=0)
-    masks = (magnitudes + 1e-9) / (total + 1e-9 * len(parts))
-    top = min(masks.shape[1], int(0.45 * band_rate / sample_rate * n_fft))  # 7.2 kHz of 8: the filters' edge is above
-    if top < masks.shape[1]:
+    parts_rate = parts_rate or sample_rate
+    hops = common_hops(int(sample_rate), int(parts_rate))
+    if hops is None:
+        parts, parts_rate = fix_length(resample(parts, parts_rate, sample_rate), length), sample_rate
+        hops = common_hops(int(sample_rate), int(sample_rate)) or (max(1, round(0.016 * sample_rate)),) * 2
+    hop, parts_hop = hops  # windows of four hops: 64 to 100 ms
+    spectra = stft(channels.astype(np.float32, copy=False), 4 * hop, hop)  # (channels, frequencies, frames)
+    magnitudes = np.abs(stft(parts, 4 * parts_hop, parts_hop))  # (parts, frequencies, frames)
+    frequencies, frames = spectra.shape[1:]
+    magnitudes = magnitudes[:, :frequencies, :frames]
+    if magnitudes.shape[2] < frames:  # lengths were rounded
+        magnitudes = np.pad(magnitudes, ((0, 0), (0, 0), (0, frames - magnitudes.shape[2])), mode="edge")
+    known = magnitudes.shape[1]
+    masks = np.empty((len(parts), frequencies, frames), np.float32)
+    np.divide(magnitudes + 1e-9, magnitudes.sum(axis=0) + 1e-9 * len(parts), out=masks[:, :known])
+    top = min(known, int(0.45 * band_rate / sample_rate * 4 * hop))  # 7.2 kHz of 8: the filters' edge is above
+    if top < frequencies:
         upper = magnitudes[:, top // 2 : top].sum(axis=1) + 1e-9  # (parts, frames)
         masks[:, top:] = (upper / upper.sum(axis=0))[:, None]
-    spectra = stft(channels.astype(np.float32), n_fft, hop)  # (channels, frequencies, frames)
-    return istft(masks[:, None] * spectra, hop, length=length)
+    stems = np.empty((len(parts), *channels.shape), np.float32)
+    for stem, mask in zip(stems, masks):  # one at a time: spectra are larger than sounds
+        stem[:] = istft(mask * spectra, hop, length=length)
+    return stems

@@ -7,12 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from audio_processing.audio_processing import resample
 from audio_processing.files import sha256_of
 from audio_processing.metrics import snr
 from mss_nn_implementation.convtas import (
     ConvTasNet,
     ConvTasNetSeparator,
     WeightsError,
+    common_hops,
     load_model,
     masked_channels,
 )
@@ -146,12 +148,27 @@ def test_shares_of_masked_channels_add_up_and_follow_the_parts():
     np.testing.assert_allclose(stems.sum(axis=0), channels, atol=1e-5)
     middle = slice(4000, -4000)
     assert snr(low[middle], stems[0, 0, middle]) > 30 and snr(high[middle], stems[1, 1, middle]) > 30
+    # parts known at the lower rate alone give nearly the same: what lies above is divided as what lies below
+    again = masked_channels(channels, resample(parts, rate, band), rate, band, band)
+    np.testing.assert_allclose(again.sum(axis=0), channels, atol=1e-5)
+    assert snr(low[middle], again[0, 0, middle]) > 30 and snr(high[middle], again[1, 1, middle]) > 30
 
 
-def ship(model, folder):
+@pytest.mark.parametrize("rate", [8000, 11025, 16000, 22050, 32000, 44100, 48000, 96000, 192000, 44101])
+def test_common_hops_last_equally_long_at_both_rates(rate):
+    for other in (16000, rate):
+        hops = common_hops(rate, other)
+        if hops is None:
+            assert np.gcd(rate, other) < 64  # no duration from 16 to 25 ms is whole at both
+            continue
+        assert hops[0] * other == hops[1] * rate and 0.016 <= hops[0] / rate <= 0.025
+
+
+def ship(model, folder, **changes):
     """Save a model as train.py does, with as much of a record as loading needs."""
     model.save(folder / "tiny.keras")
     record = {"sha256": sha256_of(folder / "tiny.keras"), "training": {"seconds": 0.5}}
+    record |= {"parameters": model.sizes.to_dict()} | changes
     (folder / "tiny.json").write_text(json.dumps(record))
     return folder
 
@@ -180,9 +197,37 @@ def test_weights_that_are_missing_changed_or_damaged_are_named(shipped):
         load_model("tiny", shipped)
 
 
+def test_weights_whose_record_is_not_theirs_are_named(tiny, tmp_path):
+    ship(tiny, tmp_path, parameters={**TINY.to_dict(), "H": 9})
+    with pytest.raises(WeightsError, match="tiny.keras: a network of other sizes than tiny.json"):
+        load_model("tiny", tmp_path)
+    for training in ({"seconds": "long"}, {"seconds": -1}, {}, None):
+        ship(tiny, tmp_path, training=training)
+        with pytest.raises(WeightsError, match="tiny.json: "):
+            load_model("tiny", tmp_path)
+    ship(tiny, tmp_path)
+    (tmp_path / "tiny.keras").write_bytes(b"PK no archive")
+    ship_record = {"sha256": sha256_of(tmp_path / "tiny.keras"), "training": {"seconds": 1}}
+    (tmp_path / "tiny.json").write_text(json.dumps(ship_record))
+    with pytest.raises(WeightsError, match="tiny.keras: not a network that this program saved") as caught:
+        load_model("tiny", tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_code_in_weights_is_not_run(tmp_path):
+    evil = keras.Sequential([keras.Input((4,)), keras.layers.Lambda(lambda x: x)])
+    evil.save(tmp_path / "tiny.keras")
+    record = {"sha256": sha256_of(tmp_path / "tiny.keras"), "training": {"seconds": 1}}
+    (tmp_path / "tiny.json").write_text(json.dumps(record))
+    with pytest.raises(WeightsError, match="not a network that this program saved"):
+        load_model("tiny", tmp_path)
+
+
 @settings(max_examples=8, deadline=None)
 @given(
-    rate=st.sampled_from([8000, 11025, 16000, 22050, 44100]), channels=st.integers(0, 3), seconds=st.floats(0.001, 1.3)
+    rate=st.sampled_from([8000, 11025, 16000, 22050, 44100, 48000, 192000]),
+    channels=st.sampled_from([0, 1, 2, 3, 8]),
+    seconds=st.floats(0.001, 1.3),
 )
 def test_separator_keeps_length_rate_and_channels(separator, rate, channels, seconds):
     samples = max(1, int(seconds * rate))
@@ -191,3 +236,59 @@ def test_separator_keeps_length_rate_and_channels(separator, rate, channels, sec
     assert list(stems) == ["drums", "bass", "vocals"]
     for stem in stems.values():
         assert stem.shape == mixture.shape and stem.dtype == np.float32 and np.isfinite(stem).all()
+
+
+@pytest.mark.parametrize("rate", [16000, 44100])
+def test_silence_offset_and_clipping_pass_through_the_separator(separator, rate):
+    t = np.arange(rate) / rate
+    songs = {
+        "silence": np.zeros((2, rate)),
+        "offset": np.full((2, rate), 0.5),
+        "clipped": np.clip(5 * np.sin(2 * np.pi * 300 * t), -1, 1) * np.ones((2, 1)),
+        "one sample": np.eye(1, rate, rate // 2) * np.ones((2, 1)),
+    }
+    for name, song in songs.items():
+        stems = np.stack(list(separator.separate(song.astype(np.float32), rate).values()))
+        assert np.isfinite(stems).all() and np.abs(stems).max() < 10, name
+        if name == "silence":
+            assert np.abs(stems).max() < 1e-6
+
+
+def test_a_song_is_separated_window_by_window_in_whatever_batches(separator):
+    """Chunks and batches are for speed: the windows are those that one would get one by one."""
+    x = noise(1, int(2.3 * 16000))
+    whole = np.stack(list(separator.separate(x, 16000).values()))
+    size, overlap = 8000, 2000
+    first = keras.ops.convert_to_numpy(separator.model(x[:, :size]))[0]
+    np.testing.assert_allclose(whole[:, 0, : size - overlap], first[:, : size - overlap], atol=1e-4)
+    last = keras.ops.convert_to_numpy(separator.model(x[:, -size:]))[0]
+    np.testing.assert_allclose(whole[:, 0, -overlap:], last[:, -overlap:], atol=1e-4)
+
+
+def test_longer_and_shorter_windows_are_an_argument(tiny, shipped):
+    x = noise(1, 16000)
+    separator = ConvTasNetSeparator("tiny", shipped, window_seconds=1.0)
+    separator._compiled = separator.model
+    whole = keras.ops.convert_to_numpy(tiny(x))[0]
+    for stem, expected in zip(separator.separate(x, 16000).values(), whole):
+        np.testing.assert_allclose(stem[0], expected, atol=1e-4)
+    with pytest.raises(ValueError, match="window_seconds"):
+        ConvTasNetSeparator("tiny", shipped, window_seconds=0)
+
+
+def test_four_sources_in_stereo(tmp_path):
+    sizes = dataclasses.replace(TINY, channels=2, sources=("drums", "bass", "other", "vocals"), consistent=True)
+    model = ConvTasNet(sizes)
+    model.build((None, 2, None))
+    separator = ConvTasNetSeparator("tiny", ship(model, tmp_path))
+    separator._compiled = model
+    x = noise(2, 9000)
+    stems = separator.separate(x, 16000)
+    assert list(stems) == list(sizes.sources)
+    np.testing.assert_allclose(sum(stems.values()), x, atol=1e-3)
+    first = keras.ops.convert_to_numpy(model(x[None, :, :8000]))[0]
+    np.testing.assert_allclose(stems["bass"][:, :6000], first[1, :, :6000], atol=1e-4)
+    for channels, rate in [(2, 44100), (1, 16000), (3, 22050)]:
+        x = noise(channels, rate // 3)
+        stems = separator.separate(x, rate)
+        assert all(stem.shape == x.shape and np.isfinite(stem).all() for stem in stems.values())
