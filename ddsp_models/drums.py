@@ -97,6 +97,7 @@ class Modes(keras.layers.Layer):
         :math:`\\sin(\\varphi_k + \\psi_j) = \\sin\\varphi_k\\cos\\psi_j + \\cos\\varphi_k\\sin\\psi_j`, for the
         amplitude at either end of the frame.
         """
+        amplitudes, frequencies = ops.convert_to_tensor(amplitudes), ops.convert_to_tensor(frequencies)
         _check_frames("amplitudes", amplitudes)
         n_frames, hop = amplitudes.shape[1], self.hop_length
         j, ramp = ops.arange(hop, dtype="float32"), ops.convert_to_tensor(_ramp(hop, "hann"))

@@ -15,6 +15,7 @@ import venv
 from pathlib import Path
 
 import hypothesis
+import keras
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -214,7 +215,7 @@ def compare(drawn, theirs, network):
     for name, answer in our_answers(network).items():
         errors, shipped = [], []
         for i, case in enumerate(drawn):
-            ours, peer = np.asarray(answer(**case[name])), theirs[f"{name}/{i}"]
+            ours, peer = keras.ops.convert_to_numpy(answer(**case[name])), theirs[f"{name}/{i}"]
             if name == "harmonic_synthesis":
                 peer, single = peer
                 shipped.append(_error(single, peer))

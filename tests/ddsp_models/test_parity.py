@@ -28,7 +28,7 @@ def test_a_peer_that_agrees_passes_and_one_that_does_not_fails():
     drawn = parity.questions(1)
     network = crepe.build("tiny")
     answers = {
-        f"{name}/0": np.asarray(answer(**drawn[0][name]), np.float64)
+        f"{name}/0": keras.ops.convert_to_numpy(answer(**drawn[0][name])).astype(np.float64)
         for name, answer in parity.our_answers(network).items()
     }
     answers["harmonic_synthesis/0"] = np.stack([answers["harmonic_synthesis/0"]] * 2)
