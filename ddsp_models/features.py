@@ -82,22 +82,24 @@ def fill_gaps(f0, voiced=None):
     return np.exp2(np.interp(k, k[voiced], np.log2(f0[voiced]))).astype(np.float32), voiced
 
 
-def band_loudness(audio):
+def band_loudness(audio, n_fft=BAND_FFT):
     """Power in bands of equal width in mel, in dB: the outline of the spectrum.
 
     Parameters
     ----------
     audio : np.ndarray, (samples,)
         at 16 kHz, of whole frames.
+    n_fft : int
+        window in samples. The level of a steady note trembles unless several periods fit into it.
 
     Returns
     -------
     np.ndarray, float32, (frames, 16)
         at least -80.
     """
-    filters = librosa.filters.mel(sr=SAMPLE_RATE, n_fft=BAND_FFT, n_mels=N_BANDS, norm=None)
+    filters = librosa.filters.mel(sr=SAMPLE_RATE, n_fft=n_fft, n_mels=N_BANDS, norm=None)
     filters /= filters.sum(axis=1, keepdims=True)
-    power = np.square(np.abs(stft(audio, BAND_FFT, HOP_LENGTH)))  # (frequencies, frames + 1)
+    power = np.square(np.abs(stft(audio, n_fft, HOP_LENGTH))) * (BAND_FFT / n_fft)  # (frequencies, frames + 1)
     bands = (filters @ power)[:, : len(audio) // HOP_LENGTH].T
     decibels = 10 * np.log10(np.maximum(bands, 10 ** (LOUDNESS_FLOOR / 10)))
     return np.maximum(decibels, LOUDNESS_FLOOR).astype(np.float32)  # rounding of the logarithm
@@ -120,7 +122,9 @@ def onset_strength(bands):
     return (np.maximum(bands - before, 0).mean(axis=1, keepdims=True) / 20).astype(np.float32)
 
 
-def pitched_features(audio, sample_rate, f0=None, voiced=None, *, fmin=32.7, fmax=1975.5, method="crepe"):
+def pitched_features(
+    audio, sample_rate, f0=None, voiced=None, *, fmin=32.7, fmax=1975.5, method="crepe", n_fft=BAND_FFT
+):
     """Describe a bass, a voice, or anything that plays one note at a time.
 
     Parameters
@@ -134,6 +138,8 @@ def pitched_features(audio, sample_rate, f0=None, voiced=None, *, fmin=32.7, fma
         where, in Hz.
     method : str
         who, of `pitch.METHODS`; pYIN where it is CREPE and CREPE has no weights.
+    n_fft : int
+        of `band_loudness`.
 
     Returns
     -------
@@ -159,7 +165,7 @@ def pitched_features(audio, sample_rate, f0=None, voiced=None, *, fmin=32.7, fma
     f0, voiced = fill_gaps(f0, voiced)
     features = {"f0": f0, "voiced": voiced, "loudness": loudness(sound, SAMPLE_RATE)}
     features = {name: value[:, None].astype(np.float32) for name, value in features.items()}
-    return {**features, "bands": band_loudness(sound)}
+    return {**features, "bands": band_loudness(sound, n_fft)}
 
 
 def drum_features(audio, sample_rate):
@@ -282,7 +288,8 @@ def song_features(song, source, sample_rate=SAMPLE_RATE):
 
 
 LISTENING = {
-    "bass": {"fmin": 32.7, "fmax": 350.0, "method": "yin"},
-    "vocals": {"fmin": 60.0, "fmax": 1000.0, "method": "crepe"},
+    "bass": {"fmin": 32.7, "fmax": 350.0, "method": "yin", "n_fft": 1024},
+    "vocals": {"fmin": 60.0, "fmax": 1000.0, "method": "crepe", "n_fft": BAND_FFT},
 }
-"""Where a source's pitch is looked for (Hz) and by whom: the tracker that is right most often there (pitch_report)."""
+"""Where a source's pitch is looked for (Hz), by whom (the tracker that is right most often there: pitch_report), and
+how long its bands are listened to: three periods of a bass, the attack of a consonant."""

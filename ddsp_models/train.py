@@ -82,11 +82,11 @@ class Training:
 MODELS = {
     # name: source, settings, training
     "band-drums": ("drums", PRESETS["drums"], Training()),
-    "band-bass": ("bass", PRESETS["conv"], Training()),
+    "band-bass": ("bass", PRESETS["conv"], Training(steps=2000)),
     "band-vocals": ("vocals", PRESETS["conv"], Training()),
-    "air_traffic-drums": ("drums", PRESETS["drums"], Training(steps=1000, learning_rate=2e-3, start="band-drums")),
-    "air_traffic-bass": ("bass", PRESETS["conv"], Training(steps=1000, learning_rate=2e-3, start="band-bass")),
-    "air_traffic-vocals": ("vocals", PRESETS["conv"], Training(steps=1000, learning_rate=2e-3, start="band-vocals")),
+    "air_traffic-drums": ("drums", PRESETS["drums"], Training(steps=500, learning_rate=2e-3, start="band-drums")),
+    "air_traffic-bass": ("bass", PRESETS["conv"], Training(steps=500, learning_rate=2e-3, start="band-bass")),
+    "air_traffic-vocals": ("vocals", PRESETS["conv"], Training(steps=500, learning_rate=2e-3, start="band-vocals")),
     "band-vocals@tiny": (
         "vocals",
         dataclasses.replace(PRESETS["tiny"], inputs=feature.PITCHED, noise_samples=32768, outline=True),

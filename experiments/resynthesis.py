@@ -102,7 +102,7 @@ def pitch_scores(f0, voiced, sound, source):
     method : str
         who listened.
     """
-    options = dict(feature.LISTENING[source])
+    options = {name: feature.LISTENING[source][name] for name in ("fmin", "fmax", "method")}
     try:
         heard = pitch.track_pitch(sound, feature.SAMPLE_RATE, **options)
     except crepe.WeightsError:
