@@ -207,7 +207,7 @@
         this.peak = Math.max(...peaks, 1e-6);
         this.draw();
       }).catch((error) => {
-        this.lanes.forEach((lane) => { lane.element.hidden = true; });
+        for (const part of this.root.querySelectorAll(".mss-bar, .mss-lane, details")) part.hidden = true;
         this.table.hidden = false; // the browser's own players may still know the format
         this.say("This browser cannot decode the clips together; they can be played one by one.");
         throw error;

@@ -383,5 +383,7 @@ def test_sound_that_cannot_be_decoded_leaves_the_table(page_file, browser, tmp_p
     page.open(spoiled.as_uri())
     page.until("document.querySelector('.mss-said').textContent.startsWith('This browser cannot')")
     assert page.js("document.querySelector('.mss-player table').hidden") is False
+    assert page.js("document.querySelector('.mss-play').checkVisibility()") is False
+    assert page.console_errors() == []
     assert page.js("document.querySelectorAll('.mss-player')[1].querySelector('table').hidden") is True
     page.close()
