@@ -97,7 +97,8 @@ def settings(system, sources, sample_rate, mono):
     """What decides the numbers besides the songs, as plain types: it is compared to see whether a file is current."""
     config = {"system": system, "sources": list(sources), "sample_rate": sample_rate, "mono": mono}
     config["description"] = inspect.getdoc(SYSTEMS[system]).split("\n")[0]
-    config["metrics"] = ["si_sdr", "snr", "sdr", *(["sir", "sar"] if sample_rate <= FILTERS_UP_TO else [])]
+    if sample_rate <= FILTERS_UP_TO:
+        config["metrics"] = ["si_sdr", "snr", "sdr", "sir", "sar"]
     if system in WEIGHTS:
         config["weights"] = sha256_of(WEIGHTS[system])
     return config

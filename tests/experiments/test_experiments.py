@@ -150,6 +150,19 @@ def test_interference_and_artefacts_are_told_apart():
     assert values["drums", "sir"] == pytest.approx(23, abs=1)  # the others count as one, which is half bass
 
 
+def test_stems_without_treble_do_not_spoil_interference():
+    rng = np.random.default_rng(0)
+    dark = np.fft.rfftfreq(16000) < 0.4
+    stems = {s: np.fft.irfft(dark * np.fft.rfft(rng.standard_normal(16000))) for s in SOURCES}
+    noise = np.fft.irfft(dark * np.fft.rfft(rng.standard_normal(16000)))
+    estimates = {s: stems[s] + 0.1 * stems["drums" if s != "drums" else "bass"] + 0.05 * noise for s in SOURCES}
+    records, _ = score_track(stems, estimates, 2000, filters=True)
+    values = {(r["source"], r["metric"]): r["value"] for r in records}
+    for source in SOURCES:
+        assert values[source, "sir"] == pytest.approx(20, abs=1.5)
+        assert values[source, "sar"] == pytest.approx(26, abs=2.5)
+
+
 def test_silent_stems_are_not_scored_and_dropped_frames_are_counted():
     rng = np.random.default_rng(0)
     stems = {source: rng.standard_normal(4000) for source in SOURCES}
