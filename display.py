@@ -41,7 +41,12 @@ SYSTEM_NAMES = {
     "conv_tasnet": "Conv-TasNet",
 }
 METRIC_NAMES = {"si_sdr": "SI-SDR", "snr": "SNR", "sdr": "SDR"}
-TEST_SET_NAMES = {"same_artist": "new songs of the training artist", "musdb18_7s": "MUSDB18's 7 s excerpts"}
+TEST_SET_NAMES = {
+    "same_artist": "new songs of the training artist",
+    "other_artist": "songs of artists it never heard",
+    "extra_instrument": "the training artist with an extra instrument",
+    "musdb18_7s": "MUSDB18's 7 s excerpts",
+}
 COLOURS = {"drums": "#d55e00", "bass": "#0072b2", "other": "#8c6d00", "vocals": "#009e73", "mixture": "#555555"}
 """Okabe and Ito's colours, which differ for colour-blind readers too."""
 
