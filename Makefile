@@ -48,6 +48,7 @@ bench: .make/environment ## speed and memory, beside the peers'
 # VOICE is a folder that holds vocadito_1.wav and its f0; CREPE_WEIGHTS one that holds CREPE's published weights
 parity: .make/environment ## our DDSP and CREPE beside the originals, which get an environment of their own
 	$(RUN) -m ddsp_models.parity $(if $(VOICE),--voice "$(VOICE)")
+	$(RUN) -m ddsp_models.pitch_scores $(if $(VOICE),--voice "$(VOICE)")
 
 notebooks: .make/environment ## execute every notebook in place
 	$(RUN) -m tools.notebooks header

@@ -70,7 +70,15 @@ CHAPTERS = {
 }
 """Folder → number of its chapter, in the order of reading."""
 
-READING = ("main_report", "spectrogram_report", "nn_basic", "nn_report", "convtas_report", "ddsp_report")
+READING = (
+    "main_report",
+    "spectrogram_report",
+    "nn_basic",
+    "nn_report",
+    "convtas_report",
+    "ddsp_report",
+    "pitch_report",
+)
 """Which notebooks of a folder come first; the others follow by name."""
 
 
