@@ -53,8 +53,9 @@ def test_axe_finds_no_serious_violation(site, browser, name):
         .filter((each) => ['serious', 'critical'].includes(each.impact))
         .map(({id, nodes}) => [id, nodes.length, nodes[0].html.slice(0, 200), nodes[0].failureSummary]))"""
     assert page.js(run % "{}") == []
-    page.js("document.documentElement.dataset.theme = 'dark'")
-    assert page.js(run % "{runOnly: ['color-contrast']}") == []
+    if name in PAGES[:3]:  # one style sheet for all: text, code and players in the dark
+        page.js("document.documentElement.dataset.theme = 'dark'")
+        assert page.js(run % "{runOnly: ['color-contrast']}") == []
     page.close()
 
 
