@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import keras
-import librosa
 import numpy as np
 from keras import ops
 
@@ -58,6 +57,8 @@ class Settings:
         length of the loop of even noise; 0 for white noise.
     outline : bool
         whether the network says only how amplitudes differ from what loudness and bands suggest by themselves.
+    scale : {"mel", "octave"}
+        of the bands (see `features.band_places`).
     """
 
     inputs: tuple = feature.PITCHED
@@ -74,6 +75,7 @@ class Settings:
     room_taps: int = 8000
     noise_samples: int = 32768
     outline: bool = False
+    scale: str = "mel"
 
     def __post_init__(self):
         object.__setattr__(self, "inputs", tuple(self.inputs))  # a list once it has been through JSON
@@ -133,11 +135,11 @@ def scaled(features):
     return found
 
 
-def outline(features, n_harmonics, n_bands):
+def outline(features, n_harmonics, n_bands, scale="mel"):
     """What amplitudes would be if bands were all there is to know: a network's outputs that say so.
 
     `exp_sigmoid` multiplies by ten when its argument grows by one, so a level in dB divided by 20 is such an argument.
-    The level at a frequency is that of the bands to either side, in a line over mel.
+    The level at a frequency is that of the bands to either side, in a line over mel or octaves.
 
     Parameters
     ----------
@@ -145,28 +147,25 @@ def outline(features, n_harmonics, n_bands):
         "f0", "loudness" and "bands".
     n_harmonics, n_bands : int
         of the harmonic oscillator and of the filtered noise.
+    scale : {"mel", "octave"}
+        of the bands.
 
     Returns
     -------
     dict of tensor, (batch, frames, channels)
         "amplitude" (1), "distribution" (n_harmonics) and "noise" (n_bands): to be added to what the network says.
     """
-    centres = librosa.mel_frequencies(feature.N_BANDS + 2, fmin=0, fmax=SAMPLE_RATE / 2)[1:-1]
-    mels = librosa.hz_to_mel(centres).astype(np.float32)
-    step = float(mels[1] - mels[0])
+    table = np.arange(SAMPLE_RATE // 2 + 1)  # the share of each band in the level at 0, 1, 2 … Hz
+    places = np.clip(feature.band_places(table, scale), 0, feature.N_BANDS - 1)
+    shares = np.maximum(1 - np.abs(places[:, None] - np.arange(feature.N_BANDS)), 0).astype(np.float32)
     levels = ops.maximum(features["bands"], LOUDNESS_FLOOR) / 20  # decades of amplitude
-
-    def shares(hertz):  # (..., bands): how much of each band's level counts at a frequency
-        linear, logarithmic = hertz * (3 / 200), 15 + 27 / math.log(6.4) * ops.log(ops.maximum(hertz, 1.0) / 1000)
-        mel = ops.clip(ops.where(hertz < 1000, linear, logarithmic), float(mels[0]), float(mels[-1]))
-        return ops.maximum(1 - ops.abs(mel[..., None] - ops.convert_to_tensor(mels)) / step, 0.0)
-
     harmonics = audible_f0(features["f0"]) * ops.arange(1, n_harmonics + 1, dtype="float32")
-    noise = shares(ops.convert_to_tensor(np.linspace(0, SAMPLE_RATE / 2, n_bands, dtype=np.float32)))
+    hertz = ops.cast(ops.minimum(harmonics, SAMPLE_RATE / 2), "int32")  # (batch, frames, n_harmonics)
+    noise = shares[np.linspace(0, SAMPLE_RATE // 2, n_bands).astype(int)]
     return {
         "amplitude": ops.maximum(features["loudness"], LOUDNESS_FLOOR) / 20 - 0.5,  # about a voice
-        "distribution": ops.sum(shares(harmonics) * levels[:, :, None], axis=-1),
-        "noise": ops.matmul(levels, ops.transpose(noise)) + 3.0,  # below the harmonics, above the layer's bias of -5
+        "distribution": ops.sum(ops.take(ops.convert_to_tensor(shares), hertz, axis=0) * levels[:, :, None], axis=-1),
+        "noise": ops.matmul(levels, ops.convert_to_tensor(noise.T)) + 3.0,  # softer; the layer's bias is -5
     }
 
 
@@ -344,7 +343,7 @@ class Decoder(keras.Model):
             start += width
         s = self.sizes
         if s.outline:
-            for name, suggested in outline(features, s.n_harmonics, s.n_bands).items():
+            for name, suggested in outline(features, s.n_harmonics, s.n_bands, s.scale).items():
                 repeats = s.noise_frames if name == "noise" else 1
                 parts[name] = parts[name] + ops.tile(suggested, [1, 1, repeats])
         magnitudes = ops.reshape(parts["noise"], (-1, said.shape[1] * s.noise_frames, s.n_bands))

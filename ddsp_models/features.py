@@ -17,6 +17,8 @@ from virtual_band.annotations import FRAME_RATE, LOUDNESS_FLOOR, loudness
 SAMPLE_RATE = 16000  # Hz
 HOP_LENGTH = SAMPLE_RATE // FRAME_RATE
 N_BANDS = 16
+LOWEST_CENTRE, BANDS_PER_OCTAVE = 40.0, 2
+"""Of the bands in octaves, in Hz: 40 Hz to 7.2 kHz."""
 BAND_FFT = 256  # samples: 16 ms, short enough for the attack of a drum
 PITCHED = ("f0", "voiced", "loudness", "bands")
 STRUCK = ("onset", "bands")
@@ -82,8 +84,30 @@ def fill_gaps(f0, voiced=None):
     return np.exp2(np.interp(k, k[voiced], np.log2(f0[voiced]))).astype(np.float32), voiced
 
 
-def band_loudness(audio, n_fft=BAND_FFT):
-    """Power in bands of equal width in mel, in dB: the outline of the spectrum.
+def band_places(hertz, scale):
+    """Where frequencies lie on a scale on which the centres of the bands are equally far apart.
+
+    Parameters
+    ----------
+    hertz : np.ndarray
+    scale : {"mel", "octave"}
+        "mel" suits a voice; "octave" has four bands below 160 Hz, where a bass has its first harmonics.
+
+    Returns
+    -------
+    np.ndarray
+        0 for the centre of the first band, 1 for that of the second.
+    """
+    hertz = np.asarray(hertz, np.float64)
+    if scale == "mel":
+        return librosa.hz_to_mel(hertz) / librosa.hz_to_mel(SAMPLE_RATE / 2) * (N_BANDS + 1) - 1
+    if scale == "octave":
+        return np.log2(np.maximum(hertz, 1.0) / LOWEST_CENTRE) * BANDS_PER_OCTAVE
+    raise ValueError(f"scale: {scale!r} found, 'mel' or 'octave' expected")
+
+
+def band_loudness(audio, n_fft=BAND_FFT, scale="mel"):
+    """Power in bands of equal width in mel or in octaves, in dB: the outline of the spectrum.
 
     Parameters
     ----------
@@ -91,13 +115,19 @@ def band_loudness(audio, n_fft=BAND_FFT):
         at 16 kHz, of whole frames.
     n_fft : int
         window in samples. The level of a steady note trembles unless several periods fit into it.
+    scale : {"mel", "octave"}
+        see `band_places`.
 
     Returns
     -------
     np.ndarray, float32, (frames, 16)
         at least -80.
     """
-    filters = librosa.filters.mel(sr=SAMPLE_RATE, n_fft=n_fft, n_mels=N_BANDS, norm=None)
+    if scale == "mel":
+        filters = librosa.filters.mel(sr=SAMPLE_RATE, n_fft=n_fft, n_mels=N_BANDS, norm=None)
+    else:
+        places = band_places(librosa.fft_frequencies(sr=SAMPLE_RATE, n_fft=n_fft), scale)
+        filters = np.maximum(1 - np.abs(places - np.arange(N_BANDS)[:, None]), 0)  # triangles, (bands, frequencies)
     filters /= filters.sum(axis=1, keepdims=True)
     power = np.square(np.abs(stft(audio, n_fft, HOP_LENGTH))) * (BAND_FFT / n_fft)  # (frequencies, frames + 1)
     bands = (filters @ power)[:, : len(audio) // HOP_LENGTH].T
@@ -123,7 +153,7 @@ def onset_strength(bands):
 
 
 def pitched_features(
-    audio, sample_rate, f0=None, voiced=None, *, fmin=32.7, fmax=1975.5, method="crepe", n_fft=BAND_FFT
+    audio, sample_rate, f0=None, voiced=None, *, fmin=32.7, fmax=1975.5, method="crepe", n_fft=BAND_FFT, scale="mel"
 ):
     """Describe a bass, a voice, or anything that plays one note at a time.
 
@@ -138,7 +168,7 @@ def pitched_features(
         where, in Hz.
     method : str
         who, of `pitch.METHODS`; pYIN where it is CREPE and CREPE has no weights.
-    n_fft : int
+    n_fft, scale
         of `band_loudness`.
 
     Returns
@@ -165,7 +195,7 @@ def pitched_features(
     f0, voiced = fill_gaps(f0, voiced)
     features = {"f0": f0, "voiced": voiced, "loudness": loudness(sound, SAMPLE_RATE)}
     features = {name: value[:, None].astype(np.float32) for name, value in features.items()}
-    return {**features, "bands": band_loudness(sound, n_fft)}
+    return {**features, "bands": band_loudness(sound, n_fft, scale)}
 
 
 def drum_features(audio, sample_rate):
@@ -288,8 +318,8 @@ def song_features(song, source, sample_rate=SAMPLE_RATE):
 
 
 LISTENING = {
-    "bass": {"fmin": 32.7, "fmax": 350.0, "method": "yin", "n_fft": 1024},
-    "vocals": {"fmin": 60.0, "fmax": 1000.0, "method": "crepe", "n_fft": BAND_FFT},
+    "bass": {"fmin": 32.7, "fmax": 350.0, "method": "yin", "n_fft": 1024, "scale": "octave"},
+    "vocals": {"fmin": 60.0, "fmax": 1000.0, "method": "crepe", "n_fft": BAND_FFT, "scale": "mel"},
 }
 """Where a source's pitch is looked for (Hz), by whom (the tracker that is right most often there: pitch_report), and
-how long its bands are listened to: three periods of a bass, the attack of a consonant."""
+what its bands are: long and narrow enough for the first harmonics of a bass, short enough for a consonant."""

@@ -79,18 +79,19 @@ class Training:
         return dataclasses.asdict(self)
 
 
+BASS = dataclasses.replace(PRESETS["conv"], scale=feature.LISTENING["bass"]["scale"])
 MODELS = {
     # name: source, settings, training
     "band-drums": ("drums", PRESETS["drums"], Training()),
-    "band-bass": ("bass", PRESETS["conv"], Training(steps=2000)),
+    "band-bass": ("bass", BASS, Training(steps=2000)),
     "band-vocals": ("vocals", PRESETS["conv"], Training()),
     "air_traffic-drums": ("drums", PRESETS["drums"], Training(steps=500, learning_rate=2e-3, start="band-drums")),
-    "air_traffic-bass": ("bass", PRESETS["conv"], Training(steps=500, learning_rate=2e-3, start="band-bass")),
+    "air_traffic-bass": ("bass", BASS, Training(steps=500, learning_rate=2e-3, start="band-bass")),
     "air_traffic-vocals": ("vocals", PRESETS["conv"], Training(steps=500, learning_rate=2e-3, start="band-vocals")),
     "band-vocals@tiny": (
         "vocals",
         dataclasses.replace(PRESETS["tiny"], inputs=feature.PITCHED, noise_samples=32768, outline=True),
-        Training(),
+        Training(steps=500),
     ),
 }
 

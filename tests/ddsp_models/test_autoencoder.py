@@ -106,21 +106,26 @@ def test_what_cannot_be_played_is_finite_and_has_no_tone(kind):
     assert np.abs(array(model.parts(controls)["harmonic"])).max() == 0
 
 
-def test_the_outline_is_the_bands_in_lines_over_mel_and_louder_in_is_louder_out():
+@pytest.mark.parametrize("scale", ["mel", "octave"])
+def test_the_outline_is_the_bands_in_lines_and_louder_in_is_louder_out(scale):
     features = some_features(feature.PITCHED, frames=5, batch=1)
-    found = {name: array(x)[0] for name, x in outline(features, 30, 17).items()}
-    mels = librosa.hz_to_mel(librosa.mel_frequencies(feature.N_BANDS + 2, fmin=0, fmax=8000)[1:-1])
+    found = {name: array(x)[0] for name, x in outline(features, 30, 17, scale).items()}
+    if scale == "mel":
+        centres = librosa.mel_frequencies(feature.N_BANDS + 2, fmin=0, fmax=8000)[1:-1]
+        place = librosa.hz_to_mel
+    else:
+        centres, place = 40 * 2 ** (np.arange(feature.N_BANDS) / 2), np.log2
     for k in range(5):
         levels = features["bands"][0, k] / 20
-        noise = np.interp(librosa.hz_to_mel(np.linspace(0, 8000, 17)), mels, levels)
-        np.testing.assert_allclose(found["noise"][k], noise + 3, atol=1e-3)
-        harmonics = librosa.hz_to_mel(features["f0"][0, k] * np.arange(1, 31))
-        np.testing.assert_allclose(found["distribution"][k], np.interp(harmonics, mels, levels), atol=1e-3)
+        noise = np.interp(place(np.linspace(0, 8000, 17) + 1e-9), place(centres), levels)
+        np.testing.assert_allclose(found["noise"][k], noise + 3, atol=0.03)
+        harmonics = np.interp(place(features["f0"][0, k] * np.arange(1, 31)), place(centres), levels)
+        np.testing.assert_allclose(found["distribution"][k], harmonics, atol=0.03)  # a table, by whole hertz
     louder = {**features, "loudness": features["loudness"] + 20, "bands": features["bands"] + 20}
-    for name, x in outline(louder, 30, 17).items():
+    for name, x in outline(louder, 30, 17, scale).items():
         np.testing.assert_allclose(array(x)[0], found[name] + 1, atol=1e-4)  # ten times the amplitude
     features["f0"][...] = [[[0], [np.nan], [-1], [9000], [1e9]]]
-    assert all(np.isfinite(array(x)).all() for x in outline(features, 30, 17).values())
+    assert all(np.isfinite(array(x)).all() for x in outline(features, 30, 17, scale).values())
 
 
 def test_a_loudness_of_minus_infinity_is_silence_at_minus_eighty():

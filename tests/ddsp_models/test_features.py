@@ -46,6 +46,14 @@ def test_a_tone_is_loudest_in_the_band_that_holds_it_and_louder_in_is_as_much_lo
         np.testing.assert_allclose((louder - bands)[:, i], 20 * np.log10(2), atol=1e-3)
 
 
+def test_a_bass_has_a_band_for_each_of_its_first_harmonics():
+    for i in (2, 4, 6, 8):  # 80, 160, 320, 640 Hz
+        bands = feature.band_loudness(tone(40 * 2 ** (i / 2)), 1024, "octave")[50:200]
+        assert (bands.argmax(axis=1) == i).all() and (bands[:, i + 2] < bands[:, i] - 20).all()
+    with pytest.raises(ValueError, match="'mel' or 'octave'"):
+        feature.band_loudness(tone(100), scale="bark")
+
+
 def test_a_steady_sound_has_no_onsets_and_silence_has_nothing():
     assert feature.drum_features(tone(440), RATE)["onset"][10:-3].max() < 0.02
     silence = feature.drum_features(np.zeros(RATE, np.float32), RATE)
