@@ -87,8 +87,9 @@ class Settings:
             raise ValueError(f"network: {self.network!r} found, 'conv' or 'gru' expected")
         if self.n_harmonics and "f0" not in self.inputs:
             raise ValueError("inputs: n_harmonics needs f0")
-        if self.outline and not {"f0", "loudness", "bands"} <= set(self.inputs):
-            raise ValueError("inputs: outline needs f0, loudness and bands")
+        needed = {"f0", "loudness", "bands"} if self.n_harmonics else {"bands"}
+        if self.outline and not needed <= set(self.inputs):
+            raise ValueError(f"inputs: outline needs {', '.join(sorted(needed))}")
         if self.n_shots and "onset" not in self.inputs:
             raise ValueError("inputs: n_shots needs onset")
         for name in ("channels", "depth", "taps", "n_bands", "noise_frames"):
@@ -105,7 +106,13 @@ PRESETS = {
     "solo": Settings(inputs=("f0", "loudness"), network="gru", channels=512, depth=3, noise_samples=0),
     "tiny": Settings(inputs=("f0", "loudness"), network="gru", channels=256, depth=1, noise_samples=0),
     "drums": Settings(
-        inputs=feature.STRUCK, n_harmonics=0, noise_frames=2, n_modes=40, n_shots=8, depth=6, room_taps=4000
+        inputs=feature.STRUCK,
+        n_harmonics=0,
+        noise_frames=2,
+        n_modes=40,
+        n_shots=8,
+        room_taps=4000,
+        outline=True,
     ),
 }
 """`solo` and `tiny`: the paper's sizes; `conv`: what the course ships; `drums`: its sibling without pitch."""
@@ -144,9 +151,9 @@ def outline(features, n_harmonics, n_bands, scale="mel"):
     Parameters
     ----------
     features : dict of tensor, (batch, frames, channels)
-        "f0", "loudness" and "bands".
+        "bands" and, where there are harmonics, "f0" and "loudness".
     n_harmonics, n_bands : int
-        of the harmonic oscillator and of the filtered noise.
+        of the harmonic oscillator (0 for none) and of the filtered noise.
     scale : {"mel", "octave"}
         of the bands.
 
@@ -159,14 +166,15 @@ def outline(features, n_harmonics, n_bands, scale="mel"):
     places = np.clip(feature.band_places(table, scale), 0, feature.N_BANDS - 1)
     shares = np.maximum(1 - np.abs(places[:, None] - np.arange(feature.N_BANDS)), 0).astype(np.float32)
     levels = ops.maximum(features["bands"], LOUDNESS_FLOOR) / 20  # decades of amplitude
+    places = np.linspace(0, SAMPLE_RATE // 2, n_bands).astype(int)
+    noise = ops.matmul(levels, ops.convert_to_tensor(shares[places].T)) + 3.0  # softer; the layer's bias is -5
+    if not n_harmonics:
+        return {"noise": noise}
     harmonics = audible_f0(features["f0"]) * ops.arange(1, n_harmonics + 1, dtype="float32")
     hertz = ops.cast(ops.minimum(harmonics, SAMPLE_RATE / 2), "int32")  # (batch, frames, n_harmonics)
-    noise = shares[np.linspace(0, SAMPLE_RATE // 2, n_bands).astype(int)]
-    return {
-        "amplitude": ops.maximum(features["loudness"], LOUDNESS_FLOOR) / 20 - 0.5,  # about a voice
-        "distribution": ops.sum(ops.take(ops.convert_to_tensor(shares), hertz, axis=0) * levels[:, :, None], axis=-1),
-        "noise": ops.matmul(levels, ops.convert_to_tensor(noise.T)) + 3.0,  # softer; the layer's bias is -5
-    }
+    heard = ops.sum(ops.take(ops.convert_to_tensor(shares), hertz, axis=0) * levels[:, :, None], axis=-1)
+    amplitude = ops.maximum(features["loudness"], LOUDNESS_FLOOR) / 20 - 0.5  # about a voice
+    return {"amplitude": amplitude, "distribution": heard, "noise": noise}
 
 
 def _stack(channels, depth, name):

@@ -82,10 +82,14 @@ class Training:
 BASS = dataclasses.replace(PRESETS["conv"], scale=feature.LISTENING["bass"]["scale"])
 MODELS = {
     # name: source, settings, training
-    "band-drums": ("drums", PRESETS["drums"], Training()),
+    "band-drums": ("drums", PRESETS["drums"], Training(steps=3000)),
     "band-bass": ("bass", BASS, Training(steps=2000)),
     "band-vocals": ("vocals", PRESETS["conv"], Training()),
-    "air_traffic-drums": ("drums", PRESETS["drums"], Training(steps=500, learning_rate=2e-3, start="band-drums")),
+    "air_traffic-drums": (
+        "drums",
+        PRESETS["drums"],
+        Training(steps=500, learning_rate=2e-3, start="band-drums"),
+    ),
     "air_traffic-bass": ("bass", BASS, Training(steps=500, learning_rate=2e-3, start="band-bass")),
     "air_traffic-vocals": ("vocals", PRESETS["conv"], Training(steps=500, learning_rate=2e-3, start="band-vocals")),
     "band-vocals@tiny": (
