@@ -105,7 +105,7 @@ class Peer:
             return [file[key] for key in file.files]
 
 
-def compiled(arrays, signal, arguments, *, upstream=None, xla=False):
+def compiled(arrays, signal, arguments, *, given=(), upstream=None, xla=False):
     """A TensorFlow graph of `signal`, or of it and its gradient, as a function without arguments that gives arrays.
 
     Parameters
@@ -115,6 +115,9 @@ def compiled(arrays, signal, arguments, *, upstream=None, xla=False):
     signal : callable
     arguments : tuple of str
         names of the arrays that it takes.
+    given : tuple of str
+        names of the arrays that it takes behind them, and that need no gradient. No constants: a compiler would compute
+        what follows from those once and for all.
     upstream : str, optional
         name of the gradient of a loss with respect to the signal; "" for a signal that is a loss itself. With it, the
         gradients of all arguments are computed as well.
@@ -122,19 +125,19 @@ def compiled(arrays, signal, arguments, *, upstream=None, xla=False):
     """
     import tensorflow as tf
 
-    inputs = [tf.constant(arrays[name]) for name in arguments]
-    given = tf.constant(arrays[upstream]) if upstream else None
+    inputs, others = ([tf.constant(arrays[name]) for name in names] for names in (arguments, given))
+    above = tf.constant(arrays[upstream]) if upstream else None
 
     @tf.function(jit_compile=xla)
-    def graph(*inputs):
+    def graph(inputs, others, above):
         if upstream is None:
-            return (signal(*inputs),)
+            return (signal(*inputs, *others),)
         with tf.GradientTape() as tape:
             tape.watch(inputs)
-            out = signal(*inputs)
-        return (out, *tape.gradient(out, inputs, output_gradients=given))
+            out = signal(*inputs, *others)
+        return (out, *tape.gradient(out, inputs, output_gradients=above))
 
-    return lambda: [np.asarray(x) for x in graph(*inputs)]
+    return lambda: [np.asarray(x) for x in graph(inputs, others, above)]
 
 
 def error(ours, theirs):
@@ -195,11 +198,11 @@ def functions(arrays):
     harmonic = synths.Harmonic(n_samples=SECONDS * RATE, sample_rate=RATE)
     loss = losses.SpectralLoss(mag_weight=1.0, logmag_weight=1.0)
 
-    def filtered(magnitudes):
-        return core.frequency_filter(arrays["noise"], core.exp_sigmoid(magnitudes - 5.0), window_size=257)
+    def filtered(magnitudes, noise):
+        return core.frequency_filter(noise, core.exp_sigmoid(magnitudes - 5.0), window_size=257)
 
-    def distance(audio):
-        return loss(arrays["target"], audio)
+    def distance(audio, target):
+        return loss(target, audio)
 
     def exact(amplitude, distribution, f0):
         """Their harmonic synthesis with frequencies and phases in float64: in float32 they drift by a radian in 4 s."""
@@ -215,18 +218,19 @@ def functions(arrays):
         return tf.cast(sound, tf.float32)
 
     named = {
-        "harmonic_synthesis@exact": (exact, ("amplitude", "distribution", "f0"), "upstream"),
-        "harmonic_synthesis": (harmonic, ("amplitude", "distribution", "f0"), "upstream"),
-        "filtered_noise": (filtered, ("magnitudes",), "upstream"),
-        "spectral_loss": (distance, ("audio",), ""),
+        "harmonic_synthesis@exact": (exact, ("amplitude", "distribution", "f0"), (), "upstream"),
+        "harmonic_synthesis": (harmonic, ("amplitude", "distribution", "f0"), (), "upstream"),
+        "filtered_noise": (filtered, ("magnitudes",), ("noise",), "upstream"),
+        "spectral_loss": (distance, ("audio",), ("target",), ""),
     }
     found = {}
-    for name, (signal, arguments, upstream) in named.items():
+    for name, (signal, arguments, given, upstream) in named.items():
         plain, at, variant = name.partition("@")
         for suffix in ("", "@xla") if not variant else (at + variant,):
             xla = suffix == "@xla"
-            found[plain + suffix] = compiled(arrays, signal, arguments, xla=xla)
-            found[f"{plain}_grad{suffix}"] = compiled(arrays, signal, arguments, upstream=upstream, xla=xla)
+            options = {"given": given, "xla": xla}
+            found[plain + suffix] = compiled(arrays, signal, arguments, **options)
+            found[f"{plain}_grad{suffix}"] = compiled(arrays, signal, arguments, upstream=upstream, **options)
     return found
 
 

@@ -5,12 +5,12 @@ from ddsp_models import synthesisers as ds
 
 
 def ours(arrays, upstream):
-    """From a decoder's outputs to sound, as a graph; with gradients where `upstream` is given."""
+    """From a decoder's outputs to sound, compiled as `model.fit` does; with gradients where `upstream` is given."""
 
-    def filtered(magnitudes):
-        return ds.fir_filter(arrays["noise"], ds.exp_sigmoid(magnitudes - 5.0), latency=2)  # as late as ddsp's
+    def filtered(magnitudes, noise):
+        return ds.fir_filter(noise, ds.exp_sigmoid(magnitudes - 5.0), latency=2)  # as late as ddsp's
 
-    return ddsp_peer.compiled(arrays, filtered, ("magnitudes",), upstream=upstream)
+    return ddsp_peer.compiled(arrays, filtered, ("magnitudes",), given=("noise",), upstream=upstream, xla=True)
 
 
 def run():

@@ -5,12 +5,12 @@ from ddsp_models.spectral_loss import spectral_loss
 
 
 def ours(arrays, upstream):
-    """From sound to its distance from a target, as a graph; with gradients where `upstream` is given."""
+    """From sound to its distance, compiled as `model.fit` does; with gradients where `upstream` is given."""
 
-    def distance(audio):
-        return spectral_loss(arrays["target"], audio)
+    def distance(audio, target):
+        return spectral_loss(target, audio)
 
-    return ddsp_peer.compiled(arrays, distance, ("audio",), upstream=upstream)
+    return ddsp_peer.compiled(arrays, distance, ("audio",), given=("target",), upstream=upstream, xla=True)
 
 
 def run():
