@@ -25,6 +25,9 @@ from ddsp_models.synthesisers import HOP_LENGTH, SAMPLE_RATE, FilteredNoise, Har
 from virtual_band.annotations import LOUDNESS_FLOOR
 
 WEIGHTS = Path(__file__).parent / "trained"
+QUIETER = 0.75e-7
+"""Taken off amplitudes, which `exp_sigmoid` keeps above 1e-7: in a pause a 24-bit recording is softer than that, and
+the spectral loss hears ratios, however soft."""
 
 
 @dataclass(frozen=True)
@@ -355,9 +358,10 @@ class Decoder(keras.Model):
                 repeats = s.noise_frames if name == "noise" else 1
                 parts[name] = parts[name] + ops.tile(suggested, [1, 1, repeats])
         magnitudes = ops.reshape(parts["noise"], (-1, said.shape[1] * s.noise_frames, s.n_bands))
-        played = self.noise.controls(magnitudes)
+        played = {"magnitudes": self.noise.controls(magnitudes)["magnitudes"] - QUIETER}
         if self.harmonic:
             played |= self.harmonic.controls(parts["amplitude"], parts["distribution"], features["f0"])
+            played["amplitude"] = played["amplitude"] - QUIETER
         if self.modes:
             played |= self.modes.controls(parts["modes"] - 2.0)
         if self.transients:
@@ -484,7 +488,10 @@ def load_decoder(name, folder=WEIGHTS):
 
 
 def resynthesise(model, features):
-    """Play features: as `model(features)`, for NumPy arrays of any one sound.
+    """Play the features of a whole sound: `model(features)`, for NumPy arrays.
+
+    Before the first frame above -80 dB nothing has sounded yet; there the result is digital silence, as recordings are
+    more often than not.
 
     Parameters
     ----------
@@ -497,4 +504,9 @@ def resynthesise(model, features):
     np.ndarray, float32, (frames · 64,)
         at 16 kHz.
     """
-    return ops.convert_to_numpy(model(feature.batch(features, model.sizes.inputs), training=False))[0]
+    told = feature.batch(features, model.sizes.inputs)
+    sound = np.array(ops.convert_to_numpy(model(told, training=False))[0])
+    loudest = np.max([told[name][0].max(axis=1) for name in ("loudness", "bands") if name in told], axis=0)
+    heard = loudest > LOUDNESS_FLOOR
+    sound[: HOP_LENGTH * (int(heard.argmax()) if heard.any() else len(heard))] = 0
+    return sound

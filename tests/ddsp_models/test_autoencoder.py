@@ -224,6 +224,20 @@ def test_missing_and_changed_weights_are_named_in_one_line(tmp_path):
     assert "\n" not in str(found.value)
 
 
+def test_before_the_first_sound_is_digital_silence_and_a_pause_is_softer_than_any_recording():
+    model = decoder("conv")
+    features = {name: x[0] for name, x in some_features(model.sizes.inputs, batch=1).items()}
+    for name in ("loudness", "bands"):
+        features[name][:10] = -np.inf
+        features[name][20:] = -80
+    sound = resynthesise(model, features)
+    assert (sound[: 10 * 64] == 0).all() and np.abs(sound[10 * 64 :]).max() > 0
+    silent = {name: np.full_like(x, -80) if name in ("loudness", "bands") else x for name, x in features.items()}
+    assert (resynthesise(model, silent) == 0).all()
+    controls = model.controls(feature.batch(features, model.sizes.inputs))
+    assert all(array(controls[name]).min() >= 0 for name in ("amplitude", "magnitudes"))
+
+
 SHIPPED = sorted(path.stem for path in WEIGHTS.glob("*.keras"))
 
 
