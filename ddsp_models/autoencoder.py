@@ -115,7 +115,6 @@ PRESETS = {
         n_modes=40,
         n_shots=8,
         room_taps=4000,
-        outline=True,
     ),
 }
 """`solo` and `tiny`: the paper's sizes; `conv`: what the course ships; `drums`: its sibling without pitch."""

@@ -82,7 +82,7 @@ class Training:
 BASS = dataclasses.replace(PRESETS["conv"], scale=feature.LISTENING["bass"]["scale"])
 MODELS = {
     # name: source, settings, training
-    "band-drums": ("drums", PRESETS["drums"], Training(steps=3000)),
+    "band-drums": ("drums", PRESETS["drums"], Training()),
     "band-bass": ("bass", BASS, Training(steps=2000)),
     "band-vocals": ("vocals", PRESETS["conv"], Training()),
     "air_traffic-drums": (
