@@ -10,7 +10,6 @@ import functools
 import html
 import inspect
 import io
-import platform
 import re
 import textwrap
 import tomllib
@@ -55,10 +54,9 @@ def environment():
     """Print Python, Keras, its backend and device, and the versions of what computes here."""
     import keras
 
-    versions = results.environment()["versions"]
-    backend = keras.backend.backend()
-    devices = ", ".join(keras.distribution.list_devices()) or "cpu"
-    print(f"Python {platform.python_version()}, Keras {keras.__version__} on {backend} ({devices})")
+    here = results.environment()
+    versions = here["versions"]
+    print(f"Python {here['python']}, Keras {keras.__version__} on {here['backend']} ({here['device']})")
     shown = ", ".join(f"{name} {version}" for name, version in versions.items() if name != "keras")
     print(textwrap.fill(shown, 90, break_on_hyphens=False))
 
