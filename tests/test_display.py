@@ -1,6 +1,8 @@
 import re
+import shutil
 from base64 import b64decode
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,14 +16,27 @@ from experiments import __main__ as experiments
 from tests.conftest import make_tree
 
 
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """A folder with the scores of two systems on a tiny test set, measured once."""
+    folder = tmp_path_factory.mktemp("measured")
+    root = make_tree(folder / "songs", subset="test", seconds=2.0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(experiments.TEST_SETS, "tiny", (root, "test", ("drums", "bass", "vocals"), 16000, True))
+        patch.setattr(results, "RESULTS", folder / "results")
+        patch.setattr(results, "ROOT", folder)
+        patch.setattr(experiments, "SCORES", folder / "results" / "scores")
+        return experiments.run("tiny", ["mixture", "irm"])
+
+
 @pytest.fixture
-def scored(tmp_path, monkeypatch):
-    root = make_tree(tmp_path / "songs", subset="test", seconds=2.0)
-    monkeypatch.setitem(experiments.TEST_SETS, "tiny", (root, "test", ("drums", "bass", "vocals"), 16000, True))
+def scored(measured, tmp_path, monkeypatch):
+    """Paths of a copy of them, which a test may change."""
     monkeypatch.setattr(results, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(results, "ROOT", tmp_path)
-    monkeypatch.setattr(experiments, "SCORES", tmp_path / "results" / "scores")
-    return experiments.run("tiny", ["mixture", "irm"])
+    scores = tmp_path / "results" / "scores"
+    scores.mkdir(parents=True)
+    return [Path(shutil.copy(path, scores)) for path in measured]
 
 
 def edit(path, by):
