@@ -16,7 +16,7 @@ import numpy as np
 import soundfile
 
 from audio_processing.audio_processing import AudioError, open_audio
-from audio_processing.windows import by_windows
+from audio_processing.windows import by_windows, even_window
 
 
 def _conv_tasnet():
@@ -164,12 +164,14 @@ def separate_file(song, model="conv_tasnet", out="separated", *, progress=True):
                 files = [stack.enter_context(_stem_file(Path(partial) / f"{name}.wav", sound)) for name in names]
                 seconds = getattr(chosen, "chunk_seconds", chosen.window_seconds)
                 overlap = getattr(chosen, "overlap_seconds", CROSSFADE * seconds)
-                window = max(2, min(round(seconds * rate), len(sound)))
+                window, overlap = round(seconds * rate), max(1, round(overlap * rate))
+                if hasattr(chosen, "chunk_seconds"):  # it takes chunks of any length
+                    window, overlap = even_window(len(sound), window, overlap)
                 blocks = by_windows(
                     mixture,
                     lambda block: np.stack(list(chosen.separate(block, rate).values())),
                     window=window,
-                    overlap=min(max(1, round(overlap * rate)), window // 2),
+                    overlap=overlap,
                 )
                 for block in blocks:  # (sources, channels, samples)
                     rest = mixture.take(block.shape[-1]) - block.sum(axis=0)

@@ -1,5 +1,7 @@
 """Songs of any length through a process that takes a window at a time, in memory that does not grow with the song."""
 
+import math
+
 import numpy as np
 
 from audio_processing.audio_processing import fix_length
@@ -60,3 +62,23 @@ def array_reader(audio):
         return block
 
     return read
+
+
+def even_window(samples, window, overlap):
+    """The shortest window of which a stream needs no more than of `window`: then its last one overlaps no more either.
+
+    Parameters
+    ----------
+    samples : int
+        length of the stream.
+    window, overlap : int
+        in samples, as `by_windows` wants them.
+
+    Returns
+    -------
+    window, overlap : int
+        in samples; a stream shorter than a window is one of its own.
+    """
+    count = max(1, math.ceil((samples - overlap) / (window - overlap)))
+    window = max(2, min(window, math.ceil((samples - overlap) / count) + overlap))
+    return window, max(1, min(overlap, window // 2))

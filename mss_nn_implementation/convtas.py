@@ -12,7 +12,7 @@ from keras import ops
 
 from audio_processing.audio_processing import fix_length, istft, resample, stft, to_mono
 from audio_processing.files import sha256_of
-from audio_processing.windows import array_reader, by_windows
+from audio_processing.windows import array_reader, by_windows, even_window
 from mss_nn_implementation.layer import NORMS, Block, ScalarPReLU, mixture_consistent, overlap_add, overlapping_frames
 from mss_nn_implementation.parameters import Parameters
 
@@ -231,12 +231,13 @@ class ConvTasNetSeparator:
         """
         sample_rate = sample_rate or self.sample_rate
         mixture = np.asarray(mixture, np.float32)
-        chunk = max(2, min(round(self.chunk_seconds * sample_rate), mixture.shape[-1]))
+        longest, overlap = (round(s * sample_rate) for s in (self.chunk_seconds, self.overlap_seconds))
+        chunk, overlap = even_window(mixture.shape[-1], longest, max(1, overlap))
         blocks = by_windows(
             array_reader(np.atleast_2d(mixture)),
             lambda block: self._chunk(block, sample_rate),
             window=chunk,
-            overlap=min(max(1, round(self.overlap_seconds * sample_rate)), chunk // 2),
+            overlap=overlap,
         )
         stems = np.concatenate(list(blocks), axis=-1).reshape(len(self.sources), *mixture.shape)
         return dict(zip(self.sources, stems))
@@ -254,7 +255,7 @@ class ConvTasNetSeparator:
         parts = parts if same_channels else parts.mean(axis=1, keepdims=True)
         groups = np.split(block, parts.shape[1])  # channels that share their masks
         rates = (sample_rate, self.sample_rate, self.sample_rate)
-        masked = [masked_channels(g, parts[:, i], *rates)[: len(stems)] for i, g in enumerate(groups)]
+        masked = [masked_channels(g, parts[:, i], *rates, keep=len(stems)) for i, g in enumerate(groups)]
         return np.concatenate(masked, axis=1)
 
     def _windows(self, heard):
@@ -310,7 +311,7 @@ def common_hops(rate, other):
     return pairs[slow.index(min(slow))] if pairs else None
 
 
-def masked_channels(channels, parts, sample_rate, band_rate, parts_rate=None):
+def masked_channels(channels, parts, sample_rate, band_rate, parts_rate=None, keep=None):
     """Divide a song's own channels among parts of it that are known in mono and in a lower band.
 
     Each bin of each channel is shared in proportion to the parts' magnitudes there. Above the band the shares of its
@@ -327,6 +328,8 @@ def masked_channels(channels, parts, sample_rate, band_rate, parts_rate=None):
     parts_rate : int, optional
         in Hz; `sample_rate` where it is None. At a lower rate their spectra cost less, and frames of one duration have
         the same bins.
+    keep : int, optional
+        return only so many of the parts, from the first.
 
     Returns
     -------
@@ -353,7 +356,7 @@ def masked_channels(channels, parts, sample_rate, band_rate, parts_rate=None):
     if top < frequencies:
         upper = magnitudes[:, top // 2 : top].sum(axis=1) + 1e-9  # (parts, frames)
         masks[:, top:] = (upper / upper.sum(axis=0))[:, None]
-    stems = np.empty((len(parts), *channels.shape), np.float32)
+    stems = np.empty((len(masks[:keep]), *channels.shape), np.float32)
     for stem, mask in zip(stems, masks):  # one at a time: spectra are larger than sounds
         stem[:] = istft(mask * spectra, hop, length=length)
     return stems

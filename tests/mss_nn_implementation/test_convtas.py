@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from audio_processing.audio_processing import resample
 from audio_processing.files import sha256_of
 from audio_processing.metrics import snr
+from audio_processing.windows import array_reader, by_windows, even_window
 from mss_nn_implementation.convtas import (
     ConvTasNet,
     ConvTasNetSeparator,
@@ -152,6 +153,26 @@ def test_shares_of_masked_channels_add_up_and_follow_the_parts():
     again = masked_channels(channels, resample(parts, rate, band), rate, band, band)
     np.testing.assert_allclose(again.sum(axis=0), channels, atol=1e-5)
     assert snr(low[middle], again[0, 0, middle]) > 30 and snr(high[middle], again[1, 1, middle]) > 30
+
+
+@settings(max_examples=200, deadline=None)
+@given(samples=st.integers(1, 5000), window=st.integers(4, 900), share=st.floats(0.01, 0.5))
+def test_even_windows_are_no_more_and_cover_no_more_than_needed(samples, window, share):
+    overlap = max(1, int(share * window))
+    even, fade = even_window(samples, window, overlap)
+    assert 2 <= even <= window and 1 <= fade <= even // 2
+    heard = []
+
+    def process(block):
+        heard.append(block.shape[-1])
+        return block.copy()
+
+    x = np.arange(samples, dtype=np.float32)[None]
+    result = np.concatenate(list(by_windows(array_reader(x), process, window=even, overlap=fade)), axis=-1)
+    np.testing.assert_allclose(result, x, rtol=1e-5)
+    if fade == overlap and even < samples:
+        count = int(np.ceil((samples - overlap) / (window - overlap)))
+        assert len(heard) <= count and sum(heard) - (len(heard) - 1) * overlap < samples + len(heard)
 
 
 @pytest.mark.parametrize("rate", [8000, 11025, 16000, 22050, 32000, 44100, 48000, 96000, 192000, 44101])
