@@ -103,8 +103,11 @@ def check_settings(path, sizes, training):
     """
     if not path.exists():
         return []
-    saved = json.loads(path.read_text())
-    was = [completed(saved["sizes"], sizes), completed({**saved["training"], "steps": training.steps}, training)]
+    try:
+        saved = json.loads(path.read_text())
+        was = [completed(saved["sizes"], sizes), completed({**saved["training"], "steps": training.steps}, training)]
+    except (ValueError, KeyError, TypeError) as error:
+        raise SystemExit(f"train: {path} is damaged; delete {path.parent} or choose another --run") from error
     if was != json.loads(json.dumps([sizes.to_dict(), training.to_dict()])):
         raise SystemExit(f"train: {path.parent} holds a run with other settings; delete it or choose another --run")
     changes = saved.get("changes", [])

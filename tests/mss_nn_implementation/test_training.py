@@ -193,6 +193,10 @@ def test_settings_from_before_a_field_was_added_are_those_settings(tmp_path):
     assert trainer.check_settings(path, TINY, SHORT) == []
     with pytest.raises(SystemExit, match="other settings"):
         trainer.check_settings(path, TINY, dataclasses.replace(SHORT, loss="l1"))
+    for damaged in ("", "{}", "[1]"):
+        path.write_text(damaged)
+        with pytest.raises(SystemExit, match="settings.json is damaged"):
+            trainer.check_settings(path, TINY, SHORT)
 
 
 def test_validation_crops_are_the_songs_in_order():
