@@ -35,12 +35,15 @@ def write_song(path, minutes):
 
 
 def largest_error(song, stems):
-    """Largest difference of the sum of the stems and the song, read 20 s at a time."""
+    """Largest difference of the sum of the stems and the song, read 20 s at a time; infinite where lengths differ."""
     error = 0.0
     with soundfile.SoundFile(song) as file:
         parts = [soundfile.SoundFile(path) for path in stems]
         while len(block := file.read(BLOCK)):
-            error = max(error, np.abs(sum(part.read(BLOCK) for part in parts) - block).max())
+            together = [part.read(BLOCK) for part in parts]
+            if any(len(stem) != len(block) for stem in together):
+                return np.inf
+            error = max(error, np.abs(sum(together) - block).max())
         ends = [part.read(1) for part in parts]
         for part in parts:
             part.close()
