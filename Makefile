@@ -36,9 +36,12 @@ dataset: .make/environment ## the virtual band's songs: data/virtual_band
 
 train: dataset ## the shipped weights, from nothing
 	$(RUN) -m mss_nn_implementation.train trio
+	for source in drums bass vocals; do $(RUN) -m ddsp_models.train band-$$source || exit; done
+	test -z "$$AIR_TRAFFIC_PATH" || for source in drums bass vocals; do $(RUN) -m ddsp_models.train air_traffic-$$source || exit; done
 
 results: dataset ## every score and clip, from the shipped weights
 	$(RUN) -m experiments --jobs 2
+	$(RUN) -m experiments.resynthesis
 	$(RUN) -m experiments.clips
 	$(RUN) -m tools.picture
 

@@ -38,8 +38,9 @@ SYSTEM_NAMES = {
     "hps": "median-filter HPS",
     "numpy_cnn": "NumPy network",
     "conv_tasnet": "Conv-TasNet",
+    "ddsp_features": "DDSP decoders, true features",
 }
-METRIC_NAMES = {"si_sdr": "SI-SDR", "snr": "SNR", "sdr": "SDR"}
+METRIC_NAMES = {"si_sdr": "SI-SDR", "snr": "SNR", "sdr": "SDR", "sir": "SIR", "sar": "SAR"}
 TEST_SET_NAMES = {
     "same_artist": "new songs of the training artist",
     "other_artist": "songs of artists it never heard",

@@ -78,6 +78,7 @@ READING = (
     "convtas_report",
     "ddsp_report",
     "pitch_report",
+    "autoencoder_report",
 )
 """Which notebooks of a folder come first; the others follow by name."""
 
