@@ -22,6 +22,7 @@ from ddsp_models.drums import Modes, Transients
 from ddsp_models.loudness import loudness
 from ddsp_models.spectral_loss import SpectralLoss
 from ddsp_models.synthesisers import HOP_LENGTH, SAMPLE_RATE, FilteredNoise, Harmonic, Reverb, audible_f0, convolve
+from mss_nn_implementation.convtas import WeightsError
 from virtual_band.annotations import LOUDNESS_FLOOR
 
 WEIGHTS = Path(__file__).parent / "trained"
@@ -446,10 +447,6 @@ class ResynthesisLoss(keras.losses.Loss):
 # --- shipped weights -------------------------------------------------------------------------------------------------
 
 
-class WeightsError(ValueError):
-    """Trained weights that cannot be used. The message is one line that names the file and says what to do."""
-
-
 def load_decoder(name, folder=WEIGHTS):
     """Load a trained decoder that `train` saved.
 
@@ -470,18 +467,35 @@ def load_decoder(name, folder=WEIGHTS):
     WeightsError
         where a file is missing, or the weights are not those that the record describes.
     """
+    return load_checked(name, folder, f"python -m ddsp_models.train {name}")
+
+
+def load_checked(name, folder, command):
+    """Load `name`.keras from a folder if it is what `name`.json describes: (model, record).
+
+    Parameters
+    ----------
+    name : str
+    folder : str or Path
+    command : str
+        which writes both; named where they cannot be used.
+
+    Raises
+    ------
+    WeightsError
+    """
     path, record_path = Path(folder) / f"{name}.keras", Path(folder) / f"{name}.json"
     for needed in (path, record_path):
         if not needed.exists():
-            raise WeightsError(f"{needed}: no such file; `python -m ddsp_models.train {name}` writes it")
+            raise WeightsError(f"{needed}: no such file; `{command}` writes it")
     try:
         record = json.loads(record_path.read_text())
         expected = record["sha256"]
     except (ValueError, KeyError, TypeError) as error:
-        raise WeightsError(f"{record_path}: damaged; restore it from the repository or train {name} again") from error
+        raise WeightsError(f"{record_path}: damaged; restore it from the repository or run `{command}`") from error
     if sha256_of(path) != expected:
         raise WeightsError(
-            f"{path}: checksum differs from {record_path.name}; restore both from the repository or train {name} again"
+            f"{path}: checksum differs from {record_path.name}; restore both from the repository or run `{command}`"
         )
     return keras.saving.load_model(path, compile=False, safe_mode=True), record
 

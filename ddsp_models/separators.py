@@ -1,19 +1,15 @@
 """Separation by synthesis: what `parametric` hears in a mixture becomes masks, and masks become stems."""
 
-import json
-from pathlib import Path
-
 import keras
 import librosa
 import numpy as np
 
 from audio_processing.audio_processing import fix_length, istft, resample, stft, to_mono
-from audio_processing.files import sha256_of
 from audio_processing.windows import array_reader, by_windows
-from ddsp_models.autoencoder import WEIGHTS, load_decoder, resynthesise
+from ddsp_models.autoencoder import WEIGHTS, load_checked, load_decoder, resynthesise
 from ddsp_models.features import HOP_LENGTH, fill_gaps
 from ddsp_models.parametric import wiener_masks
-from mss_nn_implementation.convtas import WeightsError, masked_channels
+from mss_nn_implementation.convtas import masked_channels
 
 
 def load_separator(name="one_artist", folder=WEIGHTS):
@@ -35,20 +31,7 @@ def load_separator(name="one_artist", folder=WEIGHTS):
     WeightsError
         where a file is missing, or the weights are not those that the record describes.
     """
-    path, record_path = (Path(folder) / f"separator-{name}.{end}" for end in ("keras", "json"))
-    for needed in (path, record_path):
-        if not needed.exists():
-            raise WeightsError(f"{needed}: no such file; `make train` writes it")
-    try:
-        record = json.loads(record_path.read_text())
-        expected = record["sha256"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise WeightsError(f"{record_path}: damaged; restore it from the repository or run `make train`") from error
-    if sha256_of(path) != expected:
-        raise WeightsError(
-            f"{path}: checksum differs from {record_path.name}; restore both from the repository or run `make train`"
-        )
-    return keras.saving.load_model(path, compile=False, safe_mode=True), record
+    return load_checked(f"separator-{name}", folder, "make train")
 
 
 def transitions(n_pitches, glide=0.7, leap=7.0, begin=4.0, rest=5.0):
