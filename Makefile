@@ -8,7 +8,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 NOTEBOOKS := $(shell git ls-files '*.ipynb' 2>/dev/null)
 READ_BY_REPORT := display.py $(wildcard experiments/*.py audio_processing/*.py player/*) $(shell find results mss_nn_implementation/training_final_full -type f 2>/dev/null | sed 's/ /\\ /g')
 
-.PHONY: app report site test lint dataset train results bench parity notebooks environment anew
+.PHONY: app colab-check report site test lint dataset train results bench parity notebooks environment anew
 .DELETE_ON_ERROR:
 
 report: site ## the report, executed, with all chapters, as pages: site/index.html
@@ -56,6 +56,9 @@ parity: .make/environment ## our DDSP and CREPE beside the originals, which get 
 notebooks: .make/environment ## execute every notebook in place
 	$(RUN) -m tools.notebooks header
 	$(RUN) -m tools.notebooks run
+
+colab-check: .make/environment ## every notebook alone, in an environment with Colab's versions
+	$(RUN) -m tools.colab_check
 
 app: .make/environment ## separate a song of your own in the browser
 	$(RUN) app.py --open

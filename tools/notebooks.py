@@ -27,7 +27,10 @@ from pathlib import Path
 
 root = next((p for p in [Path.cwd(), *Path.cwd().parents] if (p / "separate.py").exists()), None)
 if root is None:
-    subprocess.run(["git", "clone", "--depth", "1", os.environ.get("MSS_REPOSITORY", "{repository}")], check=True)
+    address = os.environ.get("MSS_REPOSITORY", "{repository}")
+    clone = ["git", "clone", "--quiet", "--depth", "1", address]
+    if subprocess.run([*clone, "--branch", "{release}"]).returncode:  # what this notebook was released with
+        subprocess.run(clone, check=True)  # or, where that is no release, the newest
     root = Path("{folder}").resolve()
     if any(importlib.util.find_spec(name) is None for name in ("musdb", "museval", "mido", "soundfile", "librosa")):
         subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-r", root / "requirements.txt"], check=True)
@@ -45,9 +48,14 @@ def repository():
     return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
 
 
+def release():
+    """The tag that a notebook on its own clones: that of the version in pyproject.toml."""
+    return "v" + tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+
+
 def first_cell():
     """Source of the first code cell of every notebook."""
-    return FIRST_CELL.format(repository=repository(), folder=repository().rsplit("/", 1)[1])
+    return FIRST_CELL.format(repository=repository(), release=release(), folder=repository().rsplit("/", 1)[1])
 
 
 def badge(path):
