@@ -1,8 +1,12 @@
-"""Train a parametric separator: python -m ddsp_models.train_separator NAME [--steps N …]
+"""Train a parametric separator: python -m ddsp_models.train_separator [NAME] [--steps N …]
 
-NAME is one_artist (the virtual band's training artist) or many_artists. Stopped at any moment, the same command goes on
-from the last epoch. The best weights on the validation songs go to `ddsp_models/trained/`, the curve to
-`results/training/`.
+Stopped at any moment, the same command goes on from the last epoch. The best weights on the validation songs go to
+`ddsp_models/trained/`, the curve to `results/training/`. The models:
+
+one_artist    drums, bass, vocals of the virtual band's training artist
+many_artists  the same of many: `python -m virtual_band --sets many_artists many_validation --many 240`
+many_four     drums, bass, other, vocals of many artists
+air_traffic   the four of a recorded song, its first two minutes; AIR_TRAFFIC_PATH or --song names its folder
 """
 
 import argparse
@@ -19,12 +23,15 @@ import keras
 import numpy as np
 
 from audio_processing import results
+from audio_processing.audio_processing import load
 from audio_processing.files import atomic_path, sha256_of
-from audio_processing.tracks import tracks
+from audio_processing.tracks import SOURCES, tracks
 from ddsp_models.autoencoder import WEIGHTS
+from ddsp_models.features import LISTENING, N_BANDS, SAMPLE_RATE, heard, pitched_features
 from ddsp_models.parametric import ParametricSeparator, Sizes
-from ddsp_models.song_crops import SongCrops, examples, load_songs, resampled
-from mss_nn_implementation.train import Clock, check_settings
+from ddsp_models.song_crops import SongCrops, described, examples, load_songs, resampled
+from ddsp_models.train import SONG_PARTS, song_path
+from mss_nn_implementation.train import Clock, check_settings, completed, go_back
 
 BAND = results.ROOT / "data" / "virtual_band"
 
@@ -61,6 +68,10 @@ class Training:
         of music that are used; 0 for all.
     seed : int
         of weights, crops and their order.
+    patience : int
+        training ends after so many looks at the validation songs that found nothing better; 0 for never.
+    start_from : str
+        name of the trained separator that this one starts from (`start_from`); "" for random weights.
     """
 
     seconds: float = 2.0
@@ -77,18 +88,49 @@ class Training:
     speeds: tuple = ()
     minutes: float = 0.0
     seed: int = 0
+    patience: int = 0
+    start_from: str = ""
 
     def __post_init__(self):
         object.__setattr__(self, "speeds", tuple(self.speeds))  # a list once it has been through JSON
+        for name in ("seconds", "batch_size", "steps", "steps_per_epoch", "learning_rate", "clip_norm"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name}: more than 0 expected, got {getattr(self, name)}")
+        for name in ("minutes", "patience"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}: at least 0 expected, got {getattr(self, name)}")
+        for speed in self.speeds:
+            if not 0.5 <= speed <= 2:
+                raise ValueError(f"speeds: from 0.5 to 2 expected, got {speed:g}")
 
     def to_dict(self):
         """The fields as plain types."""
         return dataclasses.asdict(self)
 
 
+RECORDED = "air_traffic"
+"""Stands for a recorded song, whose "train" and "validation" are the parts of it that `train.SONG_PARTS` names."""
+FOUR = Sizes(sources=SOURCES)
+MANY = ("many_artists", "train"), ("many_validation", "test")
 MODELS = {
     # name: sizes, training, training songs, validation songs
     "one_artist": (Sizes(), Training(), ("one_artist", "train"), ("validation", "test")),
+    "many_artists": (Sizes(), Training(steps=3000, taught_until=0.1, start_from="one_artist"), *MANY),
+    "many_four": (FOUR, Training(steps=1000, learning_rate=1e-3, taught_until=0.0, start_from="many_artists"), *MANY),
+    "air_traffic": (
+        FOUR,
+        Training(
+            steps=800,
+            steps_per_epoch=100,
+            learning_rate=1e-3,
+            taught_until=0.0,
+            speeds=(0.84, 0.92, 1.09, 1.19),
+            patience=3,
+            start_from="many_four",
+        ),
+        (RECORDED, "train"),
+        (RECORDED, "validation"),
+    ),
 }
 
 
@@ -116,6 +158,134 @@ class HoldThenCosine(keras.optimizers.schedules.LearningRateSchedule):
         return {"rate": self.rate, "warmup": self.warmup, "steps": self.steps, "hold": self.hold}
 
 
+class Patience(keras.callbacks.Callback):
+    """Ends a training whose last `looks` at the validation songs found nothing better; resumed runs count on.
+
+    Parameters
+    ----------
+    looks : int
+    log : Path
+        of the run so far: `keras.callbacks.CSVLogger`'s.
+    monitor : str
+        the less the better.
+    """
+
+    def __init__(self, looks, log, monitor="val_snr"):
+        super().__init__()
+        self.looks, self.monitor = looks, monitor
+        self.seen = _logged(log, monitor)
+        self.idle = bool(self.seen) and self._is_idle()  # it had ended already
+
+    def _is_idle(self):
+        return len(self.seen) - 1 - int(np.argmin(self.seen)) >= self.looks
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.seen.append(logs[self.monitor])
+        self.model.stop_training = self._is_idle()
+
+
+def _logged(log, name):
+    if not log.exists():
+        return []
+    with open(log) as file:
+        return [float(row[name]) for row in csv.DictReader(file)]
+
+
+def find_weights(name, weights=WEIGHTS):
+    """The file of a trained separator: shipped under that name, of a run of that name, or a .keras file itself."""
+    run = results.ROOT / "runs" / f"separator-{name}"
+    for path in (Path(name), weights / f"separator-{name}.keras", run / "best.keras"):
+        if path.is_file():
+            return path
+    raise FileNotFoundError(f"start_from: {name} is neither a .keras file nor a separator trained here")
+
+
+def start_from(model, path):
+    """Give a separator the weights of another one; what belongs to a source, by its name.
+
+    Parameters
+    ----------
+    model : ParametricSeparator
+        sources that the other one lacks keep their random weights.
+    path : str or Path
+        .keras file of one with the same sizes and pitched sources.
+
+    Raises
+    ------
+    ValueError
+        where the file is no separator, or one of other sizes.
+    """
+    try:
+        other = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises whatever a damaged archive made of its parts
+        raise ValueError(f"start_from: {path} is no trained separator ({str(error).splitlines()[0][:80]})") from error
+    for field in dataclasses.fields(model.sizes):
+        ours, theirs = (getattr(getattr(each, "sizes", None), field.name, None) for each in (model, other))
+        if ours != theirs and field.name not in ("sources", "power"):
+            raise ValueError(f"start_from: {path} has {field.name} {theirs}, {ours} expected")
+    by_source = {id(variable) for layer in (model.outlines, model.features) for variable in layer.weights}
+    for variable, value in zip(model.weights, other.weights):
+        if id(variable) not in by_source:
+            variable.assign(value)
+    for name in ("outlines", "features"):
+        here, there = getattr(model, name), getattr(other, name)
+        columns = _columns(model, name), _columns(other, name)
+        for variable, value in zip(here.weights, there.weights):
+            ours, theirs = (keras.ops.convert_to_numpy(each).copy() for each in (variable, value))
+            for part, places in columns[0].items():
+                if part in columns[1]:
+                    ours[..., places] = theirs[..., columns[1][part]]
+            variable.assign(ours)
+
+
+def _columns(model, layer):
+    """Which outputs of a layer belong to which source (and, of the features, to all)."""
+    s, found, at = model.sizes, {}, 0
+    if layer == "outlines":
+        for source in s.sources:
+            many = s.harmonic_bands + s.noise_bands if source in s.pitched else s.bands
+            found[source] = np.arange(at, at + many)
+            at += many
+        return found
+    n, both = len(s.sources), np.array([[0], [model.n_features]])  # two moments to a frame
+    for i, source in enumerate(s.sources):
+        bands = n + 1 + i * N_BANDS + np.arange(N_BANDS)
+        found[source] = (both + np.concatenate([[i], bands])).ravel()
+    return found | {"onset": (both + n).ravel()}
+
+
+def recorded_songs(part, sizes, path=None):
+    """A part of the recorded song, its pitch as the trackers hear it: a list of one `song_crops.Song`.
+
+    Parameters
+    ----------
+    part : {"train", "validation"}
+    sizes : Sizes
+    path : str or Path, optional
+        folder of its stems; what AIR_TRAFFIC_PATH names where it is None.
+    """
+    folder, (start, stop) = song_path(path), SONG_PARTS[part]
+    stems, lines = [], []
+    for source in sizes.sources:
+        found = sorted(folder.glob(f"{source}.*"))
+        if not found:
+            raise FileNotFoundError(f"{folder}: {source}.* expected, no such file found")
+        audio, rate = load(found[0], sample_rate=SAMPLE_RATE, mono=True)
+        stems.append(heard(audio[start * rate : stop * rate], rate))
+        if source in sizes.pitched:
+            known = pitched_features(stems[-1], rate, **LISTENING[source])
+            lines.append((known["f0"] * known["voiced"])[:, 0])
+    return [described(np.stack(stems), np.stack(lines, axis=-1), sizes.sources, sizes.pitched)]
+
+
+def songs_of(which, sizes, data=BAND, song=None):
+    """The songs that `MODELS` names: (set of the virtual band, subset), or (`RECORDED`, part)."""
+    name, part = which
+    if name == RECORDED:
+        return recorded_songs(part, sizes, song)
+    return load_songs(data / name, part, sizes.sources, sizes.pitched)
+
+
 def training_songs(songs, training):
     """The songs that a training uses: its first minutes, at all its speeds."""
     if training.minutes:
@@ -123,7 +293,7 @@ def training_songs(songs, training):
         for song in songs:
             if left > 0:
                 kept.append(song)
-            left -= song.stems.shape[1] / 16000
+            left -= song.stems.shape[1] / SAMPLE_RATE
         songs = kept
     return songs + [resampled(song, speed) for speed in training.speeds for song in songs]
 
@@ -138,7 +308,7 @@ def validation_examples(songs, samples, hop):
     return examples(crops, samples, hop, taught=np.zeros((len(crops), 1), bool))
 
 
-def train(training, sizes, train_songs, validation_songs, run):
+def train(training, sizes, train_songs, validation_songs, run, start=None):
     """Fit one separator, resuming what `run` holds, and keep its best weights there.
 
     Parameters
@@ -148,11 +318,15 @@ def train(training, sizes, train_songs, validation_songs, run):
     train_songs, validation_songs : list of song_crops.Song
     run : Path
         folder of this run: checkpoints, log, best weights.
+    start : str or Path, optional
+        .keras file of the separator to start from.
     """
     run.mkdir(parents=True, exist_ok=True)
     changes = check_settings(run / "settings.json", sizes, training)
     with atomic_path(run / "settings.json") as temporary:
         settings = {"sizes": sizes.to_dict(), "training": training.to_dict(), "changes": changes}
+        if start is not None:
+            settings["start_sha256"] = sha256_of(start)
         temporary.write_text(json.dumps(settings, indent=1))
     keras.utils.set_random_seed(training.seed)
     crops = SongCrops(training_songs(train_songs, training), training, sizes.hop)
@@ -164,30 +338,42 @@ def train(training, sizes, train_songs, validation_songs, run):
         optimizer=keras.optimizers.Adam(schedule, global_clipnorm=training.clip_norm),
         jit_compile=keras.backend.backend() != "torch",
     )
-    best = run / "best.keras"
+    if start is not None:
+        start_from(model, start)
+    best, log = run / "best.keras", run / "log.csv"
+    go_back(run)
     checkpoint = keras.callbacks.ModelCheckpoint(best, monitor="val_snr", mode="min", save_best_only=True)
-    log = run / "log.csv"
-    if log.exists() and best.exists():  # a resumed run must beat what was best before
-        with open(log) as file:
-            checkpoint.best = min((float(row["val_snr"]) for row in csv.DictReader(file)), default=float("inf"))
+    if best.exists():  # a resumed run must beat what was best before
+        checkpoint.best = min(_logged(log, "val_snr"), default=float("inf"))
+    patience = [Patience(training.patience, log)] if training.patience else []
+    if patience and patience[0].idle:
+        return
     model.fit(
         crops,
         validation_data=validation,
         validation_batch_size=training.batch_size,
         epochs=training.steps // training.steps_per_epoch,
         callbacks=[
-            keras.callbacks.BackupAndRestore(run / "backup", delete_checkpoint=False),
             Clock(crops, run / "seconds.txt"),
             checkpoint,
+            *patience,
             keras.callbacks.CSVLogger(log, append=log.exists()),
+            # last: an epoch that it holds is in the log, too
+            keras.callbacks.BackupAndRestore(run / "backup", double_checkpoint=True, delete_checkpoint=False),
         ],
         verbose=1 if sys.stdout.isatty() else 2,
     )
 
 
-def checksum(songs, folder=BAND):
-    """SHA-256 over the sound files of several (set, subset)."""
-    return sha256_of(*[p for name, subset in songs for song in tracks(folder / name, subset) for p in song.files()])
+def checksum(songs, folder=BAND, recorded=None):
+    """SHA-256 over the sound files of several (set, subset), or of the recorded song."""
+    files = []
+    for name, part in songs:
+        if name == RECORDED:
+            files += sorted(path for path in song_path(recorded).iterdir() if path.stem in SOURCES)
+        else:
+            files += [path for song in tracks(folder / name, part) for path in song.files()]
+    return sha256_of(*files)
 
 
 def is_current(name, training, sizes, data, weights=WEIGHTS):
@@ -198,21 +384,25 @@ def is_current(name, training, sizes, data, weights=WEIGHTS):
     except (OSError, ValueError, KeyError):
         return False
     wanted = json.loads(json.dumps([training.to_dict(), sizes.to_dict()]))
-    return intact and [record.get("training"), record.get("sizes")] == wanted and record.get("data") == data
+    same = [completed(record.get("training", {}), training), completed(record.get("sizes", {}), sizes)] == wanted
+    return intact and same and record.get("data") == data
 
 
 def publish(name, training, sizes, data, run, weights=WEIGHTS):
     """Copy the best weights of a finished run beside their record, and its curve into the results."""
     title = f"separator-{name}"
     model = keras.saving.load_model(run / "best.keras", compile=False)
+    settings = json.loads((run / "settings.json").read_text())
     record = results.head(f"train {title}", config=training.to_dict(), seed=training.seed, data=data)
     record |= {
         "sizes": sizes.to_dict(),
         "training": training.to_dict(),
         "weights": model.count_params(),
-        "changes": json.loads((run / "settings.json").read_text())["changes"],
+        "changes": settings["changes"],
         "seconds": float((run / "seconds.txt").read_text()),
     }
+    if "start_sha256" in settings:
+        record["start_sha256"] = settings["start_sha256"]
     weights.mkdir(exist_ok=True)
     with atomic_path(weights / f"{title}.keras") as temporary:  # without the optimiser's state
         model.save(temporary)
@@ -226,35 +416,34 @@ def publish(name, training, sizes, data, run, weights=WEIGHTS):
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m ddsp_models.train_separator", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m ddsp_models.train_separator",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("name", nargs="?", default="one_artist", choices=MODELS, help="(default: one_artist)")
     parser.add_argument("--run", type=Path, help="folder of the run (default: runs/separator-NAME)")
     parser.add_argument("--data", type=Path, default=BAND, help="folder of the virtual band's sets")
+    parser.add_argument("--song", type=Path, help="folder of the recorded song's stems (default: AIR_TRAFFIC_PATH)")
     parser.add_argument("--force", action="store_true", help="train again what is current")
     parser.add_argument("--dry", action="store_true", help="train, but leave the shipped weights and results alone")
     for field in dataclasses.fields(Training):
-        option = f"--{field.name.replace('_', '-')}"
-        if field.name == "speeds":
-            parser.add_argument(option, type=float, nargs="*", help="(default: none)")
-        else:
-            parser.add_argument(option, type=type(field.default), help=f"(default: {field.default})")
+        kind = {"type": float, "nargs": "*"} if field.name == "speeds" else {"type": type(field.default)}
+        parser.add_argument(f"--{field.name.replace('_', '-')}", **kind, help="(default: that of the model)")
     options = parser.parse_args(arguments)
-    sizes, training, train_songs, validation_songs = MODELS[options.name]
-    given = {f.name: getattr(options, f.name) for f in dataclasses.fields(Training)}
-    training = dataclasses.replace(training, **{key: value for key, value in given.items() if value is not None})
+    sizes, training, *songs = MODELS[options.name]
     run = options.run or results.ROOT / "runs" / f"separator-{options.name}"
     try:
-        data = checksum((train_songs, validation_songs), options.data)
+        given = {f.name: getattr(options, f.name) for f in dataclasses.fields(Training)}
+        training = dataclasses.replace(training, **{key: value for key, value in given.items() if value is not None})
+        start = find_weights(training.start_from) if training.start_from else None
+        data = checksum(songs, options.data, options.song)
         if not (options.dry or options.force) and is_current(options.name, training, sizes, data):
             print(f"{options.name}: current")
             return 0
-        loaded = [
-            load_songs(options.data / name, subset, sizes.sources, sizes.pitched)
-            for name, subset in (train_songs, validation_songs)
-        ]
-        train(training, sizes, *loaded, run)
-    except (FileNotFoundError, ValueError) as error:
-        print(f"train_separator: {error}", file=sys.stderr)
+        train(training, sizes, *(songs_of(which, sizes, options.data, options.song) for which in songs), run, start)
+    except (OSError, ValueError) as error:
+        print(f"train_separator: {str(error).splitlines()[0]}", file=sys.stderr)
         return 2
     written = [run / "best.keras"] if options.dry else publish(options.name, training, sizes, data, run)
     print("wrote", ", ".join(os.path.relpath(path) for path in written))
