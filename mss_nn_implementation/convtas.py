@@ -111,6 +111,13 @@ class ConvTasNet(keras.Model):
         stems = stems * (level if p.causal else level[:, None])
         return stems[:, :, 0] if mono else stems
 
+    def copy(self):
+        """A network of these sizes and weights in float32, with no optimiser's state."""
+        other = ConvTasNet(self.sizes)
+        other.build((None, None))
+        other.set_weights(self.get_weights())
+        return other
+
     @classmethod
     def count(cls, sizes):
         """How many weights a network of these `Parameters` has."""
@@ -198,12 +205,21 @@ class ConvTasNetSeparator:
     """Windows in a chunk: what surrounds the network is done for a chunk at a time."""
 
     def __init__(self, name="trio", folder=WEIGHTS, *, window_seconds=None):
-        self.model, record = load_model(name, folder)
-        self.sources = self.model.sizes.sources
-        self.sample_rate = self.model.sizes.sample_rate
-        self.window_seconds = record["training"]["seconds"] if window_seconds is None else window_seconds
-        if not 0 < self.window_seconds < math.inf:
-            raise ValueError(f"window_seconds: a positive number expected, got {self.window_seconds}")
+        model, record = load_model(name, folder)
+        self._use(model, record["training"]["seconds"] if window_seconds is None else window_seconds)
+
+    def _use(self, model, window_seconds):
+        if not 0 < window_seconds < math.inf:
+            raise ValueError(f"window_seconds: a positive number expected, got {window_seconds}")
+        self.model, self.window_seconds = model, window_seconds
+        self.sources, self.sample_rate = model.sizes.sources, model.sizes.sample_rate
+
+    @classmethod
+    def of(cls, model, window_seconds):
+        """A separator with a network that is in memory, and whose weights may still change."""
+        separator = cls.__new__(cls)
+        separator._use(model, window_seconds)
+        return separator
 
     @property
     def overlap_seconds(self):

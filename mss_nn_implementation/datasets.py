@@ -63,15 +63,17 @@ def songs_of(root, subset, split=None):
     return chosen
 
 
-def load_stems(
-    root, subset, sources, sample_rate, *, split=None, channels=1, speeds=(), at_least=0.0, cache=None, dtype="float32"
-):
-    """Decode a dataset once, at one sample rate.
+def load_stems(root, subset, sources, sample_rate, *, split=None, **options):
+    """Decode a dataset once, at one sample rate: `load_songs` of `songs_of(root, subset, split)`."""
+    return load_songs(songs_of(root, subset, split), sources, sample_rate, **options)
+
+
+def load_songs(songs, sources, sample_rate, *, channels=1, speeds=(), at_least=0.0, cache=None, dtype="float32"):
+    """Decode songs once, at one sample rate.
 
     Parameters
     ----------
-    root, subset, split
-        see `songs_of`.
+    songs : list of audio_processing.tracks.Track
     sources : sequence of str
     sample_rate : int
         in Hz.
@@ -91,7 +93,7 @@ def load_stems(
     Returns
     -------
     list of np.ndarray, (sources, samples), or (sources, 2, samples) where `channels` is 2
-        one per song, sorted by its name, the song itself first and then its speeds.
+        one per song, in the order given, the song itself first and then its speeds.
 
     Raises
     ------
@@ -101,8 +103,7 @@ def load_stems(
         where one cannot be read.
     """
     decoded = []
-    songs = songs_of(root, subset, split)
-    for song in tqdm(songs, desc=f"reading {subset} songs", unit="song", leave=False):
+    for song in tqdm(songs, desc="reading songs", unit="song", leave=False):
         wanted = [
             {"rate": sample_rate, "sources": list(sources), "channels": channels, "speed": s} for s in (1, *speeds)
         ]
@@ -113,7 +114,8 @@ def load_stems(
             decoded.append(_from_cache(song, wanted, Path(cache), np.dtype(dtype)))
     short = [s.name for s, d in zip(songs, decoded) if min(v.shape[-1] for v in d) < at_least * sample_rate]
     if short:
-        raise ValueError(f"{root}: shorter than a crop of {at_least:g} s: {', '.join(short)}; choose shorter crops")
+        where = songs[0].path.parent.parent
+        raise ValueError(f"{where}: shorter than a crop of {at_least:g} s: {', '.join(short)}; choose shorter crops")
     return [variant for variants in decoded for variant in variants]
 
 

@@ -62,3 +62,21 @@ def reach(changes, hop, sample_rate, receptive_field, ax):
         ax.axvline(side * receptive_field / 2, color="#d55e00", linestyle="--", linewidth=1)
     ax.set(xlabel="distance from the change (s)", ylabel="change, relative", ylim=(1e-4, 2))
     ax.grid(alpha=0.3)
+
+
+def ablations(rows, ax):
+    """Each ablation's scores, a dot per seed and a line for their mean; the range of the first one's as a band.
+
+    Parameters
+    ----------
+    rows : list of dict
+        of `ablations.summary`, all on one test set.
+    ax : matplotlib.axes.Axes
+    """
+    rows = rows[::-1]
+    ax.axvspan(rows[-1]["low"], rows[-1]["high"], color="#999999", alpha=0.3, linewidth=0)
+    for y, row in enumerate(rows):
+        ax.plot([row["mean"]] * 2, [y - 0.32, y + 0.32], color="#0072b2", linewidth=2)
+        ax.plot(row["seeds"], [y] * len(row["seeds"]), "o", color="#d55e00", markersize=5)
+    ax.set_yticks(range(len(rows)), [row["what"] for row in rows])
+    ax.grid(axis="x", alpha=0.3)

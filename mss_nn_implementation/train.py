@@ -334,9 +334,7 @@ def publish(name, training, sizes, train_songs, validation_songs, run, weights=W
     }
     if "start_sha256" in settings:
         record["start_sha256"] = settings["start_sha256"]
-    model = ConvTasNet(sizes)  # in float32 whatever it was trained in, and without the optimiser's state
-    model.build((None, None))
-    model.set_weights(keras.saving.load_model(run / "best.keras", compile=False).get_weights())
+    model = keras.saving.load_model(run / "best.keras", compile=False).copy()  # as `Parameters` has them, in float32
     with atomic_path(weights / f"{name}.keras") as temporary:
         model.save(temporary)
     record["sha256"] = sha256_of(weights / f"{name}.keras")
