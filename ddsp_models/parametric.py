@@ -59,6 +59,8 @@ class Sizes:
         of the outlines: of harmonics, of their noise, of an unpitched source.
     power : float
         exponent of the magnitudes in the masks while training.
+    heard_as : {"mel", "decoders"}
+        what the bands among the features are (see `song_crops.described`).
     """
 
     sources: tuple = ("drums", "bass", "vocals")
@@ -78,6 +80,7 @@ class Sizes:
     noise_bands: int = 32
     bands: int = 96
     power: float = 1.0
+    heard_as: str = "mel"
 
     def __post_init__(self):
         for name in ("sources", "pitched", "lowest", "highest", "dilations"):  # lists once they have been through JSON
@@ -90,6 +93,8 @@ class Sizes:
                 f"lowest, highest: {len(self.lowest)} and {len(self.highest)} notes found,"
                 f" one for each of the {len(self.pitched)} pitched sources expected"
             )
+        if self.heard_as not in ("mel", "decoders"):
+            raise ValueError(f"heard_as: {self.heard_as!r} found, 'mel' or 'decoders' expected")
         if self.n_fft % self.hop or self.hop < 1:
             raise ValueError(f"hop: {self.hop} found, a divisor of n_fft = {self.n_fft} expected")
 

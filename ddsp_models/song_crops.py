@@ -29,6 +29,8 @@ class Song:
         of the drums; 0 where there are none.
     sources, pitched : tuple of str
         names of the stems, and of those with a pitch.
+    heard_as : {"mel", "decoders"}
+        what the bands are (see `described`).
     """
 
     stems: np.ndarray
@@ -38,9 +40,10 @@ class Song:
     onset: np.ndarray
     sources: tuple
     pitched: tuple
+    heard_as: str = "mel"
 
 
-def described(stems, f0, sources, pitched):
+def described(stems, f0, sources, pitched, heard_as="mel"):
     """Add the features to stems of known pitch.
 
     Parameters
@@ -50,6 +53,8 @@ def described(stems, f0, sources, pitched):
     f0 : np.ndarray, (frames, pitched sources)
         in Hz, 250 a second; cut or filled with 0 to the length of the stems.
     sources, pitched : sequence of str
+    heard_as : {"mel", "decoders"}
+        bands of every source equally wide in mel, or as the source's decoder wants them (`features.LISTENING`).
 
     Returns
     -------
@@ -58,15 +63,21 @@ def described(stems, f0, sources, pitched):
     n_frames = stems.shape[1] // HOP_LENGTH
     stems = np.ascontiguousarray(stems[:, : n_frames * HOP_LENGTH], np.float32)
     level = np.stack([feature.loudness(stem, SAMPLE_RATE) for stem in stems], axis=-1)
-    bands = np.stack([feature.band_loudness(stem) for stem in stems], axis=1)
+    bands = np.stack([feature.band_loudness(x, **bands_of(name, heard_as)) for name, x in zip(sources, stems)], axis=1)
     onset = np.zeros((n_frames, 1), np.float32)
     if "drums" in sources:
         onset = feature.onset_strength(bands[:, list(sources).index("drums")])
     f0 = fix_length(np.asarray(f0, np.float32).T, n_frames).T
-    return Song(stems, f0, level.astype(np.float32), bands, onset, tuple(sources), tuple(pitched))
+    return Song(stems, f0, level.astype(np.float32), bands, onset, tuple(sources), tuple(pitched), heard_as)
 
 
-def load_songs(root, subset, sources, pitched):
+def bands_of(source, heard_as="decoders"):
+    """How the bands of a source are measured: arguments of `features.band_loudness`."""
+    listening = feature.LISTENING.get(source, {}) if heard_as == "decoders" else {}
+    return {name: listening[name] for name in ("n_fft", "scale") if name in listening}
+
+
+def load_songs(root, subset, sources, pitched, heard_as="mel"):
     """Read a tree of songs that know their pitch.
 
     Parameters
@@ -76,6 +87,8 @@ def load_songs(root, subset, sources, pitched):
     subset : str
         "train" or "test".
     sources, pitched : sequence of str
+    heard_as : {"mel", "decoders"}
+        see `described`.
 
     Returns
     -------
@@ -86,7 +99,7 @@ def load_songs(root, subset, sources, pitched):
         stems = np.stack(list(track.stems(SAMPLE_RATE, mono=True, sources=sources).values()))
         known = track.annotations()
         f0 = np.stack([known[f"f0_{source}"] * known[f"voiced_{source}"] for source in pitched], axis=-1)
-        found.append(described(stems, f0, sources, pitched))
+        found.append(described(stems, f0, sources, pitched, heard_as))
     return found
 
 
@@ -106,7 +119,8 @@ def resampled(song, factor):
     stems = resample(song.stems, round(SAMPLE_RATE * factor), SAMPLE_RATE)
     n_frames = stems.shape[1] // HOP_LENGTH
     nearest = np.minimum(np.round(np.arange(n_frames) * factor).astype(int), len(song.f0) - 1)
-    return described(stems, song.f0[nearest] * np.float32(factor), song.sources, song.pitched)
+    f0 = song.f0[nearest] * np.float32(factor)
+    return described(stems, f0, song.sources, song.pitched, song.heard_as)
 
 
 class SongCrops(keras.utils.PyDataset):

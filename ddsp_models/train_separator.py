@@ -110,12 +110,12 @@ class Training:
 
 RECORDED = "air_traffic"
 """Stands for a recorded song, whose "train" and "validation" are the parts of it that `train.SONG_PARTS` names."""
-FOUR = Sizes(sources=SOURCES)
+THREE, FOUR = Sizes(heard_as="decoders"), Sizes(sources=SOURCES, heard_as="decoders")
 MANY = ("many_artists", "train"), ("many_validation", "test")
 MODELS = {
     # name: sizes, training, training songs, validation songs
     "one_artist": (Sizes(), Training(), ("one_artist", "train"), ("validation", "test")),
-    "many_artists": (Sizes(), Training(steps=3000, taught_until=0.1, start_from="one_artist"), *MANY),
+    "many_artists": (THREE, Training(steps=3000, taught_until=0.1, start_from="one_artist"), *MANY),
     "many_four": (FOUR, Training(steps=1000, learning_rate=1e-3, taught_until=0.0, start_from="many_artists"), *MANY),
     "air_traffic": (
         FOUR,
@@ -221,7 +221,7 @@ def start_from(model, path):
         raise ValueError(f"start_from: {path} is no trained separator ({str(error).splitlines()[0][:80]})") from error
     for field in dataclasses.fields(model.sizes):
         ours, theirs = (getattr(getattr(each, "sizes", None), field.name, None) for each in (model, other))
-        if ours != theirs and field.name not in ("sources", "power"):
+        if ours != theirs and field.name not in ("sources", "power", "heard_as"):
             raise ValueError(f"start_from: {path} has {field.name} {theirs}, {ours} expected")
     by_source = {id(variable) for layer in (model.outlines, model.features) for variable in layer.weights}
     for variable, value in zip(model.weights, other.weights):
@@ -275,7 +275,7 @@ def recorded_songs(part, sizes, path=None):
         if source in sizes.pitched:
             known = pitched_features(stems[-1], rate, **LISTENING[source])
             lines.append((known["f0"] * known["voiced"])[:, 0])
-    return [described(np.stack(stems), np.stack(lines, axis=-1), sizes.sources, sizes.pitched)]
+    return [described(np.stack(stems), np.stack(lines, axis=-1), sizes.sources, sizes.pitched, sizes.heard_as)]
 
 
 def songs_of(which, sizes, data=BAND, song=None):
@@ -283,7 +283,7 @@ def songs_of(which, sizes, data=BAND, song=None):
     name, part = which
     if name == RECORDED:
         return recorded_songs(part, sizes, song)
-    return load_songs(data / name, part, sizes.sources, sizes.pitched)
+    return load_songs(data / name, part, sizes.sources, sizes.pitched, sizes.heard_as)
 
 
 def training_songs(songs, training):
