@@ -54,7 +54,7 @@ def environment(folder=ENVIRONMENT):
 
 def pip(python, *arguments):
     """Run an environment's pip; returns what it printed."""
-    command = [python, "-m", "pip", "--disable-pip-version-check", "--quiet", *arguments]
+    command = [python, "-m", "pip", "--disable-pip-version-check", *arguments]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
