@@ -16,7 +16,12 @@ def main(arguments=None):
         "--root", type=Path, default=Path("data/virtual_band"), help="folder of the sets (default: %(default)s)"
     )
     parser.add_argument(
-        "--sets", nargs="+", metavar="SET", help=f"which to write: {', '.join(SETS)} (default: all that hold songs)"
+        "--sets",
+        nargs="+",
+        metavar="SET",
+        help=f"which to write: {', '.join(SETS)} (default: all that hold songs, but for those of "
+        + ", ".join(name for name, plan in SETS.items() if plan.on_request)
+        + ")",
     )
     parser.add_argument(
         "--songs", type=int, help="songs per set instead of " + ", ".join(f"{n} {p.songs}" for n, p in SETS.items())
@@ -26,7 +31,7 @@ def main(arguments=None):
     parser.add_argument("--workers", type=int, default=1, help="processes (default: %(default)s)")
     options = parser.parse_args(arguments)
     try:
-        for name in options.sets or SETS:
+        for name in options.sets or [name for name, plan in SETS.items() if not plan.on_request]:
             songs = options.songs
             if name == "many_artists" and (options.many or songs is None or not options.sets):
                 songs = options.many

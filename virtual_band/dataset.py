@@ -33,7 +33,8 @@ FILES = (*(f"{name}.wav" for name in ("mixture", *SOURCES)), "annotations.npz", 
 class SetPlan:
     """One data set: where it goes, how many songs, who plays, and the number of its first song.
 
-    Ranges of song numbers do not meet, so no two sets share a score.
+    Ranges of song numbers do not meet, so no two sets share a score. A set `on_request` is built where it is named, not
+    with all others.
     """
 
     subset: str
@@ -41,10 +42,12 @@ class SetPlan:
     artists: tuple[int, ...]
     first_song: int
     other: bool = False
+    on_request: bool = False
 
 
 SETS = {
     "one_artist": SetPlan("train", 40, (TRAINING_ARTIST,), 0),
+    "one_artist_long": SetPlan("train", 90, (TRAINING_ARTIST,), 7_000_000, on_request=True),
     "validation": SetPlan("test", 6, (TRAINING_ARTIST,), 1_000_000),
     "same_artist": SetPlan("test", 10, (TRAINING_ARTIST,), 2_000_000),
     "other_artist": SetPlan("test", 8, OTHER_ARTISTS, 3_000_000),

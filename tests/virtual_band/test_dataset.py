@@ -77,6 +77,8 @@ def test_songs_of_different_sets_share_no_score():
     many = {artist for artist, _ in dataset.songs_of("many_artists", 1000)}
     assert len(trainers) == 1 and len(strangers) == 8
     assert not (trainers | many) & strangers
+    long = dataset.songs_of("one_artist_long")
+    assert len(long) * 20 == 30 * 60 and {artist for artist, _ in long} == trainers  # half an hour of the same artist
 
 
 def test_a_complete_set_is_left_alone_and_a_longer_one_goes_on(tmp_path):
