@@ -223,7 +223,9 @@ def computing(precision="float32", devices=1):
         keras.distribution.set_distribution(distribution)
 
 
-def train(name, training, sizes, train_songs, validation_songs, run, *, start=None, devices=1, cache=None):
+def train(
+    name, training, sizes, train_songs, validation_songs, run, *, start=None, devices=1, cache=None, callbacks=()
+):
     """Fit one network, resuming what `run` holds, and keep its best weights there.
 
     Parameters
@@ -241,6 +243,8 @@ def train(name, training, sizes, train_songs, validation_songs, run, *, start=No
         how many share a batch.
     cache : str or Path, optional
         folder of decoded songs (`datasets.load_stems`).
+    callbacks : sequence of keras.callbacks.Callback
+        such as one that ends a training early.
 
     Returns
     -------
@@ -288,6 +292,7 @@ def train(name, training, sizes, train_songs, validation_songs, run, *, start=No
             callbacks=[
                 Clock(crops, run / "seconds.txt"),
                 checkpoint,
+                *callbacks,
                 keras.callbacks.CSVLogger(log, append=log.exists()),
                 # last: an epoch that it holds is in the log, too
                 keras.callbacks.BackupAndRestore(run / "backup", double_checkpoint=True, delete_checkpoint=False),
