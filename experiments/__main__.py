@@ -1,7 +1,12 @@
 """Score systems on test sets: python -m experiments [--test-sets NAME …] [--systems NAME …] [--jobs N] [--force]
 
 Each pair of test set and system is one file in results/scores/. A file that is intact and was made with the same
-settings on the same songs is left as it is. Songs that are done when a run is stopped are not scored again by the next.
+settings and weights on the same songs is left as it is. Songs that are done when a run is stopped are not scored again
+by the next.
+
+Scores of pitch, loudness and spectrum (`feature_scores`) are computed on the test sets of `FEATURES_ON`, for the
+systems that are not in `WITHOUT_FEATURES`. A system whose weights are not there is left out, and named. Where CREPE's
+weights are not found, crepe_bce is absent (never 0), and pYIN takes CREPE's place as the vocals' pitch tracker.
 """
 
 import argparse
@@ -13,56 +18,139 @@ import os
 import shutil
 import sys
 import time
+from collections import Counter
+from functools import partial
 
 import joblib
+import numpy as np
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from audio_processing import results
 from audio_processing.files import atomic_path, sha256_of
 from audio_processing.tracks import SOURCES, tracks
-from experiments.scores import score_track
-from experiments.systems import SYSTEMS
+from experiments import networks
+from experiments.recorded import AIR_TRAFFIC, RecordedSong
+from experiments.scores import METRICS, score_track
+from experiments.systems import SYSTEMS, TOLD_PITCH
 
 BAND = results.ROOT / "data" / "virtual_band"
 MUSDB = os.environ.get("MUSDB_PATH")
+TRIO = ("drums", "bass", "vocals")
 TEST_SETS = {
     # name: (root, subset, sources, sample rate, mono); a root of None: not on this machine
-    "same_artist": (BAND / "same_artist", "test", ("drums", "bass", "vocals"), 16000, True),
-    "other_artist": (BAND / "other_artist", "test", ("drums", "bass", "vocals"), 16000, True),
+    "same_artist": (BAND / "same_artist", "test", TRIO, 16000, True),
+    "other_artist": (BAND / "other_artist", "test", TRIO, 16000, True),
     "extra_instrument": (BAND / "extra_instrument", "test", SOURCES, 16000, True),
     "musdb18_7s": (MUSDB, "test", SOURCES, 44100, False),
+    "air_traffic": (AIR_TRAFFIC, "recorded", TRIO, 16000, True),
 }
+CEILINGS = ("mixture", "ibm", "ibm@sisec", "irm", "irm@power", "psm", "mwf")
+ONLY = {"musdb18_7s": (*CEILINGS, "hps", "musdb")}
+"""Test sets that only these systems are scored on by default."""
+FEATURES_ON = ("same_artist", "other_artist", "air_traffic")
+"""Test sets on which pitch, loudness and spectra are compared, too: mono at 16 kHz, and pitch is known or, in the
+recorded song, that of one voice, which a tracker can follow."""
+WITHOUT_FEATURES = ("ibm@sisec", "irm@power", "psm", "mwf")
+"""Ceilings whose stems sound like those of `ibm` and `irm`: they are scored by their samples alone, to save time."""
 EXCLUDED = {"PR - Oh No": "its stems do not add up", "PR - Happy Daze": "stems are missing"}
 """Songs of MUSDB18's test set that are not scored, and why."""
 SCORES = results.RESULTS / "scores"
 UNFINISHED = results.ROOT / "runs" / "scores"
 """Songs that were scored in runs that were stopped."""
+TARGETS = results.ROOT / "runs" / "targets"
+"""What was heard in true stems: it is the same for all systems."""
 FILTERS_UP_TO = 16000  # Hz: sir and sar of songs at 44.1 kHz would take hours
-WEIGHTS = {
-    "conv_tasnet": results.ROOT / "mss_nn_implementation" / "training_final_full" / "trio.keras",
-    "numpy_cnn": results.ROOT / "neural_network_basics" / "drums_mask.npz",
-}
+WEIGHTS = networks.WEIGHTS
 
 
-def score_song(song, system, sources, sample_rate, mono):
+def songs_of(test_set):
+    """The songs of a test set that are scored."""
+    root, subset, *_ = TEST_SETS[test_set]
+    if root is None:
+        variable = "AIR_TRAFFIC_PATH" if subset == "recorded" else "MUSDB_PATH"
+        raise ValueError(f"{test_set}: {variable} is not set; it names the folder that holds the music")
+    if subset == "recorded":
+        return [RecordedSong(root)]
+    return [song for song in tracks(root, subset) if song.name not in EXCLUDED]
+
+
+def systems_of(test_set):
+    """Systems that are scored on a test set by default: what was made for one song is not tried on others."""
+    names = [name for name in ONLY.get(test_set, SYSTEMS) if name in SYSTEMS]
+    if test_set != "musdb18_7s":
+        names = [name for name in names if name != "musdb"]  # it may have heard an excerpt of the recorded song
+    if test_set != "air_traffic":
+        names = [name for name in names if not name.endswith("@air_traffic")]
+    if test_set not in ("same_artist", "other_artist"):
+        names = [name for name in names if name not in TOLD_PITCH]
+    return names
+
+
+def has_features(test_set, system):
+    """Whether pitch, loudness and spectra of a system's estimates are compared on a test set."""
+    return test_set in FEATURES_ON and system not in WITHOUT_FEATURES
+
+
+def metrics_of(source, filters, features, crepe):
+    """Names of the metrics that an estimate of a source gets where all are defined."""
+    names = list(METRICS if filters else METRICS[:3])
+    if features:
+        names += ["spectral_loss", "spectral_loss_per_bin", "loudness_l1"]
+        if source in ("bass", "vocals"):
+            names += ["raw_pitch_accuracy", "f0_confidence", "f0_l1_cents", "f0_l1_hz"]
+            names += ["crepe_bce"] if crepe else []
+    return names
+
+
+def kept_target(data, source):
+    """File of what is heard in a true stem of a song with these files (their checksum)."""
+    return TARGETS / f"{data[:16]}-{source}-{'-'.join(feature_scores().listeners().values())}.npz"
+
+
+def feature_scores():
+    """The module of that name, imported where it is needed: it brings Keras."""
+    from experiments import feature_scores as module
+
+    return module
+
+
+def score_song(song, system, sources, sample_rate, mono, features=False):
     """Score one system on one song.
 
     Returns
     -------
     dict
-        "records"; "seconds" that separating took; "dropped" frames, those that sdr could not count.
+        "records"; "seconds" that separating took; "audio_seconds", the song's length; "dropped" frames, those that sdr
+        could not count; "silent", the sources whose true stem is silent, which are not scored; "absent", how many
+        scores of each metric are not defined for this song's other stems.
     """
     stems = song.stems(sample_rate, mono, sources)
     mixture = sum(stems.values())
+    told = (song.annotations(),) if system in TOLD_PITCH else ()
     begun = time.perf_counter()
-    estimates = SYSTEMS[system](mixture, stems, sample_rate)
+    estimates = SYSTEMS[system](mixture, stems, sample_rate, *told)
     seconds = time.perf_counter() - begun
     if "rest" in estimates:  # drums against everything else
         stems = {**stems, "rest": mixture - stems["drums"]}
-    records, dropped = score_track(stems, estimates, sample_rate, filters=sample_rate <= FILTERS_UP_TO)
-    records = [{"track": song.name, "system": system, **record} for record in records]
-    return {"records": records, "seconds": seconds, "dropped": dropped}
+    filters = sample_rate <= FILTERS_UP_TO
+    records, dropped = score_track(stems, estimates, sample_rate, filters=filters)
+    if features:
+        named = {source: stem for source, stem in stems.items() if source != "rest"}
+        keep = partial(kept_target, sha256_of(*song.files()))
+        records += feature_scores().score_features(named, estimates, song.annotations(), keep)
+    crepe = features and feature_scores().crepe_network() is not None
+    there = {(record["source"], record["metric"]) for record in records}
+    sounding = [source for source in stems if source in estimates and np.any(stems[source])]
+    wanted = [(s, metric) for s in sounding for metric in metrics_of(s, filters, features and s != "rest", crepe)]
+    return {
+        "records": [{"track": song.name, "system": system, **record} for record in records],
+        "seconds": seconds,
+        "audio_seconds": mixture.shape[-1] / sample_rate,
+        "dropped": dropped,
+        "silent": [source for source in stems if source in estimates and source not in sounding],
+        "absent": Counter(metric for source, metric in wanted if (source, metric) not in there),
+    }
 
 
 def score_and_keep(path, song, *arguments):
@@ -93,33 +181,45 @@ def workers(cluster):
         yield
 
 
-def settings(system, sources, sample_rate, mono):
+def settings(test_set, system):
     """What decides the numbers besides the songs, as plain types: it is compared to see whether a file is current."""
+    _, _, sources, sample_rate, mono = TEST_SETS[test_set]
     config = {"system": system, "sources": list(sources), "sample_rate": sample_rate, "mono": mono}
     config["description"] = inspect.getdoc(SYSTEMS[system]).split("\n")[0]
     if sample_rate <= FILTERS_UP_TO:
-        config["metrics"] = ["si_sdr", "snr", "sdr", "sir", "sar"]
+        config["metrics"] = list(METRICS)
+    if has_features(test_set, system):
+        config["metrics"] += list(feature_scores().UNITS)
+        config["listeners"] = feature_scores().listeners()
+        config["looks_per_second"] = feature_scores().SAMPLE_RATE / feature_scores().HOP_LENGTH
     if system in WEIGHTS:
-        config["weights"] = sha256_of(WEIGHTS[system])
+        config["weights"] = networks.checksums(system)
     return config
 
 
 def is_current(path, config, data):
-    """Whether a result file is intact and holds these settings and songs."""
+    """Whether a result file is intact and holds these settings and songs.
+
+    Scores that were made with CREPE are current where CREPE's weights are not there to make them again, too.
+    """
     try:
         content = results.read(path)
     except results.ResultsError:
         return False
-    return content["config"] == config and content["data"] == data
+    found = content["config"]
+    if "listeners" in config and feature_scores().crepe_network() is None:
+        found = {**found, "listeners": config["listeners"]}
+    return found == config and content["data"] == data
 
 
-def run(test_set, systems, *, jobs=1, cluster=None, force=False):
+def run(test_set, systems=None, *, jobs=1, cluster=None, force=False):
     """Score systems on one test set.
 
     Parameters
     ----------
     test_set : str
-    systems : sequence of str
+    systems : sequence of str, optional
+        by default those of `systems_of` whose weights are there.
     jobs : int
         songs at a time, each in a process of its own; -1 for as many as there are cores.
     cluster : str, optional
@@ -132,15 +232,18 @@ def run(test_set, systems, *, jobs=1, cluster=None, force=False):
     list of Path
         the files written.
     """
-    root, subset, sources, sample_rate, mono = TEST_SETS[test_set]
-    if root is None:
-        raise ValueError(f"{test_set}: MUSDB_PATH is not set; it names the folder that holds train and test")
-    songs = [song for song in tracks(root, subset) if song.name not in EXCLUDED]
+    _, _, sources, sample_rate, mono = TEST_SETS[test_set]
+    songs = songs_of(test_set)
     data = sha256_of(*[path for song in songs for path in song.files()])
     written = []
-    for system in systems:
+    for system in systems_of(test_set) if systems is None else systems:
+        if gone := networks.missing(system):
+            if systems is not None:
+                raise ValueError(f"{system}: {gone[0].name} expected in {gone[0].parent.name}; `make train` writes it")
+            print(f"{test_set} {system}: not computed, {gone[0].name} is not there", file=sys.stderr)
+            continue
         path = SCORES / f"{test_set}-{system}.json"
-        config = settings(system, sources, sample_rate, mono)
+        config = settings(test_set, system)
         if not force and is_current(path, config, data):
             continue
         key = hashlib.sha256(json.dumps([config, data]).encode()).hexdigest()[:16]
@@ -148,20 +251,17 @@ def run(test_set, systems, *, jobs=1, cluster=None, force=False):
         if force:
             shutil.rmtree(kept, ignore_errors=True)
         begun = time.perf_counter()
-        work = (
-            delayed(score_and_keep)(kept / f"{i}.json", song, system, sources, sample_rate, mono)
-            for i, song in enumerate(songs)
-        )
+        how = (system, sources, sample_rate, mono, has_features(test_set, system))
+        work = (delayed(score_and_keep)(kept / f"{i}.json", song, *how) for i, song in enumerate(songs))
         with workers(cluster):
             scored = Parallel(n_jobs=jobs, return_as="generator_unordered")(work)
             scored = dict(tqdm(scored, total=len(songs), desc=f"{test_set} {system}", unit="song", leave=False))
         scored = [scored[song.name] for song in songs]
         content = results.head(f"{test_set} {system}", config=config, data=data)
         content["seconds"] = round(time.perf_counter() - begun, 3)
-        content["separation_seconds"] = round(sum(song["seconds"] for song in scored), 3)
-        content["songs"] = len(songs)
+        content |= told_of(scored)
         content["excluded"] = EXCLUDED if test_set.startswith("musdb18") else {}
-        content["dropped_frames"] = sum(song["dropped"] for song in scored)
+        content["network"] = networks.facts(system)
         content["records"] = [{"test_set": test_set, **record} for song in scored for record in song["records"]]
         results.write(path, content)
         shutil.rmtree(kept, ignore_errors=True)
@@ -169,11 +269,32 @@ def run(test_set, systems, *, jobs=1, cluster=None, force=False):
     return written
 
 
+def told_of(scored):
+    """Facts about a run from those about its songs.
+
+    Returns
+    -------
+    dict
+        "separation_seconds" of all songs, "realtime", the middle song's seconds of separation per second of music (so
+        that loading and compiling in the first song do not count); "songs"; "dropped_frames"; "silent_stems", which
+        were not scored, by source; "absent", scores that are not defined, by metric.
+    """
+    absent = sum((Counter(song["absent"]) for song in scored), Counter())
+    return {
+        "separation_seconds": round(sum(song["seconds"] for song in scored), 3),
+        "realtime": round(float(np.median([song["seconds"] / song["audio_seconds"] for song in scored])), 5),
+        "songs": len(scored),
+        "dropped_frames": sum(song["dropped"] for song in scored),
+        "silent_stems": dict(Counter(source for song in scored for source in song["silent"])),
+        "absent": dict(absent),
+    }
+
+
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m experiments", description=__doc__)
     there = [name for name, (root, *_) in TEST_SETS.items() if root is not None]
     parser.add_argument("--test-sets", nargs="+", default=there, choices=TEST_SETS, metavar="NAME")
-    parser.add_argument("--systems", nargs="+", default=list(SYSTEMS), choices=SYSTEMS, metavar="NAME")
+    parser.add_argument("--systems", nargs="+", choices=SYSTEMS, metavar="NAME")
     parser.add_argument("--jobs", type=int, default=1, help="songs at a time, each in a process of its own")
     parser.add_argument("--dask", metavar="ADDRESS", help="let the workers of this Dask scheduler score the songs")
     parser.add_argument("--force", action="store_true", help="score again what is current")

@@ -15,33 +15,33 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from keras import ops
 from tqdm import tqdm
 
 from audio_processing import results
 from audio_processing.audio_processing import load
 from audio_processing.files import atomic_path, sha256_of
 from audio_processing.tracks import tracks
-from ddsp_models import crepe, pitch
 from ddsp_models import features as feature
 from ddsp_models import train as training
 from ddsp_models.autoencoder import WeightsError, load_decoder, resynthesise
-from ddsp_models.loudness import loudness
-from ddsp_models.spectral_loss import spectral_loss
+from experiments.__main__ import is_current
 from experiments.clips import loudest_part
+from experiments.feature_scores import (
+    EVERY,
+    EXAMPLE,
+    HOP_LENGTH,
+    UNITS,
+    crepe_bce,
+    listen,
+    listeners,
+    loudness_l1,
+    pitch_scores,
+    sound_scores,
+)  # fmt: skip
 
 SOURCES = ("drums", "bass", "vocals")
-EXAMPLE = 4.0  # s
 TEST_SETS = {"same_artist": "band", "air_traffic": "air_traffic"}
 """Test sets, and the first half of the names of the decoders that play them."""
-UNITS = {
-    "spectral_loss": "sum over 6 scales",
-    "spectral_loss_per_bin": "mean over bins",
-    "loudness_l1": "dB",
-    "f0_l1_cents": "cents",
-    "f0_l1_hz": "Hz",
-    "raw_pitch_accuracy": "0-1",
-}
 
 
 def songs(test_set, source):
@@ -61,63 +61,8 @@ def checksum(test_set):
     return sha256_of(*[song.path / f"{source}.wav" for song in found for source in SOURCES])
 
 
-def sound_scores(stem, sound):
-    """Spectral losses over examples of 4 s, and the distance in loudness over the whole.
-
-    Parameters
-    ----------
-    stem, sound : np.ndarray, (samples,)
-        at 16 kHz, at least 4 s.
-
-    Returns
-    -------
-    dict of float
-    """
-    size = round(EXAMPLE * feature.SAMPLE_RATE)
-    true, played = (x[: len(x) // size * size].reshape(-1, size) for x in (stem, sound))
-    decibels = [ops.convert_to_numpy(loudness(x)) for x in (stem, sound)]
-    return {
-        "spectral_loss": float(spectral_loss(true, played)),
-        "spectral_loss_per_bin": float(spectral_loss(true, played, "per_bin")),
-        "loudness_l1": float(np.mean(np.abs(decibels[0] - decibels[1]))),
-    }
-
-
-def pitch_scores(f0, voiced, sound, source):
-    """What a tracker hears in a sound, against the true pitch, over the voiced frames.
-
-    Parameters
-    ----------
-    f0, voiced : np.ndarray, (frames,)
-        in Hz, and where that counts.
-    sound : np.ndarray, (frames · 64,)
-        at 16 kHz.
-    source : str
-        which says who listens.
-
-    Returns
-    -------
-    scores : dict of float
-        a frame in which nothing is heard is wrong for the accuracy, and left out of the distances.
-    method : str
-        who listened.
-    """
-    options = {name: feature.LISTENING[source][name] for name in ("fmin", "fmax", "method")}
-    try:
-        heard = pitch.track_pitch(sound, feature.SAMPLE_RATE, **options)
-    except crepe.WeightsError:
-        heard = pitch.track_pitch(sound, feature.SAMPLE_RATE, **{**options, "method": "pyin"})
-    truth = np.where(voiced, f0, 0.0)
-    both = (truth > 0) & (heard.f0 > 0)
-    scores = {"raw_pitch_accuracy": pitch.raw_pitch_accuracy(truth, heard.f0)}
-    if both.any():
-        scores["f0_l1_cents"] = float(np.mean(np.abs(1200 * np.log2(heard.f0[both] / truth[both]))))
-        scores["f0_l1_hz"] = float(np.mean(np.abs(heard.f0[both] - truth[both])))
-    return {name: value for name, value in scores.items() if np.isfinite(value)}, heard.method
-
-
 def score(test_set):
-    """Records of one test set, and which tracker judged each source.
+    """Records of one test set.
 
     Parameters
     ----------
@@ -126,11 +71,9 @@ def score(test_set):
 
     Returns
     -------
-    records : list of dict
-    trackers : dict
-        source → method.
+    list of dict
     """
-    records, trackers = [], {}
+    records = []
     for source in SOURCES:
         model, _ = load_decoder(f"{TEST_SETS[test_set]}-{source}")
         listened = tqdm(songs(test_set, source), desc=f"{test_set} {source}", unit="song", leave=False)
@@ -138,16 +81,23 @@ def score(test_set):
             sound = resynthesise(model, features)
             found = {"ddsp_features": sound_scores(stem, sound)}
             if source != "drums":
-                f0, voiced = features["f0"][:, 0], features["voiced"][:, 0] > 0
-                for system, audio in (("ddsp_features", sound), ("stem", stem)):
-                    scores, trackers[source] = pitch_scores(f0, voiced, audio, source)
+                target = listen(stem, source)
+                for system, heard in (("ddsp_features", listen(sound, source)), ("stem", target)):
+                    scores = pitch_scores(told_pitch(features, heard), heard)
+                    if "salience" in heard:
+                        scores["crepe_bce"] = crepe_bce(target["salience"], heard["salience"])
                     found[system] = found.get(system, {}) | scores
             records += [
                 {"track": name, "system": system, "source": source, "metric": metric, "unit": UNITS[metric], "value": v}
                 for system, scores in found.items()
                 for metric, v in scores.items()
             ]
-    return [{"test_set": test_set, **record} for record in records], trackers
+    return [{"test_set": test_set, **record} for record in records]
+
+
+def told_pitch(features, heard):
+    """The pitch that a decoder was told, in Hz, 0 = unvoiced, where `feature_scores.listen` looks."""
+    return (features["f0"] * (features["voiced"] > 0))[::EVERY, 0][: len(heard["f0"])]
 
 
 def path_of(test_set):
@@ -161,15 +111,12 @@ def run(test_set, *, force=False):
     weights = {name: load_decoder(name)[1]["sha256"] for name in names}
     data = checksum(test_set)
     path = path_of(test_set)
-    try:
-        content = results.read(path)
-        if not force and content["config"]["weights"] == weights and content["data"] == data:
-            return []
-    except results.ResultsError:
-        pass
+    config = {"system": "ddsp_features", "weights": weights, "listeners": listeners(), "example_seconds": EXAMPLE}
+    config["looks_per_second"] = feature.SAMPLE_RATE / HOP_LENGTH
+    if not force and is_current(path, config, data):
+        return []
     begun = time.perf_counter()
-    records, trackers = score(test_set)
-    config = {"system": "ddsp_features", "weights": weights, "trackers": trackers, "example_seconds": EXAMPLE}
+    records = score(test_set)
     content = results.head(f"{test_set} ddsp_features", config=config, data=data)
     content["seconds"] = round(time.perf_counter() - begun, 3)
     content["songs"] = len({record["track"] for record in records})
@@ -197,10 +144,10 @@ def sing(path, name="band-vocals"):
     features = feature.pitched_features(audio, rate, **feature.LISTENING["vocals"])
     told = feature.adapted(features, record["statistics"])
     sound = resynthesise(model, told)
-    scores, tracker = pitch_scores(told["f0"][:, 0], told["voiced"][:, 0] > 0, sound, "vocals")
-    heard = ops.convert_to_numpy(loudness(sound))
-    scores["loudness_l1"] = float(np.mean(np.abs(heard - np.maximum(told["loudness"][:, 0], -80))))
-    config = {"system": "ddsp_features", "weights": {name: record["sha256"]}, "trackers": {"vocals": tracker}}
+    heard = listen(sound, "vocals")
+    scores = pitch_scores(told_pitch(told, heard), heard)
+    scores["loudness_l1"] = loudness_l1(np.maximum(told["loudness"][:, 0], -80), sound)
+    config = {"system": "ddsp_features", "weights": {name: record["sha256"]}, "listeners": listeners()}
     config |= {"start": start / rate, "octaves": float(np.log2(told["f0"].max() / max(features["f0"].max(), 1e-9)))}
     content = results.head(f"{path.stem} ddsp_features", config=config, data=sha256_of(path))
     content |= {"seconds": round(time.perf_counter() - begun, 3), "songs": 1}

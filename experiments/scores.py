@@ -7,6 +7,8 @@ import numpy as np
 
 from audio_processing.metrics import frame_sdr, si_sdr, snr
 
+METRICS = ("si_sdr", "snr", "sdr", "sir", "sar")
+
 
 def score_track(stems, estimates, sample_rate, *, filters=False):
     """Compare estimates with the true stems.

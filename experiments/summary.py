@@ -74,6 +74,27 @@ def bootstrap_interval(values, *, level=0.95, repeats=10000, seed=0):
     return tuple(float(x) for x in np.quantile(means, [(1 - level) / 2, (1 + level) / 2]))
 
 
+def differences(records, metric, better, worse):
+    """By how much one system is ahead of another on each song, averaged over the sources that both estimate.
+
+    Where a system was trained from several seeds, their scores are averaged before.
+
+    Returns
+    -------
+    dict of str to float
+        song → difference, in the metric's unit.
+    """
+    values = defaultdict(list)
+    for r in records:
+        if r["metric"] == metric and r["system"] in (better, worse):
+            values[r["track"], r["source"], r["system"]].append(r["value"])
+    by_song = defaultdict(list)
+    for (track, source, system), seeds in values.items():
+        if system == better and (track, source, worse) in values:
+            by_song[track].append(np.mean(seeds) - np.mean(values[track, source, worse]))
+    return {track: float(np.mean(sources)) for track, sources in by_song.items()}
+
+
 def paired_difference(records, metric, better, worse):
     """By how much one system is ahead of another, song by song, averaged over the sources that both estimate.
 
@@ -84,19 +105,100 @@ def paired_difference(records, metric, better, worse):
         95 % of it, by bootstrap over songs.
     songs : int
     """
-    values = {
-        (r["track"], r["source"], r["system"]): r["value"]
-        for r in records
-        if r["metric"] == metric and r["system"] in (better, worse)
-    }
-    by_song = defaultdict(list)
-    for (track, source, system), value in values.items():
-        if system == better and (track, source, worse) in values:
-            by_song[track].append(value - values[track, source, worse])
-    differences = [np.mean(song) for song in by_song.values()]
-    if not differences:
+    found = list(differences(records, metric, better, worse).values())
+    if not found:
         raise ValueError(f"records: no song was scored for both {better} and {worse} by {metric}")
-    return float(np.mean(differences)), bootstrap_interval(differences), len(differences)
+    return float(np.mean(found)), bootstrap_interval(found), len(found)
+
+
+COMPARISONS = [
+    # test set, system, what it is compared with, source (None: all that both estimate), what is asked of it (dB)
+    ("same_artist", "ddsp_masked", "irm", None, 0.0),
+    ("same_artist", "ensemble", "irm@power", None, 0.0),
+    ("same_artist", "ensemble", "psm", None, None),
+    ("same_artist", "ensemble", "conv_tasnet", None, None),
+    ("same_artist", "ddsp_masked", "conv_tasnet", None, None),
+    ("other_artist", "ddsp_masked", "irm", None, -7.0),
+    ("other_artist", "ddsp_masked@many", "irm", None, -4.0),
+    ("other_artist", "ddsp_masked", "conv_tasnet", None, None),
+    ("other_artist", "ddsp_masked@true_f0", "ddsp_masked", None, None),
+    ("other_artist", "ddsp_masked@many_true_f0", "ddsp_masked@many", None, None),
+    ("air_traffic", "ddsp_masked@air_traffic", "mixture", "drums", 6.0),
+    ("air_traffic", "ddsp_masked@air_traffic", "mixture", "bass", 6.0),
+    ("air_traffic", "ddsp_masked@air_traffic", "mixture", "vocals", 6.0),
+]
+"""What chapter 8 is measured by, in SI-SDR, and how far ahead a system is to be."""
+
+
+def compared(test_set, better, worse, source=None, asked=None, metric="si_sdr"):
+    """One row of a table of comparisons.
+
+    Parameters
+    ----------
+    test_set, better, worse : str
+    source : str, optional
+        one source alone.
+    asked : float, optional
+        how far ahead `better` is to be.
+    metric : str
+
+    Returns
+    -------
+    dict
+        "mean", "low", "high" (no interval where there is one song), "songs", "ahead" (of those, on how many), and
+        "reached": whether the mean is as asked, None where nothing is asked.
+
+    Raises
+    ------
+    audio_processing.results.ResultsError
+        where one of the two has not been scored.
+    """
+    records = [r for r in read_scores(test_set, [better, worse]) if source in (None, r["source"])]
+    found = list(differences(records, metric, better, worse).values())
+    if not found:
+        raise results.ResultsError(f"results/scores/{test_set}-{better}.json: no {metric} to compare with {worse}")
+    low, high = bootstrap_interval(found) if len(found) > 1 else (None, None)
+    mean = float(np.mean(found))
+    reached = None if asked is None else mean >= asked
+    ahead = int(np.sum(np.array(found) > 0))
+    return {"mean": mean, "low": low, "high": high, "songs": len(found), "ahead": ahead, "reached": reached}
+
+
+def run_facts(test_set, system):
+    """Facts of a run beside its records: network, time, and the scores that are not defined (see `experiments`)."""
+    content = results.read(results.RESULTS / "scores" / f"{test_set}-{system}.json")
+    names = (
+        "network",
+        "realtime",
+        "separation_seconds",
+        "seconds",
+        "songs",
+        "dropped_frames",
+        "silent_stems",
+        "absent",
+    )
+    return {name: content.get(name) for name in names} | {"listeners": content["config"].get("listeners")}
+
+
+def read_studies():
+    """All results of `experiments.studies`, those of the same model by music and seed: list of their contents, with
+    "model", "minutes", "size" and "seed" beside the rest."""
+    found = [results.read(path) for path in sorted((results.RESULTS / "studies").glob("*.json"))]
+    found = [
+        {**content, **{name: content["config"][name] for name in ("model", "minutes", "size", "seed")}}
+        for content in found
+    ]
+    return sorted(found, key=lambda study: (study["model"], study["parameters"], study["minutes"], study["seed"]))
+
+
+def study_points(metric="si_sdr"):
+    """What each study came to: one row per training, the metric averaged over songs and sources."""
+    names = ("model", "minutes", "size", "seed", "parameters", "steps", "best_step", "ended_by", "training_seconds")
+    return [
+        {name: study[name] for name in (*names, "processor_seconds")}
+        | {metric: next(v for (_, source), v in averages(study["records"], metric).items() if source == "mean")}
+        for study in read_studies()
+    ]
 
 
 def training_log(name):

@@ -1,13 +1,16 @@
 """What is compared: floors, ceilings that know the true stems, and separators that hear only the mixture.
 
 Every system is a function of (mixture, stems, sample rate) that returns estimates as a dict. Only a ceiling may look at
-the stems.
+the stems. Those of `TOLD_PITCH` get the song's annotations as a fourth argument.
 """
 
 from functools import partial
 
+import numpy as np
+
 from audio_processing import masks
-from separate import SEPARATORS, separate
+from audio_processing.audio_processing import fix_length
+from separate import SEPARATORS, separate, separator
 
 
 def mixture_as_estimate(mixture, stems, sample_rate):
@@ -43,12 +46,38 @@ def _separator(name):
     return system
 
 
+def _with_true_pitch(name):
+    def system(mixture, stems, sample_rate, annotations):
+        masked = separator(name)
+        sizes = masked.model.sizes
+        if np.ndim(mixture) != 1 or sample_rate != sizes.sample_rate:
+            raise ValueError(f"mixture: mono at {sizes.sample_rate} Hz expected by {name} with the true pitch")
+        whole = fix_length(mixture, -(-len(mixture) // sizes.hop) * sizes.hop)
+        every = 250 * sizes.hop // sizes.sample_rate  # of the annotations' frames
+        lines = [(annotations[f"f0_{s}"] * annotations[f"voiced_{s}"])[::every] for s in sizes.pitched]
+        f0 = fix_length(np.stack(lines).astype(np.float32), len(whole) // sizes.hop + 1).T  # (frames, pitched)
+        found = masked.analyse(whole, f0)["stems"][:, : len(mixture)]
+        return dict(zip(sizes.sources, found))
+
+    system.__doc__ = f"Oracle substitution: {name!r} is told the true pitch of every source."
+    return system
+
+
+TOLD_PITCH = {
+    told: name
+    for told, name in {"ddsp_masked@true_f0": "ddsp_masked", "ddsp_masked@many_true_f0": "ddsp_masked@many"}.items()
+    if name in SEPARATORS
+}
+"""Separators that are told the true pitch, by the name that they have then."""
+
 SYSTEMS = {
     "mixture": mixture_as_estimate,
     "ibm": _oracle(masks.ibm, "ideal binary mask"),
     "ibm@sisec": ibm_as_in_sisec,
     "irm": _oracle(masks.irm, "ideal ratio mask of magnitudes"),
     "irm@power": _oracle(partial(masks.irm, power=2), "ideal ratio mask of powers"),
+    "psm": _oracle(masks.psm, "phase-sensitive mask"),
     "mwf": _oracle(masks.mwf, "multichannel Wiener filter with the true spectra and covariances"),
     **{name: _separator(name) for name in SEPARATORS},
+    **{told: _with_true_pitch(name) for told, name in TOLD_PITCH.items()},
 }

@@ -1,0 +1,105 @@
+"""Which trained files a system is made of, and what follows from them: its parameters and what its training took."""
+
+import json
+
+import numpy as np
+
+from audio_processing import results
+from audio_processing.files import sha256_of
+from virtual_band.dataset import MANIFEST
+
+CONV_TASNET = results.ROOT / "mss_nn_implementation" / "training_final_full"
+DDSP = results.ROOT / "ddsp_models" / "trained"
+BAND = results.ROOT / "data" / "virtual_band"
+
+
+def _decoders(name):
+    return tuple(DDSP / f"{name}-{source}.keras" for source in ("drums", "bass", "vocals"))
+
+
+ONE, MANY, FOUR, SONG = (
+    DDSP / f"separator-{name}.keras" for name in ("one_artist", "many_artists", "many_four", "air_traffic")
+)
+TRIO = CONV_TASNET / "trio.keras"
+WEIGHTS = {
+    "numpy_cnn": (results.ROOT / "neural_network_basics" / "drums_mask.npz",),
+    "conv_tasnet": (TRIO,),
+    "conv_tasnet@many": (CONV_TASNET / "many_trio.keras",),
+    "conv_tasnet@air_traffic": (CONV_TASNET / "air_traffic.keras",),
+    "musdb": (CONV_TASNET / "musdb.keras",),
+    "ddsp_masked": (ONE,),
+    "ddsp_masked@true_f0": (ONE,),
+    "ddsp_masked@many": (MANY,),
+    "ddsp_masked@many_true_f0": (MANY,),
+    "ddsp_masked@four": (FOUR,),
+    "ddsp_masked@air_traffic": (SONG,),
+    "ddsp_resynthesis": (ONE, *_decoders("band")),
+    "ddsp_resynthesis@air_traffic": (SONG, *_decoders("air_traffic")),
+    "conv_tasnet_ddsp": (TRIO, *_decoders("band")),
+    "ensemble": (TRIO, ONE, DDSP / "ensemble.json"),
+}
+"""The trained files of every system that has any: a changed one makes its scores stale, a missing one leaves it out."""
+
+MUSIC = {
+    "drums_mask": "one_artist", "trio": "one_artist", "many_trio": "many_artists", "separator-one_artist": "one_artist",
+    "band-drums": "one_artist", "band-bass": "one_artist", "band-vocals": "one_artist",
+    "separator-many_artists": "many_artists", "separator-many_four": "many_artists",
+}  # fmt: skip
+"""Which set of the virtual band a network was trained on."""
+RECORDED_MINUTES = {"musdb": 9.0, "air_traffic": 106 / 60}
+"""Of recorded music: 80 of MUSDB18's 7 s excerpts (94 last 10.6 minutes), and the song's part before validation."""
+
+
+def missing(system):
+    """The trained files of a system that are not there."""
+    return [path for path in WEIGHTS.get(system, ()) if not path.exists()]
+
+
+def checksums(system):
+    """SHA-256 of each of a system's trained files, by name."""
+    return {path.name: sha256_of(path) for path in WEIGHTS.get(system, ())}
+
+
+def facts(system):
+    """What a system is made of.
+
+    Returns
+    -------
+    dict
+        "parameters": numbers that were learnt, those of its decoders included; "training_minutes" of music (the most
+        that one of its networks heard; None where that set is not on this machine); "training_seconds", all its
+        networks one after the other, as their records have it (None where one has no record).
+    """
+    parameters, minutes, seconds = 0, [], []
+    for path in WEIGHTS.get(system, ()):
+        record = path.with_suffix(".json")
+        content = json.loads(record.read_text()) if record.exists() else {}
+        if path.suffix == ".json":  # what was learnt is in the file itself
+            parameters += np.size(content["shares"])
+            continue
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as arrays:
+                learnt = [arrays[name] for name in arrays.files]
+            parameters += sum(array.size for array in learnt if np.issubdtype(array.dtype, np.floating))
+        else:
+            parameters += content["weights"]
+        minutes.append(_minutes(path.stem, content))
+        seconds.append(content.get("seconds"))
+    return {
+        "parameters": int(parameters),
+        "training_minutes": None if None in minutes else max(minutes, default=0.0),
+        "training_seconds": None if None in seconds else round(sum(seconds), 1),
+    }
+
+
+def _minutes(name, record):
+    for recorded, minutes in RECORDED_MINUTES.items():
+        if recorded in name:
+            return minutes
+    if given := record.get("training", {}).get("minutes"):
+        return given
+    try:
+        manifest = json.loads((BAND / MUSIC.get(name, name) / MANIFEST).read_text())
+        return len(manifest["songs"]) * manifest["seconds"] / 60
+    except (OSError, ValueError, KeyError):
+        return None

@@ -1,0 +1,263 @@
+"""How much music, and how many parameters? python -m experiments.studies [--only NAME …] [--steps N] [--list]
+
+Conv-TasNet and the parametric separator (whose masks are `ddsp_masked`) are trained with 1, 3, 10 and 30 minutes of the
+training artist, and in three sizes, from two seeds each. Both are trained by the same rule: until eight looks at the
+validation songs in a row, one every 100 steps, have found nothing better, or the learning rate has reached its end; the
+weights that were best on the validation songs are scored on `same_artist`. Every training is one file in
+results/studies/. What is current is left as it is, and what was stopped goes on from its last look.
+
+30 minutes want the set of that length: python -m virtual_band --sets one_artist_long
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import shutil
+import sys
+import time
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+from tqdm import tqdm
+
+from audio_processing import results
+from audio_processing.files import atomic_path, sha256_of
+from audio_processing.tracks import tracks
+from ddsp_models import train_separator
+from ddsp_models.parametric import Sizes
+from ddsp_models.separators import MaskedSeparator
+from ddsp_models.song_crops import load_songs
+from experiments.scores import score_track
+from mss_nn_implementation import train as train_conv_tasnet
+from mss_nn_implementation.convtas import ConvTasNetSeparator
+from mss_nn_implementation.parameters import PRESETS
+from mss_nn_implementation.parameters import Training as ConvTasNetTraining
+
+BAND = results.ROOT / "data" / "virtual_band"
+RUNS = results.ROOT / "runs" / "studies"
+FOLDER = results.RESULTS / "studies"
+SONG_SECONDS = 20.0
+PATIENCE = 8
+"""Looks at the validation songs that may find nothing better before a training ends."""
+LOOK = {"steps_per_epoch": 100}
+LAPTOP = PRESETS["laptop"]
+SIZES = {
+    "conv_tasnet": {
+        "small": dataclasses.replace(LAPTOP, N=128, B=48, H=96, Sc=48, X=6),
+        "middle": LAPTOP,
+        "large": dataclasses.replace(LAPTOP, N=384, B=144, H=288, Sc=144),
+    },
+    "ddsp_masked": {
+        "small": Sizes(channels=48, hidden=40, filters=8),
+        "middle": Sizes(),
+        "large": Sizes(channels=160, hidden=160, filters=32),
+    },
+}
+TRAINING = {
+    "conv_tasnet": ConvTasNetTraining(optimizer="muon", learning_rate=2e-3, steps=3000, **LOOK),
+    "ddsp_masked": train_separator.Training(steps=3000, patience=PATIENCE, **LOOK),
+}
+"""As the shipped networks were trained, but shorter, with more looks."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """One training: which model, on how much music, how large, and from which seed."""
+
+    model: str
+    minutes: int = 10
+    size: str = "middle"
+    seed: int = 0
+
+    @property
+    def name(self):
+        """Such as conv_tasnet-3min-middle-0: the name of its result file."""
+        return f"{self.model}-{self.minutes}min-{self.size}-{self.seed}"
+
+
+SEEDS = (0, 1)
+DATA_STUDY = [Study(model, minutes, seed=seed) for minutes in (3, 10, 1, 30) for seed in SEEDS for model in SIZES]
+SIZE_STUDY = [Study(model, size=size, seed=seed) for size in ("small", "large") for seed in SEEDS for model in SIZES]
+STUDIES = {study.name: study for study in [*DATA_STUDY, *SIZE_STUDY]}
+"""Every training, in the order in which they are done: what matters most comes first. The middle size of the study of
+sizes is the study of data's at 10 minutes."""
+
+
+class Patience(train_separator.Patience):
+    """The rule by which both models' trainings end; `train_separator.train` has it built in, this is for the other."""
+
+    def __init__(self, looks, run):
+        super().__init__(looks, run / "log.csv", "val_loss")
+
+
+def training_set(study):
+    """Root of the songs that a study may use: the shorter set that has enough."""
+    return BAND / ("one_artist" if study.minutes * 60 <= 40 * SONG_SECONDS else "one_artist_long")
+
+
+def training_songs(study):
+    """The songs that a study is trained on: the first ones of its set, by name."""
+    count = round(study.minutes * 60 / SONG_SECONDS)
+    songs = tracks(training_set(study), "train")
+    if len(songs) < count:
+        raise FileNotFoundError(
+            f"{training_set(study)}: {len(songs)} songs found, {count} expected for {study.minutes} minutes"
+        )
+    return songs[:count]
+
+
+def linked_set(study):
+    """A tree of links to the songs of `training_songs`, for programs that use all they find."""
+    songs = training_songs(study)
+    root = RUNS / "songs" / f"{training_set(study).name}-{len(songs)}"
+    for song in songs:
+        link = root / "train" / song.name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        if not link.exists():
+            link.symlink_to(song.path.resolve(), target_is_directory=True)
+    return root
+
+
+def settings(study, steps=None):
+    """Sizes and training of a study."""
+    training = dataclasses.replace(TRAINING[study.model], seed=study.seed)
+    if steps is not None:
+        look = min(training.steps_per_epoch, steps)
+        training = dataclasses.replace(training, steps=steps, steps_per_epoch=look)
+    return SIZES[study.model][study.size], training
+
+
+def fit(study, sizes, training, run):
+    """Train what is missing of a study, in its run's folder; returns a separator with its best weights."""
+    validation = (BAND / "validation", "test")
+    if study.model == "conv_tasnet":
+        patience = Patience(PATIENCE, run)
+        if not patience.idle:
+            songs = (linked_set(study), "train")
+            train_conv_tasnet.train(study.name, training, sizes, songs, validation, run, callbacks=[patience])
+        model = keras.saving.load_model(run / "best.keras", compile=False)
+        return ConvTasNetSeparator.of(model, training.seconds)
+    songs = [load_songs(root, part, sizes.sources, sizes.pitched) for root, part in
+             ((linked_set(study), "train"), validation)]  # fmt: skip
+    train_separator.train(training, sizes, *songs, run)
+    shutil.copyfile(run / "best.keras", run / "separator-study.keras")
+    record = {"sha256": sha256_of(run / "separator-study.keras")}
+    (run / "separator-study.json").write_text(json.dumps(record))
+    return MaskedSeparator("study", run)
+
+
+def scores(separator, study):
+    """Records of a separator on `same_artist`, as those of `experiments`, with the study's facts."""
+    records = []
+    for song in tqdm(tracks(BAND / "same_artist", "test"), desc=study.name, unit="song", leave=False):
+        stems = song.stems(separator.sample_rate, True, separator.sources)
+        found, _ = score_track(stems, separator.separate(sum(stems.values())), separator.sample_rate)
+        head = {"test_set": "same_artist", "track": song.name, "system": f"{study.model}@{study.minutes}min"}
+        records += [{**head, "size": study.size, "seed": study.seed, **record} for record in found]
+    return records
+
+
+def checksum(study):
+    """SHA-256 of all that is read: training, validation and test songs."""
+    songs = [*training_songs(study), *tracks(BAND / "validation", "test"), *tracks(BAND / "same_artist", "test")]
+    return sha256_of(*[path for song in songs for path in song.files()])
+
+
+def run(name, *, steps=None, force=False):
+    """Do one study, or go on with it.
+
+    Parameters
+    ----------
+    name : str
+        of `STUDIES`.
+    steps : int, optional
+        fewer than the table has.
+    force : bool
+        from the beginning, also where it is current.
+
+    Returns
+    -------
+    Path
+        the file written; None where it is current.
+    """
+    study = STUDIES[name]
+    sizes, training = settings(study, steps)
+    config = json.loads(json.dumps({
+        **dataclasses.asdict(study), "patience": PATIENCE, "sizes": sizes.to_dict(), "training": training.to_dict(),
+    }))  # fmt: skip
+    data, path, folder = checksum(study), FOLDER / f"{name}.json", RUNS / name
+    if force:
+        shutil.rmtree(folder, ignore_errors=True)
+    else:
+        try:
+            content = results.read(path)
+            if content["config"] == config and content["data"] == data:
+                return None
+        except results.ResultsError:
+            pass
+    folder.mkdir(parents=True, exist_ok=True)
+    begun = time.process_time()
+    separator = fit(study, sizes, training, folder)
+    processor = time.process_time() - begun
+    if (spent := folder / "processor_seconds.txt").exists():
+        processor += float(spent.read_text())
+    with atomic_path(spent) as temporary:
+        temporary.write_text(str(processor))
+    looks = losses(folder / "log.csv", "val_loss" if study.model == "conv_tasnet" else "val_snr")
+    content = results.head(f"study {name}", config=config, seed=study.seed, data=data)
+    content |= {
+        "parameters": separator.model.count_params(),
+        "steps": len(looks) * training.steps_per_epoch,
+        "best_step": (int(np.argmin(looks)) + 1) * training.steps_per_epoch,
+        "ended_by": "patience" if len(looks) * training.steps_per_epoch < training.steps else "schedule",
+        "validation": looks,
+        "training_seconds": float((folder / "seconds.txt").read_text()),
+        "processor_seconds": processor,
+        "records": scores(separator, study),
+    }
+    results.write(path, content)
+    return path
+
+
+def losses(log, name):
+    """A column of a training's log: what each look at the validation songs found."""
+    with open(log) as file:
+        header, *rows = (line.strip().split(",") for line in file)
+    return [float(row[header.index(name)]) for row in rows]
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.studies",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--only", nargs="+", default=list(STUDIES), choices=STUDIES, metavar="NAME")
+    parser.add_argument("--steps", type=int, help="train shorter than the table has it")
+    parser.add_argument("--force", action="store_true", help="train again what is current")
+    parser.add_argument("--list", action="store_true", help="print the names and do nothing")
+    options = parser.parse_args(arguments)
+    if options.list:
+        print("\n".join(options.only))
+        return 0
+    written = []
+    try:
+        if options.steps is not None and options.steps < 1:
+            raise ValueError(f"--steps: at least 1 expected, got {options.steps}")
+        for name in options.only:
+            if path := run(name, steps=options.steps, force=options.force):
+                written.append(path)
+                print("wrote", os.path.relpath(path), flush=True)
+            keras.utils.clear_session()
+    except (OSError, ValueError) as error:
+        print(f"experiments.studies: {str(error).splitlines()[0]}", file=sys.stderr)
+        return 2
+    if not written:
+        print("all current")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

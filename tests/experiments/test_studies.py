@@ -1,0 +1,73 @@
+"""Studies of music and parameters: one rule for both models, what is current is skipped, what was stopped goes on."""
+
+import dataclasses
+
+import pytest
+
+from audio_processing import results
+from ddsp_models.parametric import Sizes
+from experiments import studies, summary
+from virtual_band.dataset import build_set
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """Two models that train in seconds, and a band whose songs last two."""
+    for name, songs in (("one_artist", 2), ("validation", 1), ("same_artist", 2)):
+        build_set(tmp_path / "band", name, songs=songs, seconds=2.5)
+    monkeypatch.setattr(studies, "BAND", tmp_path / "band")
+    monkeypatch.setattr(studies, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(studies, "FOLDER", tmp_path / "results" / "studies")
+    monkeypatch.setattr(results, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(studies, "SONG_SECONDS", 30.0)  # so that one minute is two songs
+    conv = dataclasses.replace(studies.LAPTOP, N=16, B=8, H=8, Sc=8, X=2, R=1)
+    ddsp = Sizes(channels=8, hidden=8, filters=2, dilations=(1,), harmonic_bands=4, noise_bands=4, bands=4)
+    monkeypatch.setattr(studies, "SIZES", {"conv_tasnet": {"middle": conv}, "ddsp_masked": {"middle": ddsp}})
+    short = {"steps": 4, "steps_per_epoch": 1, "batch_size": 1, "seconds": 1.0}
+    training = {name: dataclasses.replace(each, **short) for name, each in studies.TRAINING.items()}
+    monkeypatch.setattr(studies, "TRAINING", training)
+    return tmp_path
+
+
+@pytest.mark.parametrize("model", ["conv_tasnet", "ddsp_masked"])
+def test_a_training_is_done_once_and_scored(small, model):
+    name = f"{model}-1min-middle-1"
+    path = studies.run(name, steps=2)
+    content = results.read(path)
+    assert content["steps"] == 2 and len(content["validation"]) == 2 and content["ended_by"] == "schedule"
+    assert content["parameters"] > 100 and content["processor_seconds"] > 0 and content["best_step"] in (1, 2)
+    records = content["records"]
+    assert len({r["track"] for r in records}) == 2 and {r["system"] for r in records} == {f"{model}@1min"}
+    assert {r["seed"] for r in records} == {1} and {r["source"] for r in records} == {"drums", "bass", "vocals"}
+    assert studies.run(name, steps=2) is None  # current
+    (study,) = summary.read_studies()
+    assert study["minutes"] == 1 and study["size"] == "middle" and study["steps"] == 2
+    log = (small / "runs" / name / "log.csv").read_text()
+    path.unlink()
+    studies.run(name, steps=2)  # the training is there: only the scores are made again
+    assert (small / "runs" / name / "log.csv").read_text() == log
+
+
+def test_both_models_end_by_the_same_rule(tmp_path):
+    log = tmp_path / "log.csv"
+    log.write_text("epoch,val_loss\n" + "".join(f"{i},{v}\n" for i, v in enumerate([3.0, 1.0, *[2.0] * 7])))
+    assert not studies.Patience(8, tmp_path).idle and studies.Patience(7, tmp_path).idle
+    assert studies.TRAINING["ddsp_masked"].patience == studies.PATIENCE
+    looks = {t.steps_per_epoch for t in studies.TRAINING.values()}, {t.steps for t in studies.TRAINING.values()}
+    assert all(len(each) == 1 for each in looks)
+
+
+def test_every_amount_of_music_and_size_has_two_seeds_of_both_models():
+    cells = {}
+    for study in studies.STUDIES.values():
+        cells.setdefault((study.minutes, study.size), set()).add((study.model, study.seed))
+    assert set(cells) == {(m, "middle") for m in (1, 3, 10, 30)} | {(10, "small"), (10, "large")}
+    assert all(len(found) == 4 for found in cells.values())
+
+
+def test_the_command_names_what_is_missing(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(studies, "BAND", tmp_path)
+    assert studies.main(["--only", "conv_tasnet-3min-middle-0"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("experiments.studies: ") and error.count("\n") == 1
+    assert studies.main(["--steps", "0"]) == 2 and "--steps" in capsys.readouterr().err
