@@ -1,7 +1,7 @@
 """Two separators together: Conv-TasNet's waveforms and the parametric separator's masks fail in different places.
 
-`python -m ddsp_models.ensemble` finds, on the validation songs, how far each is to be trusted for every source and
-frequency band, and writes `trained/ensemble.json`.
+`python -m ddsp_models.ensemble` finds, on the validation songs, how far each is to be trusted where, and writes
+`trained/ensemble.json`, and what that is worth on songs it was not found on to `results/ensemble-validation.json`.
 """
 
 import argparse
@@ -13,10 +13,12 @@ import numpy as np
 
 from audio_processing import results
 from audio_processing.audio_processing import istft, stft
+from audio_processing.metrics import si_sdr
 from audio_processing.tracks import tracks
+from audio_processing.windows import array_reader, by_windows, even_window
 from ddsp_models.autoencoder import WEIGHTS
 from ddsp_models.parametric import mel_triangles
-from ddsp_models.separators import MaskedSeparator
+from ddsp_models.separators import MaskedSeparator, checked
 from mss_nn_implementation.convtas import ConvTasNetSeparator, WeightsError
 
 RATE = 16000
@@ -24,6 +26,12 @@ RATE = 16000
 WINDOW = 2048 / RATE
 """Length of the STFT's window, in s."""
 N_BANDS = 24
+EDGES = (0.1, 0.35, 0.65, 0.9)
+"""Between the classes of `classes`: shares of the mixture's magnitude."""
+KINDS = ("mean", "shares", "table")
+
+
+# --- one weight per band ---------------------------------------------------------------------------------------------
 
 
 def shares_over_frequency(shares, n_fft, sample_rate):
@@ -91,37 +99,187 @@ def best_shares(songs):
     return np.clip(np.where(known, agree / np.where(known, apart, 1.0), 0.5), 0.0, 1.0)
 
 
+# --- two weights per band and circumstance ---------------------------------------------------------------------------
+
+
+def classes(first, second, mixture):
+    """Under which circumstances two estimates are combined, bin by bin: how much of the mixture each of them claims.
+
+    Parameters
+    ----------
+    first, second : np.ndarray, (..., frequencies, frames)
+        spectra of two estimates.
+    mixture : np.ndarray, (..., frequencies, frames)
+
+    Returns
+    -------
+    np.ndarray of int, (..., frequencies, frames)
+        0 where both claim less than a tenth of its magnitude, up to 24 where both claim more than nine tenths.
+    """
+    magnitude = np.abs(mixture) + 1e-9
+    claimed = [np.digitize(np.abs(estimate) / magnitude, EDGES) for estimate in (first, second)]
+    return claimed[0] * (len(EDGES) + 1) + claimed[1]
+
+
+def bands_of_bins(n_fft, sample_rate):
+    """In which of the 24 bands each bin lies most; above 8 kHz the last one: (n_fft / 2 + 1,)."""
+    frequency = np.minimum(np.arange(n_fft // 2 + 1) * sample_rate / n_fft, RATE / 2)
+    nearest = np.argmax(mel_triangles(N_BANDS, 2048, RATE), axis=1)
+    return nearest[np.round(frequency * 2048 / RATE).astype(int)]
+
+
+def best_table(songs, prior=0.02):
+    r"""The weights of either estimate in each band and class that bring their sum nearest to the true stems.
+
+    Least squares again, with two unknowns: :math:`|s - (\alpha a + \beta b)|^2`, drawn towards their mean where a class
+    is rare.
+
+    Parameters
+    ----------
+    songs : iterable of (np.ndarray, np.ndarray, np.ndarray)
+        true stems, first and second estimates, each (sources, samples) at 16 kHz; the stems add up to the mixture.
+    prior : float
+        share of all energy with which the mean is believed in, in each band and class.
+
+    Returns
+    -------
+    np.ndarray, (sources, 24, 25, 2)
+    """
+    band, count = bands_of_bins(2048, RATE), N_BANDS * (len(EDGES) + 1) ** 2
+    sums = 0.0
+    for true, first, second in songs:
+        s, a, b = (stft(x, 2048, 512) for x in (true, first, second))
+        m = s.sum(axis=0)
+        found = []
+        for i in range(len(s)):
+            place = (band[:, None] * (len(EDGES) + 1) ** 2 + classes(a[i], b[i], m)).ravel()
+            products = (a[i], a[i]), (a[i], b[i]), (b[i], b[i]), (a[i], s[i]), (b[i], s[i])
+            found.append([np.bincount(place, np.real(x * np.conj(y)).ravel(), count) for x, y in products])
+        sums = sums + np.array(found)  # (sources, 5, bands · classes)
+    aa, ab, bb, sa, sb = np.moveaxis(sums, 1, 0)
+    ridge = prior * (aa + bb).mean(axis=1, keepdims=True) + 1e-12
+    aa, bb, sa, sb = aa + ridge, bb + ridge, sa + 0.5 * ridge, sb + 0.5 * ridge
+    determinant = aa * bb - ab**2
+    weights = np.stack([(sa * bb - sb * ab) / determinant, (sb * aa - sa * ab) / determinant], axis=-1)
+    return np.clip(weights, -1.0, 2.0).reshape(len(aa), N_BANDS, -1, 2)
+
+
+def combine_by_table(first, second, table, mixture, sample_rate):
+    """Estimates whose spectra are weighted sums of two others', the weights looked up bin by bin.
+
+    Parameters
+    ----------
+    first, second : np.ndarray, (sources, ..., samples)
+    table : np.ndarray, (sources, 24, 25, 2)
+        of `best_table`.
+    mixture : np.ndarray, (..., samples)
+    sample_rate : int
+
+    Returns
+    -------
+    np.ndarray, float32, (sources, ..., samples)
+    """
+    n_fft = 2 * round(WINDOW * sample_rate / 2)
+    hop, band = n_fft // 4, bands_of_bins(n_fft, sample_rate)[:, None]
+    m, stems = stft(mixture, n_fft, hop), []
+    for a, b, weights in zip(first, second, table):
+        a, b = stft(a, n_fft, hop), stft(b, n_fft, hop)
+        alpha, beta = np.moveaxis(weights[band, classes(a, b, m)], -1, 0)
+        stems.append(istft(alpha * a + beta * b, hop, length=mixture.shape[-1]))
+    return np.stack(stems).astype(np.float32)
+
+
+# --- the separator ---------------------------------------------------------------------------------------------------
+
+
 class Ensemble:
-    """Conv-TasNet and the parametric separator, weighted per source and frequency band.
+    """Conv-TasNet and the parametric separator, each trusted where it was right on the validation songs.
 
     Parameters
     ----------
     shares : str or Path, optional
-        file of `best_shares`; None for plain means.
+        file that this module's command writes; None for plain means.
     folder : str or Path
         of the parametric separator's weights.
+    kind : {"mean", "shares", "table"}, optional
+        plain mean, a weight per source and band, or weights per source, band and class; by default the one that was
+        best on songs that it was not found on.
     """
 
-    def __init__(self, shares=WEIGHTS / "ensemble.json", folder=WEIGHTS):
+    chunk_seconds, overlap_seconds = 18.5, 1.0
+
+    def __init__(self, shares=WEIGHTS / "ensemble.json", folder=WEIGHTS, kind=None):
         self.first, self.second = ConvTasNetSeparator("trio"), MaskedSeparator("one_artist", folder)
         if self.first.sources != self.second.sources:
             raise WeightsError(f"ensemble: its members know {self.first.sources} and {self.second.sources}")
+        if kind not in (None, *KINDS):
+            raise ValueError(f"kind: {kind!r} found, one of {', '.join(KINDS)} expected")
         self.sources, self.sample_rate = self.first.sources, self.first.sample_rate
-        self.window_seconds = self.second.window_seconds
-        if shares is None:
-            self.shares = np.full((len(self.sources), N_BANDS), 0.5)
+        self.window_seconds = self.chunk_seconds
+        self.kind = "mean" if shares is None else kind
+        self.shares, self.table = np.full((len(self.sources), N_BANDS), 0.5), None
+        if self.kind == "mean":
             return
         try:
-            self.shares = np.array(results.read(Path(shares))["shares"], np.float32)
-        except results.ResultsError as error:
+            found = results.read(Path(shares))
+            self.kind = kind or found.get("kind", "shares")
+            self.shares = np.array(found["shares"], np.float32)
+            self.table = np.array(found["table"], np.float32) if self.kind == "table" else None
+        except (results.ResultsError, KeyError) as error:
             raise WeightsError(f"{error} (`python -m ddsp_models.ensemble` writes it)") from error
 
     def separate(self, mixture, sample_rate=None):
-        """Separate one song; parameters and result as `MaskedSeparator.separate`."""
+        """Separate one song; parameters, result and errors as `MaskedSeparator.separate`."""
         sample_rate = sample_rate or self.sample_rate
-        mixture = np.asarray(mixture, np.float32)
-        both = [np.stack(list(member.separate(mixture, sample_rate).values())) for member in (self.first, self.second)]
-        return dict(zip(self.sources, combine(*both, self.shares, sample_rate)))
+        mixture = checked(mixture)
+        longest, overlap = (max(2, round(s * sample_rate)) for s in (self.chunk_seconds, self.overlap_seconds))
+        window, overlap = even_window(mixture.shape[-1], longest, overlap)
+        blocks = by_windows(
+            array_reader(mixture), lambda block: self._chunk(block, sample_rate), window=window, overlap=overlap
+        )
+        return dict(zip(self.sources, np.concatenate(list(blocks), axis=-1)))
+
+    def _chunk(self, block, sample_rate):
+        both = [np.stack(list(member.separate(block, sample_rate).values())) for member in (self.first, self.second)]
+        if self.kind == "table":
+            return combine_by_table(*both, self.table, block, sample_rate)
+        return combine(*both, self.shares, sample_rate)
+
+
+def compare(songs):
+    """What every kind of combination is worth on songs that it was not found on: half are held out, then the others.
+
+    Parameters
+    ----------
+    songs : list of (np.ndarray, np.ndarray, np.ndarray)
+        as for `best_shares`; at least two.
+
+    Returns
+    -------
+    list of dict
+        per song (its number), source (its number) and kind, also "first" and "second" alone: "si_sdr" in dB.
+    """
+    rows = []
+    for held_out in (0, 1):
+        known = [song for i, song in enumerate(songs) if i % 2 != held_out]
+        shares, table = best_shares(known), best_table(known)
+        for i, (true, first, second) in enumerate(songs):
+            if i % 2 != held_out:
+                continue
+            estimates = {
+                "first": first,
+                "second": second,
+                "mean": (first + second) / 2,
+                "shares": combine(first, second, shares, RATE),
+                "table": combine_by_table(first, second, table, true.sum(axis=0), RATE),
+            }
+            rows += [
+                {"song": i, "source": j, "kind": kind, "si_sdr": si_sdr(true[j], estimate[j])}
+                for kind, estimate in estimates.items()
+                for j in range(len(true))
+                if true[j].any()
+            ]
+    return rows
 
 
 def main(arguments=None):
@@ -132,8 +290,10 @@ def main(arguments=None):
     try:
         ensemble = Ensemble(shares=None)
         songs = tracks(options.songs, "test")
-    except (FileNotFoundError, WeightsError) as error:
-        print(f"ensemble: {error}", file=sys.stderr)
+        if len(songs) < 2:
+            raise ValueError(f"{options.songs}: {len(songs)} song found, at least 2 expected: one to find, one to test")
+    except (OSError, ValueError) as error:
+        print(f"ensemble: {str(error).splitlines()[0]}", file=sys.stderr)
         return 2
 
     def heard(song):
@@ -142,11 +302,31 @@ def main(arguments=None):
         members = (ensemble.first, ensemble.second)
         return [np.stack(list(x.values())) for x in (stems, *(member.separate(mixture) for member in members))]
 
-    shares = best_shares(heard(song) for song in songs)
+    heard = [heard(song) for song in songs]
+    rows = compare(heard)
+    mean = {kind: np.mean([row["si_sdr"] for row in rows if row["kind"] == kind]) for kind in KINDS}
+    kind = max(mean, key=mean.get)
     path = WEIGHTS / "ensemble.json"
-    content = results.head("ensemble", config={"bands": N_BANDS, "songs": [song.name for song in songs]})
-    results.write(path, content | {"sources": list(ensemble.sources), "shares": np.round(shares, 4).tolist()})
-    print("wrote", os.path.relpath(path))
+    head = results.head("ensemble", config={"bands": N_BANDS, "songs": [song.name for song in songs]})
+    content = {"sources": list(ensemble.sources), "kind": kind, "shares": np.round(best_shares(heard), 4).tolist()}
+    results.write(path, head | content | {"table": np.round(best_table(heard), 3).tolist()})
+    systems = {"first": "conv_tasnet", "second": "ddsp_masked"} | {kind: f"ensemble@{kind}" for kind in KINDS}
+    records = [
+        {
+            "test_set": "validation",
+            "track": songs[row["song"]].name,
+            "system": systems[row["kind"]],
+            "source": ensemble.sources[row["source"]],
+            "metric": "si_sdr",
+            "unit": "dB",
+            "value": float(row["si_sdr"]),
+        }
+        for row in rows
+    ]
+    scores = results.RESULTS / "ensemble-validation.json"
+    results.write(scores, head | {"kind": kind, "records": records})
+    print(", ".join(f"{kind} {value:.2f} dB" for kind, value in mean.items()))
+    print("wrote", ", ".join(os.path.relpath(each) for each in (path, scores)))
     return 0
 
 

@@ -275,7 +275,7 @@ def slope(f0, reach=4):
     return ops.abs(padded[:, 2 * reach :] - padded[:, : -2 * reach])
 
 
-def harmonic_lobes(f0, width, n_fft, sample_rate):
+def harmonic_lobes(f0, width, n_fft, sample_rate, stretch=1.0):
     r"""What a row of equal harmonics looks like in a magnitude spectrum.
 
     Around each multiple of f0 there is the main lobe of the window, here a Gaussian; a pitch that moves within the
@@ -293,6 +293,8 @@ def harmonic_lobes(f0, width, n_fft, sample_rate):
     width : tensor, ()
         w, in bins.
     n_fft, sample_rate : int
+    stretch : float
+        how much longer the window is than the 16 frames within which the slope of f0 is measured.
 
     Returns
     -------
@@ -304,7 +306,9 @@ def harmonic_lobes(f0, width, n_fft, sample_rate):
     f0 = f0[..., None]
     number = ops.maximum(ops.stop_gradient(ops.round(frequency / f0)), 1.0)
     distance = (frequency - number * f0) / spacing
-    moved = ops.minimum(slope(f0[..., 0]), 0.15 * f0[..., 0])[..., None]  # a leap is two notes, not one that moves
+    moved = (
+        stretch * ops.minimum(slope(f0[..., 0]), 0.15 * f0[..., 0])[..., None]
+    )  # a leap is two notes, not one that moves
     spread = ops.square(width) + ops.square(0.25 * number * moved / spacing)
     return ops.exp(-0.5 * ops.square(distance) / spread)
 
@@ -494,21 +498,37 @@ class ParametricSeparator(keras.Model):
             "bands": 10.0 * bands - 30.0,
         }
 
-    def spectra(self, controls, f0):
-        """The magnitudes of the sources' sounds in a spectrogram: (batch, sources, frames, frequencies)."""
+    def spectra(self, controls, f0, n_fft=None):
+        """The magnitudes of the sources' sounds in a spectrogram: (batch, sources, frames, frequencies).
+
+        Parameters
+        ----------
+        controls : dict
+            of `controls`.
+        f0 : tensor, (batch, frames, pitched sources)
+        n_fft : int, optional
+            window of the spectrogram, that of the sizes by default. In a longer one a harmonic stands out of the noise
+            by the square root of its length, and its lobe is as many bins wide.
+        """
         s = self.sizes
+        n_fft = n_fft or s.n_fft
+        longer = n_fft / s.n_fft
+        triangles = self.triangles
+        if n_fft != s.n_fft:
+            triangles = {n: mel_triangles(n, n_fft, s.sample_rate).T for n in triangles}
         found = []
         for source in s.sources:
             outline = controls[source]
             if source not in s.pitched:
-                found.append(ops.matmul(outline["bands"], self.triangles[s.bands]))
+                found.append(ops.matmul(outline["bands"], triangles[s.bands]))
                 continue
             i = s.pitched.index(source)
             pitch = f0[..., i]
-            lobes = harmonic_lobes(ops.where(pitch > 0, pitch, 100.0), self.widths[i], s.n_fft, s.sample_rate)
+            lobes = harmonic_lobes(ops.where(pitch > 0, pitch, 100.0), self.widths[i], n_fft, s.sample_rate, longer)
             lobes = (lobes + 1e-3) * ops.cast(pitch > 0, "float32")[..., None]
-            harmonics = ops.matmul(outline["harmonics"], self.triangles[s.harmonic_bands]) * lobes
-            found.append(harmonics + ops.matmul(outline["noise"], self.triangles[s.noise_bands]))
+            harmonics = ops.matmul(outline["harmonics"], triangles[s.harmonic_bands]) * lobes
+            harmonics = harmonics if longer == 1.0 else math.sqrt(longer) * harmonics
+            found.append(harmonics + ops.matmul(outline["noise"], triangles[s.noise_bands]))
         return ops.stack(found, axis=1)
 
     def call(self, inputs):
@@ -566,20 +586,23 @@ class ParametricSeparator(keras.Model):
         agree = found["real"][:, None] * real + found["imaginary"][:, None] * imaginary
         masks = wiener_masks(found["spectra"], s.power)
         estimate = masks * mixture[:, None]
-        pitch = sum(
-            ops.mean(ops.categorical_crossentropy(self.pitch_target(f0[..., i], i), scores, from_logits=True))
-            for i, scores in enumerate(found["logits"])
-        )
         error = ops.sum(ops.square(estimate) - 2 * masks * agree + ops.square(true), axis=(2, 3))
         energy = ops.sum(ops.square(true), axis=(2, 3))
         whole = ops.sum(ops.square(mixture), axis=(1, 2))[:, None]
         return {
-            "pitch": pitch,
+            "pitch": self.pitch_error(found["logits"], f0),
             "magnitude": ops.mean(ops.abs(estimate - true))
             + 0.25 * ops.mean(ops.abs(ops.sqrt(estimate + 1e-4) - ops.sqrt(true + 1e-4))),
             "outline": ops.mean(ops.abs(ops.log(found["spectra"] + 0.03) - ops.log(true + 0.03))),
             "snr": ops.mean(ops.log((error + 1e-3 * energy + 1e-4 * whole) / (energy + 1e-2 * whole))),
         }
+
+    def pitch_error(self, logits, f0):
+        """Cross-entropy of the right classes, summed over the pitched sources: a tensor ()."""
+        return sum(
+            ops.mean(ops.categorical_crossentropy(self.pitch_target(f0[..., i], i), scores, from_logits=True))
+            for i, scores in enumerate(logits)
+        )
 
     def feature_error(self, found, true, level):
         """Mean distance of the features, in units of 10 dB; `level` is the mixture's root mean square (batch, 1, 1)."""

@@ -1,15 +1,20 @@
 """Separation by synthesis: what `parametric` hears in a mixture becomes masks, and masks become stems."""
 
+from pathlib import Path
+
 import keras
 import librosa
 import numpy as np
 
+from audio_processing import results
 from audio_processing.audio_processing import fix_length, istft, resample, stft, to_mono
-from audio_processing.windows import array_reader, by_windows
+from audio_processing.windows import array_reader, by_windows, even_window
 from ddsp_models.autoencoder import WEIGHTS, load_checked, load_decoder, resynthesise
-from ddsp_models.features import HOP_LENGTH, fill_gaps
+from ddsp_models.features import HOP_LENGTH, LISTENING, band_loudness, drum_features, fill_gaps, pitched_features
 from ddsp_models.parametric import wiener_masks
-from mss_nn_implementation.convtas import masked_channels
+from ddsp_models.song_crops import bands_of
+from mss_nn_implementation.convtas import ConvTasNetSeparator, masked_channels
+from virtual_band.annotations import LOUDNESS_FLOOR
 
 
 def load_separator(name="one_artist", folder=WEIGHTS):
@@ -96,19 +101,35 @@ class MaskedSeparator:
     name : str
         a model of `folder`.
     folder : str or Path
-    power : float
+    power : float, optional
         exponent of the spectra in the masks.
+    n_fft : int, optional
+        window of the spectrogram that is divided, in samples. Both are by default what was best on the validation
+        songs (`choices`), or 1 and the network's own.
     """
 
     crossfade = 0.25
     """Share of a window that fades into the next."""
     window_seconds = 8.0
 
-    def __init__(self, name="one_artist", folder=WEIGHTS, power=1.0):
-        self.model, _ = load_separator(name, folder)
-        self.power = power
-        self.sources = self.model.sizes.sources
-        self.sample_rate = self.model.sizes.sample_rate
+    def __init__(self, name="one_artist", folder=WEIGHTS, power=None, n_fft=None):
+        model, _ = load_separator(name, folder)
+        chosen = chosen_masks(name, folder)
+        self._use(model, power or chosen.get("power", 1.0), n_fft or chosen.get("n_fft"))
+
+    def _use(self, model, power, n_fft):
+        self.model, self.power, self.n_fft = model, power, n_fft or model.sizes.n_fft
+        self.sources, self.sample_rate = model.sizes.sources, model.sizes.sample_rate
+        if self.n_fft % (2 * model.sizes.hop):
+            raise ValueError(f"n_fft: {n_fft} found, a multiple of {2 * model.sizes.hop} expected")
+        self._functions = {"hear": compiled(self._hear), "share": compiled(self._share)}
+
+    @classmethod
+    def of(cls, model, power=1.0, n_fft=None):
+        """A separator with a network that is in memory, and whose weights may still change."""
+        separator = cls.__new__(cls)
+        separator._use(model, power, n_fft)
+        return separator
 
     def separate(self, mixture, sample_rate=None):
         """Separate one song.
@@ -123,9 +144,14 @@ class MaskedSeparator:
         -------
         dict of np.ndarray
             a stem per source, each float32 and shaped like `mixture`.
+
+        Raises
+        ------
+        ValueError
+            where samples are missing, NaN or infinite.
         """
         sample_rate = sample_rate or self.sample_rate
-        mixture = np.asarray(mixture, np.float32)
+        mixture = checked(mixture)
         window = round(self.window_seconds * sample_rate)
         blocks = by_windows(
             array_reader(np.atleast_2d(mixture)),
@@ -139,13 +165,16 @@ class MaskedSeparator:
     def _window(self, block, sample_rate):
         heard = resample(to_mono(block), sample_rate, self.sample_rate)
         size = round(self.window_seconds * self.sample_rate)  # one shape, one compilation
-        stems = self.analyse(fix_length(heard, size))["stems"][:, : len(heard)]
-        if len(block) == 1 and sample_rate <= self.sample_rate:
-            return fix_length(resample(stems, self.sample_rate, sample_rate), block.shape[-1])[:, None]
+        stems = self._stems(fix_length(heard, size))[:, : len(heard)]
         parts = fix_length(resample(stems, self.sample_rate, sample_rate), block.shape[-1])
+        if len(block) == 1 and sample_rate <= self.sample_rate:
+            return parts[:, None]
         return masked_channels(block, parts, sample_rate, self.sample_rate)
 
-    def analyse(self, audio, f0=None):
+    def _stems(self, audio):
+        return self.analyse(audio)["stems"]
+
+    def analyse(self, audio, f0=None, loudness=None):
         """All that is found out about a window.
 
         Parameters
@@ -154,40 +183,48 @@ class MaskedSeparator:
             at 16 kHz, a multiple of `hop` long.
         f0 : np.ndarray, (frames, pitched sources), optional
             pitch to be used instead of the network's own, in Hz, 0 = none.
+        loudness : np.ndarray, (frames, sources), optional
+            in dB; the spectra are made that loud, frame by frame, before they divide the mixture.
 
         Returns
         -------
         dict
-            "f0" (frames, pitched sources); "controls", "features" (see `ParametricSeparator.controls`), at the level
-            of `audio`; "stems" (sources, samples).
+            "f0" (frames, pitched sources); "probability", how likely each pitch (and, last, none) is: an array (frames,
+            bins + 1) per pitched source; "controls", "features" (see `ParametricSeparator.controls`), at the level of
+            `audio`; "masks" (sources, frequencies, frames); "stems" (sources, samples).
         """
         s = self.model.sizes
         batch = np.asarray(audio, np.float32)[None]
-        if not np.any(batch):
-            batch = batch + 1e-9  # silence has no level to be brought to 1
-        maps, context, logits = self._compiled("hear")(batch)
-        if f0 is None:
-            f0 = np.stack(
-                [likeliest_line(np.asarray(x)[0], s.lowest[i], s.per_semitone) for i, x in enumerate(logits)], axis=-1
-            )
-        masks, controls, features = self._compiled("share")(maps, context, np.asarray(f0, np.float32)[None])
         level = float(np.sqrt(np.mean(np.square(batch, dtype=np.float64)))) + 1e-8
-        spectrum = stft(np.asarray(audio, np.float32), s.n_fft, s.hop)  # (frequencies, frames)
-        masks = np.swapaxes(np.asarray(masks)[0], 1, 2)[..., : spectrum.shape[-1]]  # (sources, frequencies, frames)
+        maps, context, logits = self._functions["hear"](batch if batch.any() else batch + 1e-9)  # silence has no level
+        logits = [keras.ops.convert_to_numpy(scores)[0] for scores in logits]
+        if f0 is None:
+            lines = [likeliest_line(x, s.lowest[i], s.per_semitone) for i, x in enumerate(logits)]
+            f0 = np.stack(lines, axis=-1)
+        wanted = np.full((1, len(f0), len(s.sources)), -1.0, np.float32)
+        if loudness is not None:
+            wanted[0] = 10 ** (np.asarray(loudness) / 10) / (HANN_ENERGY * level**2)
+        masks, controls, features = self._functions["share"](maps, context, np.asarray(f0, np.float32)[None], wanted)
+        spectrum = stft(batch[0], self.n_fft, s.hop)  # (frequencies, frames)
+        masks = np.swapaxes(_array(masks)[0], 1, 2)[..., : spectrum.shape[-1]]  # (sources, frequencies, frames)
         louder = 20 * np.log10(level)
-        features = {name: np.asarray(x)[0] + (louder if name != "onset" else 0) for name, x in features.items()}
+        features = {name: _array(x)[0] + (louder if name != "onset" else 0) for name, x in features.items()}
         return {
             "f0": f0,
+            "probability": [_softmax(scores) for scores in logits],
             "controls": {
-                source: {name: level * np.asarray(x)[0] for name, x in parts.items()}
-                for source, parts in controls.items()
+                source: {name: level * _array(x)[0] for name, x in parts.items()} for source, parts in controls.items()
             },
             "features": features,
+            "masks": masks,
             "stems": istft(masks * spectrum, s.hop, length=len(audio)).astype(np.float32),
         }
 
-    def describe(self, audio, f0=None):
+    def describe(self, audio, f0=None, loudness=None):
         """The features of every source over a song of any length, for the decoders.
+
+        What is predicted more than 57 dB below the mixture counts as silence, -80 dB: the network was not asked how
+        silent that is.
 
         Parameters
         ----------
@@ -195,6 +232,8 @@ class MaskedSeparator:
             at 16 kHz.
         f0 : np.ndarray, (samples // 128 + 1, pitched sources), optional
             pitch to be used instead of the network's own.
+        loudness : np.ndarray, (samples // 64, sources), optional
+            to be used instead of the network's own, in dB; the bands move with it.
 
         Returns
         -------
@@ -209,15 +248,21 @@ class MaskedSeparator:
         for start in range(0, max(1, len(audio)), size - 2 * margin):
             first = max(0, start - margin)
             line = None if f0 is None else fix_length(f0[first // s.hop :].T, size // s.hop + 1).T
-            window = self.analyse(fix_length(audio[first : first + size], size), line)
+            sound = fix_length(audio[first : first + size], size)
+            window = self.analyse(sound, line)
+            features = self._for_decoders(window, np.sqrt(np.mean(np.square(sound))) + 1e-8)
             begin = (start - first) // s.hop
             many = (size - 2 * margin) // s.hop
             pitches = window["f0"][begin : begin + many]
             twice = slice(2 * begin, 2 * (begin + many))
-            features = {name: x[twice] for name, x in window["features"].items()}
+            features = {name: x[twice] for name, x in features.items()}
             found.append({"f0": np.repeat(pitches, 2, axis=0), **features})
         n_frames = max(1, len(audio) // HOP_LENGTH)
         whole = {name: np.concatenate([part[name] for part in found])[:n_frames] for name in found[0]}
+        if loudness is not None:
+            known = np.maximum(fix_length(np.asarray(loudness, np.float32).T, n_frames).T, LOUDNESS_FLOOR)
+            moved = whole["bands"] + (known - whole["loudness"])[:, :, None]
+            whole |= {"loudness": known, "bands": np.maximum(moved, LOUDNESS_FLOOR)}
         described = {}
         for i, source in enumerate(s.sources):
             described[source] = {"loudness": whole["loudness"][:, i : i + 1], "bands": whole["bands"][:, i]}
@@ -228,19 +273,78 @@ class MaskedSeparator:
                 described[source]["onset"] = whole["onset"]
         return described
 
-    def _compiled(self, which):
-        if not hasattr(self, "_functions"):
-            self._functions = {"hear": compiled(self._hear), "share": compiled(self._share)}
-        return self._functions[which]
+    def _for_decoders(self, window, level):
+        """The features of a window: bands as the decoders want them, silence as silence."""
+        s, features = self.model.sizes, dict(window["features"])
+        if s.heard_as == "mel":  # a decoder may want other bands: they are measured in its stem
+            bands = features["bands"].copy()
+            for i, source in enumerate(s.sources):
+                if bands_of(source):
+                    measured = band_loudness(window["stems"][i], **bands_of(source))
+                    bands[: len(measured), i] = measured
+            features["bands"] = bands
+        silent = 20 * np.log10(level) - 57.0
+        for name in ("loudness", "bands"):
+            features[name] = np.where(features[name] > max(silent, LOUDNESS_FLOOR), features[name], LOUDNESS_FLOOR)
+        return features
 
     def _hear(self, batch):
         real, imaginary = self.model.spectrum(batch / self.model.level(batch))
         maps, context = self.model.listen(keras.ops.sqrt(real**2 + imaginary**2 + 1e-12))
         return maps, context, self.model.pitches(maps, context)
 
-    def _share(self, maps, context, f0):
+    def _share(self, maps, context, f0, wanted):
         controls, features = self.model.controls(maps, context, f0)
-        return wiener_masks(self.model.spectra(controls, f0), self.power), controls, features
+        spectra = self.model.spectra(controls, f0, self.n_fft)  # (batch, sources, frames, frequencies)
+        wanted = keras.ops.transpose(wanted, (0, 2, 1))[..., None]
+        frequency = np.maximum(librosa.fft_frequencies(sr=self.sample_rate, n_fft=self.n_fft), 1.0)
+        weight = keras.ops.convert_to_tensor(10 ** (librosa.A_weighting(frequency) / 10), "float32")
+        power = keras.ops.mean(keras.ops.square(spectra) * weight, axis=-1, keepdims=True)
+        gain = keras.ops.where(wanted < 0, 1.0, keras.ops.sqrt(keras.ops.maximum(wanted, 0.0) / (power + 1e-12)))
+        return wiener_masks(spectra * gain, self.power), controls, features
+
+
+class DecodedMasksSeparator(MaskedSeparator):
+    """As `MaskedSeparator`, but chapter 7's decoders, told what the network hears, say what the spectra are.
+
+    Each source is played (`ResynthesisSeparator`); the magnitudes of these sounds' spectrograms, instead of those that
+    the network gives in closed form, divide the mixture, as in Schulze-Forster et al. 2023.
+
+    Parameters
+    ----------
+    name, folder, power, n_fft
+        as for `MaskedSeparator`.
+    decoders : str
+        whose decoders play: "band" or "air_traffic".
+    """
+
+    def __init__(self, name="one_artist", decoders="band", folder=WEIGHTS, power=None, n_fft=None):
+        super().__init__(name, folder, power, n_fft)
+        self.decoders = load_decoders(decoders, self.sources, folder)
+
+    def _stems(self, audio):
+        spectrum = stft(audio, self.n_fft, self.model.sizes.hop)
+        masks = decoded_masks(play(self.decoders, self.describe(audio)), self.n_fft, self.model.sizes.hop, self.power)
+        return istft(masks * spectrum, self.model.sizes.hop, length=len(audio)).astype(np.float32)
+
+
+def decoded_masks(sounds, n_fft, hop, power=1.0):
+    """Masks from sounds: each bin is divided in proportion to their magnitudes there.
+
+    Parameters
+    ----------
+    sounds : np.ndarray, (sources, samples)
+    n_fft, hop : int
+    power : float
+        exponent of the magnitudes.
+
+    Returns
+    -------
+    np.ndarray, (sources, n_fft / 2 + 1, frames)
+        which add up to 1.
+    """
+    shares = (np.abs(stft(sounds, n_fft, hop)) + 1e-7) ** power
+    return shares / shares.sum(axis=0)
 
 
 class ResynthesisSeparator:
@@ -252,35 +356,139 @@ class ResynthesisSeparator:
     Parameters
     ----------
     name : str
-        a parametric separator of `folder`.
+        a parametric separator of `folder`; sources that no decoder plays are left out.
     decoders : str
         whose decoders play: "band" or "air_traffic".
     folder : str or Path
     """
 
-    window_seconds = MaskedSeparator.window_seconds
+    chunk_seconds = 32.0
+    """How much is played at a time: where the next chunk fades in, its harmonics have other phases."""
+    overlap_seconds = 0.032
 
     def __init__(self, name="one_artist", decoders="band", folder=WEIGHTS):
         self.listener = MaskedSeparator(name, folder)
-        self.sources = self.listener.sources
+        self._play_with(decoders, folder)
+
+    def _play_with(self, decoders, folder):
+        self.sources = tuple(source for source in self.listener.sources if source in PLAYED)
         self.sample_rate = self.listener.sample_rate
-        self.decoders = {source: load_decoder(f"{decoders}-{source}", folder)[0] for source in self.sources}
+        self.window_seconds = self.chunk_seconds
+        self.decoders = load_decoders(decoders, self.sources, folder)
+
+    def describe(self, audio):
+        """The features of every source of a mono sound at 16 kHz, for its decoder."""
+        return self.listener.describe(audio)
 
     def separate(self, mixture, sample_rate=None):
-        """Separate one song; parameters and result as `MaskedSeparator.separate`."""
+        """Separate one song; parameters, result and errors as `MaskedSeparator.separate`."""
         sample_rate = sample_rate or self.sample_rate
-        mixture = np.asarray(mixture, np.float32)
-        length = mixture.shape[-1]
-        if not np.any(mixture):
-            return {source: np.zeros_like(mixture) for source in self.sources}
-        heard = resample(to_mono(np.atleast_2d(mixture)), sample_rate, self.sample_rate)
-        described = self.listener.describe(heard)
-        stems = {}
-        for source, decoder in self.decoders.items():
-            sound = resynthesise(decoder, described[source])
-            sound = fix_length(resample(fix_length(sound, len(heard)), self.sample_rate, sample_rate), length)
-            stems[source] = np.broadcast_to(sound, mixture.shape).astype(np.float32)
-        return stems
+        mixture = checked(mixture)
+        longest, overlap = (max(2, round(s * sample_rate)) for s in (self.chunk_seconds, self.overlap_seconds))
+        window, overlap = even_window(mixture.shape[-1], longest, overlap)
+        blocks = by_windows(
+            array_reader(np.atleast_2d(mixture)),
+            lambda block: self._window(block, sample_rate),
+            window=window,
+            overlap=overlap,
+        )
+        stems = np.concatenate(list(blocks), axis=-1).reshape(len(self.sources), *mixture.shape)
+        return dict(zip(self.sources, stems))
+
+    def _window(self, block, sample_rate):
+        if not block.any():
+            return np.zeros((len(self.sources), *block.shape), np.float32)
+        heard = resample(to_mono(block), sample_rate, self.sample_rate)
+        sounds = fix_length(play(self.decoders, self.describe(heard)), len(heard))
+        sounds = fix_length(resample(sounds, self.sample_rate, sample_rate), block.shape[-1])
+        return np.repeat(sounds[:, None], len(block), axis=1).astype(np.float32)
+
+
+class ChainSeparator(ResynthesisSeparator):
+    """The other order: Conv-TasNet separates, trackers listen to its stems, chapter 7's decoders play what they heard.
+
+    Parameters
+    ----------
+    name : str
+        a Conv-TasNet of chapter 6.
+    decoders : str
+        whose decoders play: "band" or "air_traffic".
+    folder : str or Path
+        of the decoders.
+    """
+
+    def __init__(self, name="trio", decoders="band", folder=WEIGHTS):
+        self.listener = ConvTasNetSeparator(name)
+        self._play_with(decoders, folder)
+
+    def describe(self, audio):
+        """The features of Conv-TasNet's stems: pitch as CREPE (or pYIN, where it has no weights) or YIN hears it."""
+        stems = self.listener.separate(fix_length(audio, max(len(audio), 4096)))  # what a tracker's window needs
+        described = {}
+        for source in self.sources:
+            if source == "drums":
+                described[source] = drum_features(stems[source], self.sample_rate)
+            else:
+                described[source] = pitched_features(stems[source], self.sample_rate, **LISTENING[source])
+        return described
+
+
+PLAYED = ("drums", *LISTENING)
+"""Sources that chapter 7 has decoders for."""
+HANN_ENERGY = 192.0
+"""Sum of the squares of the window that loudness is measured with: 512 samples of Hann."""
+
+
+def load_decoders(name, sources, folder=WEIGHTS):
+    """The decoders of several sources: a dict of `autoencoder.Decoder`."""
+    strangers = [source for source in sources if source not in PLAYED]
+    if strangers:
+        raise ValueError(f"sources: no decoder plays {strangers[0]}, some of {', '.join(PLAYED)} expected")
+    return {source: load_decoder(f"{name}-{source}", folder)[0] for source in sources}
+
+
+def play(decoders, described):
+    """The sounds of several sources, (sources, frames · 64): each decoder plays its source's features.
+
+    Parameters
+    ----------
+    decoders : dict of autoencoder.Decoder
+    described : dict of dict of np.ndarray
+        of `MaskedSeparator.describe`.
+    """
+    return np.stack([resynthesise(decoder, described[source]) for source, decoder in decoders.items()])
+
+
+def checked(mixture):
+    """A mixture as float32, if it is one.
+
+    Raises
+    ------
+    ValueError
+        where it has no samples, more than two axes, or samples that are not finite.
+    """
+    mixture = np.asarray(mixture, np.float32)
+    if mixture.ndim not in (1, 2) or mixture.size == 0:
+        raise ValueError(f"mixture: shape {mixture.shape} found, (samples,) or (channels, samples) expected")
+    finite = np.isfinite(mixture)
+    if not finite.all():
+        raise ValueError(f"mixture: {np.count_nonzero(~finite)} samples are NaN or infinite, none expected")
+    return mixture
+
+
+def chosen_masks(name, folder=WEIGHTS):
+    """What `choices` found best for the masks of a separator: {"n_fft", "power"}, or {} where it has not looked."""
+    path = Path(folder) / "masks.json"
+    return results.read(path)["chosen"].get(name, {}) if path.exists() else {}
+
+
+def _array(tensor):
+    return keras.ops.convert_to_numpy(tensor)
+
+
+def _softmax(logits):
+    raised = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return raised / raised.sum(axis=-1, keepdims=True)
 
 
 def compiled(function):

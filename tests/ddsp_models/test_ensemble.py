@@ -56,3 +56,38 @@ def test_without_weights_the_command_says_what_to_do(monkeypatch, capsys, tmp_pa
 def test_sounds_shorter_than_a_window(size):
     first, second = np.random.default_rng(0).standard_normal((2, 1, size)).astype(np.float32)
     assert ensemble.combine(first, second, np.full((1, 24), 0.3), 16000).shape == (1, size)
+
+
+def test_a_table_knows_under_which_circumstances_an_estimate_is_right():
+    rng = np.random.default_rng(3)
+    true = np.stack([np.repeat(rng.random(40) > 0.5, 800), np.repeat(rng.random(40) > 0.5, 800)])
+    true = true * rng.standard_normal((2, 32000))
+    mixture = true.sum(axis=0)
+    first = true + 0.7 * rng.standard_normal(true.shape) * (np.abs(true) > 0)  # errs where the source sounds
+    second = np.where(np.abs(true) > 0, true, 0.4 * mixture)  # errs where it is silent
+    table = ensemble.best_table([(true, first, second)])
+    together = ensemble.combine_by_table(first, second, table, mixture, 16000)
+    shares = ensemble.combine(first, second, ensemble.best_shares([(true, first, second)]), 16000)
+    for i in range(2):
+        assert si_sdr(true[i], together[i]) > 0.5 + si_sdr(true[i], shares[i])
+
+
+def test_a_table_of_halves_is_the_mean_at_any_rate_and_shape():
+    rng = np.random.default_rng(0)
+    for shape, rate in (((5001,), 16000), ((2, 9000), 44100), ((100,), 8000)):
+        first, second = rng.standard_normal((2, 2, *shape)).astype(np.float32)
+        table = np.full((2, ensemble.N_BANDS, 25, 2), 0.5)
+        mean = ensemble.combine_by_table(first, second, table, first.sum(axis=0), rate)
+        np.testing.assert_allclose(mean, (first + second) / 2, atol=1e-5)
+
+
+def test_what_is_compared_was_not_found_on_the_same_songs():
+    songs = []
+    for seed in range(4):  # what is right in even songs is wrong in odd ones
+        true = coloured(seed)
+        wrong = true + coloured(seed + 10)
+        songs.append((true, true, wrong) if seed % 2 else (true, wrong, true))
+    rows = ensemble.compare(songs)
+    score = {kind: np.mean([row["si_sdr"] for row in rows if row["kind"] == kind]) for kind in ensemble.KINDS}
+    assert score["shares"] < score["mean"] - 3 and score["table"] < score["mean"]
+    assert len(rows) == 4 * 2 * 5

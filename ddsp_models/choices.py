@@ -1,0 +1,134 @@
+"""Window and exponent of a separator's masks: python -m ddsp_models.choices [NAME]
+
+Tries several on the validation songs, also with masks from the decoders' sounds (`separators.DecodedMasksSeparator`),
+and writes the best to `trained/masks.json`, where `separators.MaskedSeparator` finds it, and all of them to
+results/masks-validation.json.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from audio_processing import results
+from audio_processing.audio_processing import fix_length, istft, stft
+from audio_processing.metrics import si_sdr
+from audio_processing.tracks import tracks
+from ddsp_models.autoencoder import WEIGHTS
+from ddsp_models.separators import MaskedSeparator, decoded_masks, load_decoders, load_separator, play
+from ddsp_models.train_separator import BAND, checksum
+
+WINDOWS = (1024, 2048, 4096)
+POWERS = (0.7, 1.0, 1.3, 1.6, 2.0)
+SONGS = {"one_artist": "validation", "many_artists": "many_validation", "many_four": "many_validation"}
+"""Which set the masks of a separator are chosen on."""
+
+
+def trials(name, songs, weights=WEIGHTS, decoders=None):
+    """SI-SDR with every window and exponent.
+
+    Parameters
+    ----------
+    name : str
+        a separator of `weights`.
+    songs : list of audio_processing.tracks.Track
+        none of which is tested on.
+    weights : str or Path
+    decoders : dict of autoencoder.Decoder, optional
+        also try masks from what they play.
+
+    Returns
+    -------
+    list of dict
+        "track", "system" (ddsp_masked or ddsp_masked@decoders), "n_fft", "power", "source", "value" in dB.
+    """
+    model, _ = load_separator(name, weights)
+    found = []
+    separators = {n_fft: MaskedSeparator.of(model, n_fft=n_fft) for n_fft in WINDOWS}
+    s = model.sizes
+    size = round(MaskedSeparator.window_seconds * s.sample_rate)
+    for song in songs:
+        stems = np.stack(list(song.stems(s.sample_rate, True, s.sources).values()))
+        mixture = stems.sum(axis=0)
+        starts = range(0, len(mixture) - size + 1, size)
+        known = np.concatenate([stems[:, i : i + size] for i in starts], axis=1)
+        sounds = None
+        if decoders:
+            described = separators[s.n_fft].describe(mixture)
+            sounds = fix_length(play(decoders, described), len(mixture))[:, : known.shape[1]]
+        for n_fft, separator in separators.items():
+            spectra = [stft(mixture[i : i + size], n_fft, s.hop) for i in starts]
+            masks = [separator.analyse(mixture[i : i + size])["masks"] for i in starts]
+            for power in POWERS:
+                raised = [mask**power for mask in masks]  # as if the spectra had been
+                parts = [
+                    istft(mask / mask.sum(axis=0) * spectrum, s.hop, length=size)
+                    for mask, spectrum in zip(raised, spectra)
+                ]
+                estimates = {"ddsp_masked": np.concatenate(parts, axis=1)}
+                if sounds is not None:
+                    spectrum = stft(mixture[: known.shape[1]], n_fft, s.hop)
+                    shares = decoded_masks(sounds, n_fft, s.hop, power)
+                    estimates["ddsp_masked@decoders"] = istft(shares * spectrum, s.hop, length=known.shape[1])
+                for system, estimate in estimates.items():
+                    found += [
+                        {
+                            "track": song.name,
+                            "system": system,
+                            "n_fft": n_fft,
+                            "power": power,
+                            "source": source,
+                            "value": float(si_sdr(known[i], estimate[i])),
+                        }
+                        for i, source in enumerate(s.sources)
+                        if known[i].any()
+                    ]
+    return found
+
+
+def best(found, system="ddsp_masked"):
+    """The window and exponent with the highest mean: {"n_fft", "power"}."""
+    rows = [row for row in found if row["system"] == system]
+    keys = sorted({(row["n_fft"], row["power"]) for row in rows})
+
+    def mean(key):
+        return np.mean([row["value"] for row in rows if (row["n_fft"], row["power"]) == key])
+
+    n_fft, power = max(keys, key=mean)
+    return {"n_fft": n_fft, "power": power}
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(
+        prog="python -m ddsp_models.choices", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("name", nargs="?", default="one_artist", choices=SONGS, help="(default: %(default)s)")
+    parser.add_argument("--songs", type=int, default=0, help="the first so many (default: all)")
+    parser.add_argument("--data", type=Path, default=BAND, help="folder of the virtual band's sets")
+    options = parser.parse_args(arguments)
+    which = (SONGS[options.name], "test")
+    path, scores = WEIGHTS / "masks.json", results.RESULTS / "masks-validation.json"
+    try:
+        songs = tracks(options.data / which[0], which[1])[: options.songs or None]
+        decoders = load_decoders("band", ("drums", "bass", "vocals")) if options.name == "one_artist" else None
+        found = trials(options.name, songs, decoders=decoders)
+        chosen = results.read(path)["chosen"] if path.exists() else {}
+    except (OSError, ValueError) as error:
+        print(f"choices: {str(error).splitlines()[0]}", file=sys.stderr)
+        return 2
+    head = results.head("windows and exponents of masks", data=checksum([which], options.data))
+    results.write(path, head | {"chosen": chosen | {options.name: best(found)}})
+    row = {"test_set": which[0], "metric": "si_sdr", "unit": "dB"}
+    written = [path]
+    if options.name == "one_artist":
+        written.append(scores)
+        results.write(scores, head | {"records": [row | record for record in found]})
+    print(options.name, best(found))
+    print("wrote", ", ".join(os.path.relpath(each) for each in written))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,307 @@
+"""Train a separator through the synthesisers: python -m ddsp_models.end_to_end [NAME] [--steps N …]
+
+The separator's features go to chapter 7's decoders, which stay as they are; the multi-scale spectral loss of what they
+play goes back, through oscillators and filters, to the separator. Stopped at any moment, the same command goes on from
+the last epoch. Weights and curve are kept as `train_separator` keeps its own. The models:
+
+one_artist_played    one_artist goes on: what each decoder plays is to be like the stem (supervised)
+one_artist_mixtures  a new one, which never hears a stem: what all decoders play together is to be like the mixture,
+                     whose pitches are given (unsupervised, as Schulze-Forster et al. 2023,
+                     https://doi.org/10.1109/TASLP.2023.3252272)
+"""
+
+import argparse
+import dataclasses
+import json
+import math
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+from keras import ops
+
+from audio_processing import results
+from audio_processing.files import atomic_path, sha256_of
+from ddsp_models.features import HOP_LENGTH
+from ddsp_models.parametric import WEIGHTS_OF_TERMS, ParametricSeparator
+from ddsp_models.separators import load_decoders
+from ddsp_models.song_crops import SongCrops
+from ddsp_models.spectral_loss import spectral_loss
+from ddsp_models.train_separator import (
+    BAND,
+    THREE,
+    HoldThenCosine,
+    Patience,
+    Training,
+    checksum,
+    find_weights,
+    is_current,
+    publish,
+    songs_of,
+    start_from,
+    training_songs,
+    validation_examples,
+)
+from mss_nn_implementation.train import Clock, check_settings, go_back
+from virtual_band.annotations import LOUDNESS_FLOOR
+
+
+@dataclass(frozen=True)
+class Through(Training):
+    """How a separator was trained through synthesisers; what is not named here as in `train_separator.Training`.
+
+    Parameters
+    ----------
+    mode : {"supervised", "unsupervised"}
+        whether what is played is compared with the stems, beside all that `train_separator` compares; or, summed, with
+        the mixture, and nothing else.
+    decoders : str
+        whose decoders play.
+    spectral_weight : float
+        of the spectral loss, mean over the sources, where it is not alone.
+    """
+
+    mode: str = "supervised"
+    decoders: str = "band"
+    spectral_weight: float = 0.1
+    seconds: float = 1.0
+    steps_per_epoch: int = 50
+    gain_db: float = 2.0
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.mode not in ("supervised", "unsupervised"):
+            raise ValueError(f"mode: {self.mode!r} found, 'supervised' or 'unsupervised' expected")
+
+
+SETS = ("one_artist", "train"), ("validation", "test")
+MODELS = {
+    # name: sizes, training, training songs, validation songs
+    "one_artist_played": (
+        THREE,
+        Through(steps=450, learning_rate=1e-3, taught_until=0.0, start_from="one_artist"),
+        *SETS,
+    ),
+    "one_artist_mixtures": (
+        THREE,
+        Through(mode="unsupervised", steps=500, learning_rate=2e-3, taught_until=1.0),
+        *SETS,
+    ),
+}
+
+
+class ThroughSynthesisers(keras.Model):
+    """A separator and the decoders that it tells what to play, as one model.
+
+    Parameters
+    ----------
+    separator : parametric.ParametricSeparator
+    decoders : dict of autoencoder.Decoder
+        by source; they are not trained.
+    training : Through
+    """
+
+    def __init__(self, separator, decoders, training, **kwargs):
+        super().__init__(**kwargs)
+        self.separator, self.decoders, self.settings = separator, decoders, training
+        for decoder in decoders.values():
+            decoder.trainable = False
+        names = ["stems"] if training.mode == "unsupervised" else ["stems", *WEIGHTS_OF_TERMS]
+        self.terms = {name: keras.metrics.Mean(name=name) for name in names}
+
+    def build(self, shape=None):
+        self.built = True  # its parts are
+
+    def call(self, inputs):
+        """What `ParametricSeparator.call` finds, and the "sounds" (batch, sources, samples) they make of it."""
+        found = self.separator(inputs)
+        level = 20.0 / math.log(10.0) * ops.log(self.separator.level(inputs["mixture"]))[..., None]  # dB, (batch, 1, 1)
+        frames = inputs["mixture"].shape[1] // HOP_LENGTH
+        described = for_decoders(found["features"], found["f0"], level, self.separator.sizes, frames)
+        sounds = [decoder(described[source], training=False) for source, decoder in self.decoders.items()]
+        return found | {"sounds": ops.stack(sounds, axis=1)}
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """The spectral loss of the mode; the metric "stems" is that of the stems in either, trained with or not."""
+        sounds, samples = y_pred["sounds"], y_pred["sounds"].shape[-1]
+        stems = ops.reshape(y["stems"][..., :samples], (-1, samples))
+        if self.settings.mode == "unsupervised":
+            apart = spectral_loss(stems, ops.stop_gradient(ops.reshape(sounds, (-1, samples))))
+            self.terms["stems"].update_state(apart)
+            return spectral_loss(x["mixture"][:, :samples], ops.sum(sounds, axis=1))
+        apart = spectral_loss(stems, ops.reshape(sounds, (-1, samples)))
+        self.terms["stems"].update_state(apart)
+        level = self.separator.level(x["mixture"])
+        terms = self.separator.losses_of(y_pred, y["stems"] / level[..., None], y["f0"])
+        terms["features"] = self.separator.feature_error(y_pred["features"], y, level[..., None])
+        for name, value in terms.items():
+            self.terms[name].update_state(value)
+        return self.settings.spectral_weight * apart + sum(WEIGHTS_OF_TERMS[name] * terms[name] for name in terms)
+
+
+def for_decoders(features, f0, level, sizes, frames):
+    """A separator's features as decoders are told them, as tensors: `MaskedSeparator.describe` that passes gradients.
+
+    Parameters
+    ----------
+    features : dict of tensor
+        of `ParametricSeparator.controls`.
+    f0 : tensor, (batch, frames / 2, pitched sources)
+        in Hz, 0 = none.
+    level : tensor, (batch, 1, 1)
+        of the mixture, in dB.
+    sizes : Sizes
+    frames : int
+        to be given, 250 a second.
+
+    Returns
+    -------
+    dict of dict of tensor, (batch, frames, channels)
+    """
+    silent = ops.maximum(level - 57.0, LOUDNESS_FLOOR)
+    heard = {}
+    for name in ("loudness", "bands"):
+        over = level if name == "loudness" else level[..., None]
+        quiet = silent if name == "loudness" else silent[..., None]
+        decibels = features[name][:, :frames] + over
+        heard[name] = ops.where(decibels > quiet, decibels, LOUDNESS_FLOOR)
+    described = {}
+    for i, source in enumerate(sizes.sources):
+        described[source] = {"loudness": heard["loudness"][..., i : i + 1], "bands": heard["bands"][:, :, i]}
+        if source in sizes.pitched:
+            line = ops.repeat(f0[..., sizes.pitched.index(source)], 2, axis=1)[:, :frames]
+            voiced = ops.cast(line > 0, "float32")
+            described[source] |= {"f0": held(line)[..., None], "voiced": voiced[..., None]}
+        if source == "drums":
+            described[source]["onset"] = features["onset"][:, :frames]
+    return described
+
+
+def held(f0):
+    """A line of pitch without holes: each goes on until the next one begins; (batch, frames) in and out."""
+    frames = f0.shape[1]
+    for forward in (True, False):
+        reach = 1
+        while reach < frames:  # twice as far each time
+            if forward:
+                moved = ops.pad(f0[:, :-reach], ((0, 0), (reach, 0)))
+            else:
+                moved = ops.pad(f0[:, reach:], ((0, 0), (0, reach)))
+            f0 = ops.where(f0 > 0, f0, moved)
+            reach *= 2
+    return f0
+
+
+class KeepBest(keras.callbacks.Callback):
+    """Saves the separator whenever the validation loss is the lowest so far."""
+
+    def __init__(self, path, best):
+        super().__init__()
+        self.path, self.best = path, best
+
+    def on_epoch_end(self, epoch, logs=None):
+        if logs["val_loss"] < self.best:
+            self.best = logs["val_loss"]
+            with atomic_path(self.path) as temporary:
+                self.model.separator.save(temporary)
+
+
+def train(training, sizes, train_songs, validation_songs, run, start=None, decoders=None):
+    """Fit one separator through the decoders, resuming what `run` holds, and keep its best weights there.
+
+    Parameters
+    ----------
+    training : Through
+    sizes : Sizes
+    train_songs, validation_songs : list of song_crops.Song
+    run : Path
+        folder of this run: checkpoints, log, best weights.
+    start : str or Path, optional
+        .keras file of the separator to start from.
+    decoders : dict of autoencoder.Decoder, optional
+        the shipped ones by default.
+    """
+    run.mkdir(parents=True, exist_ok=True)
+    changes = check_settings(run / "settings.json", sizes, training)
+    with atomic_path(run / "settings.json") as temporary:
+        settings = {"sizes": sizes.to_dict(), "training": training.to_dict(), "changes": changes}
+        if start is not None:
+            settings["start_sha256"] = sha256_of(start)
+        temporary.write_text(json.dumps(settings, indent=1))
+    keras.utils.set_random_seed(training.seed)
+    crops = SongCrops(training_songs(train_songs, training), training, sizes.hop)
+    inputs, targets = validation_examples(validation_songs, crops.samples, sizes.hop)
+    if training.mode == "unsupervised":
+        inputs["taught"][:] = 1.0
+    separator = ParametricSeparator(sizes)
+    separator.build(None)
+    if start is not None:
+        start_from(separator, start)
+    decoders = decoders or load_decoders(training.decoders, sizes.sources)
+    model = ThroughSynthesisers(separator, decoders, training)
+    model.build()
+    schedule = HoldThenCosine(training.learning_rate, training.warmup, training.steps)
+    model.compile(
+        optimizer=keras.optimizers.Adam(schedule, global_clipnorm=training.clip_norm),
+        jit_compile=keras.backend.backend() != "torch",
+    )
+    log = run / "log.csv"
+    best = go_back(run)
+    patience = [Patience(training.patience, log, "val_loss")] if training.patience else []
+    if patience and patience[0].idle:
+        return
+    model.fit(
+        crops,
+        validation_data=(inputs, targets),
+        validation_batch_size=training.batch_size,
+        epochs=training.steps // training.steps_per_epoch,
+        callbacks=[
+            Clock(crops, run / "seconds.txt"),
+            KeepBest(run / "best.keras", best),
+            *patience,
+            keras.callbacks.CSVLogger(log, append=log.exists()),
+            # last: an epoch that it holds is in the log, too
+            keras.callbacks.BackupAndRestore(run / "backup", double_checkpoint=True, delete_checkpoint=False),
+        ],
+        verbose=1 if sys.stdout.isatty() else 2,
+    )
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(
+        prog="python -m ddsp_models.end_to_end",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("name", nargs="?", default="one_artist_played", choices=MODELS, help="(default: %(default)s)")
+    parser.add_argument("--run", type=Path, help="folder of the run (default: runs/separator-NAME)")
+    parser.add_argument("--data", type=Path, default=BAND, help="folder of the virtual band's sets")
+    parser.add_argument("--force", action="store_true", help="train again what is current")
+    parser.add_argument("--dry", action="store_true", help="train, but leave the shipped weights and results alone")
+    for field in dataclasses.fields(Through):
+        kind = {"type": float, "nargs": "*"} if field.name == "speeds" else {"type": type(field.default)}
+        parser.add_argument(f"--{field.name.replace('_', '-')}", **kind, help="(default: that of the model)")
+    options = parser.parse_args(arguments)
+    sizes, training, *songs = MODELS[options.name]
+    run = options.run or results.ROOT / "runs" / f"separator-{options.name}"
+    try:
+        given = {f.name: getattr(options, f.name) for f in dataclasses.fields(Through)}
+        training = dataclasses.replace(training, **{key: value for key, value in given.items() if value is not None})
+        start = find_weights(training.start_from) if training.start_from else None
+        data = checksum(songs, options.data)
+        if not (options.dry or options.force) and is_current(options.name, training, sizes, data):
+            print(f"{options.name}: current")
+            return 0
+        train(training, sizes, *(songs_of(which, sizes, options.data) for which in songs), run, start)
+    except (OSError, ValueError) as error:
+        print(f"end_to_end: {str(error).splitlines()[0]}", file=sys.stderr)
+        return 2
+    written = [run / "best.keras"] if options.dry else publish(options.name, training, sizes, data, run)
+    print("wrote", ", ".join(os.path.relpath(path) for path in written))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

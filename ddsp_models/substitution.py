@@ -1,0 +1,241 @@
+"""What each stage of separation by synthesis loses: python -m ddsp_models.substitution [--songs N]
+
+A stage is as good as the score that is gained when what it says is replaced by the truth: the tracker's pitch, the
+predicted loudness, both, all features. What then is left to the ideal masks is lost by the synthesisers. The table goes
+to results/substitution-separator.json.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from audio_processing import masks, results
+from audio_processing.audio_processing import fix_length, istft, stft
+from audio_processing.metrics import si_sdr
+from audio_processing.tracks import tracks
+from audio_processing.windows import array_reader, by_windows
+from ddsp_models.autoencoder import WEIGHTS
+from ddsp_models.features import HOP_LENGTH, song_features
+from ddsp_models.loudness import loudness as loudness_of
+from ddsp_models.separators import MaskedSeparator, decoded_masks, load_decoders, play
+from ddsp_models.spectral_loss import spectral_loss
+from ddsp_models.train_separator import BAND, checksum
+from mss_nn_implementation.convtas import WeightsError
+
+TRUE = {"": (), "@true_f0": ("f0",), "@true_loudness": ("loudness",), "@true_both": ("f0", "loudness")}
+"""Suffix of a system's name, and what it is told."""
+
+
+def truth(known, sizes, samples, frames_per_hop=2):
+    """What a song's annotations say, as the separators take it.
+
+    Parameters
+    ----------
+    known : dict of np.ndarray
+        annotations of a song: "f0_<source>", "voiced_<source>", "loudness_<source>", 250 a second.
+    sizes : Sizes
+    samples : int
+        length of the song at 16 kHz.
+    frames_per_hop : int
+        annotated frames to a frame of the network.
+
+    Returns
+    -------
+    dict
+        "f0" (frames of the network, pitched sources) in Hz, 0 = none; "loudness" (frames, sources) in dB, 250 a second.
+
+    Raises
+    ------
+    ValueError
+        where the song does not know its pitch.
+    """
+    missing = [name for name in sizes.pitched if f"f0_{name}" not in known]
+    if missing:
+        raise ValueError(
+            f"known: annotations with f0_{missing[0]} expected, {', '.join(sorted(known)) or 'none'} found"
+        )
+    lines = [known[f"f0_{name}"] * known[f"voiced_{name}"] for name in sizes.pitched]
+    f0 = fix_length(np.stack(lines).astype(np.float32), samples // HOP_LENGTH + frames_per_hop)
+    levels = np.stack([known[f"loudness_{name}"] for name in sizes.sources], axis=-1)
+    return {
+        "f0": f0[:, ::frames_per_hop].T[: samples // sizes.hop + 1],
+        "loudness": fix_length(levels.T.astype(np.float32), samples // HOP_LENGTH + 1).T,
+    }
+
+
+def masked(separator, mixture, f0=None, loudness=None):
+    """`MaskedSeparator.separate` of a mono song at 16 kHz, told some of the truth.
+
+    Parameters
+    ----------
+    separator : MaskedSeparator
+    mixture : np.ndarray, (samples,)
+    f0 : np.ndarray, (samples // 128 + 1, pitched sources), optional
+    loudness : np.ndarray, (samples // 64 + 1, sources), optional
+        in dB.
+
+    Returns
+    -------
+    dict of np.ndarray, (samples,)
+    """
+    s = separator.model.sizes
+    samples = np.arange(len(mixture))
+    rows, cuts = [np.asarray(mixture, np.float32)[None]], {}
+    for name, lines, hop in (("f0", f0, s.hop), ("loudness", loudness, HOP_LENGTH)):
+        if lines is not None:  # held from sample to sample, the truth is cut into windows as the sound is
+            places = np.minimum(np.round(samples / hop).astype(int), len(lines) - 1)
+            cuts[name] = slice(sum(map(len, rows)), sum(map(len, rows)) + lines.shape[1])
+            rows.append(np.asarray(lines, np.float32)[places].T)
+
+    def window(block):
+        told = {name: np.append(block[cut, :: s.hop], block[cut, -1:], axis=1).T for name, cut in cuts.items()}
+        return separator.analyse(block[0], **told)["stems"]
+
+    size = round(separator.window_seconds * s.sample_rate)
+    overlap = round(separator.crossfade * size)
+    blocks = by_windows(array_reader(np.concatenate(rows)), window, window=size, overlap=overlap)
+    return dict(zip(s.sources, np.concatenate(list(blocks), axis=-1)))
+
+
+def described(separator, mixture, known, told):
+    """The features that decoders get, some of them true.
+
+    Parameters
+    ----------
+    separator : MaskedSeparator
+    mixture : np.ndarray, (samples,)
+        at 16 kHz.
+    known : dict
+        of `truth`.
+    told : tuple of str
+        which of it: "f0", "loudness".
+    """
+    return separator.describe(mixture, **{name: known[name] for name in told})
+
+
+def song_records(song, listener, decoders):
+    """Scores of one song with every substitution.
+
+    Parameters
+    ----------
+    song : audio_processing.tracks.Track
+        that knows its pitch.
+    listener : MaskedSeparator
+    decoders : dict of autoencoder.Decoder
+
+    Returns
+    -------
+    list of dict
+        "system", "source", "metric" (si_sdr, spectral_loss, loudness_l1), "unit", "value".
+    """
+    s = listener.model.sizes
+    stems = song.stems(s.sample_rate, True, s.sources)
+    length = len(next(iter(stems.values()))) // s.hop * s.hop
+    stems = {source: stem[:length] for source, stem in stems.items()}
+    mixture = sum(stems.values())
+    known = truth(song.annotations(), s, length)
+    records = []
+
+    def add(system, estimates, played=False):
+        for source, stem in stems.items():
+            row = {"system": system, "source": source}
+            if not played:
+                records.append(row | {"metric": "si_sdr", "unit": "dB", "value": si_sdr(stem, estimates[source])})
+                continue
+            sound = np.asarray(estimates[source], np.float32)
+            apart = float(spectral_loss(stem[None], sound[None]))
+            records.append(row | {"metric": "spectral_loss", "unit": "1", "value": apart})
+            levels = [np.asarray(loudness_of(each)) for each in (stem, sound)]
+            apart = float(np.mean(np.abs(levels[0] - levels[1])))
+            records.append(row | {"metric": "loudness_l1", "unit": "dB", "value": apart})
+
+    ideal = np.abs(stft(np.stack(list(stems.values())), listener.n_fft, s.hop)) + 1e-9
+    spectrum = stft(mixture, listener.n_fft, s.hop)
+    add("irm@same_stft", dict(zip(s.sources, istft(ideal / ideal.sum(axis=0) * spectrum, s.hop, length=length))))
+    add("irm", masks.irm(stems, n_fft=1024, hop_length=256, mixture=mixture))
+    for suffix, told in TRUE.items():
+        add(f"ddsp_masked{suffix}", masked(listener, mixture, **{name: known[name] for name in told}))
+        sounds = fix_length(play(decoders, described(listener, mixture, known, told)), length)
+        add(f"ddsp_resynthesis{suffix}", dict(zip(s.sources, sounds)), played=True)
+        add(f"ddsp_masked@decoders{suffix.replace('@', '_')}", _divided(sounds, spectrum, listener, length))
+    true = {source: song_features(song, source)[0] for source in s.sources}
+    sounds = fix_length(play(decoders, true), length)
+    add("ddsp_features", dict(zip(s.sources, sounds)), played=True)
+    add("ddsp_masked@decoders_true_features", _divided(sounds, spectrum, listener, length))
+    return [record for record in records if np.isfinite(record["value"])]
+
+
+def _divided(sounds, spectrum, listener, length):
+    shares = decoded_masks(sounds, listener.n_fft, listener.model.sizes.hop, listener.power)
+    return dict(zip(listener.sources, istft(shares * spectrum, listener.model.sizes.hop, length=length)))
+
+
+def through_synthesisers(song, listeners, decoders):
+    """Scores of separators that were trained through the decoders, beside the one that was not; all are told the pitch.
+
+    Parameters
+    ----------
+    song : audio_processing.tracks.Track
+    listeners : dict of MaskedSeparator
+        by name.
+    decoders : dict of autoencoder.Decoder
+    """
+    records = []
+    for name, listener in listeners.items():
+        s = listener.model.sizes
+        stems = song.stems(s.sample_rate, True, s.sources)
+        length = len(next(iter(stems.values()))) // s.hop * s.hop
+        stems = {source: stem[:length] for source, stem in stems.items()}
+        mixture = sum(stems.values())
+        known = truth(song.annotations(), s, length)
+        sounds = fix_length(play(decoders, described(listener, mixture, known, ("f0",))), length)
+        divided = _divided(sounds, stft(mixture, listener.n_fft, s.hop), listener, length)
+        for i, (source, stem) in enumerate(stems.items()):
+            row = {"system": f"{name}_true_f0", "source": source}
+            apart = float(spectral_loss(stem[None], sounds[i : i + 1]))
+            records.append(row | {"metric": "spectral_loss", "unit": "1", "value": apart})
+            records.append(row | {"metric": "si_sdr", "unit": "dB", "value": si_sdr(stem, divided[source])})
+    return [record for record in records if np.isfinite(record["value"])]
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(
+        prog="python -m ddsp_models.substitution",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--sets", nargs="+", default=["same_artist", "other_artist"], help="(default: %(default)s)")
+    parser.add_argument("--songs", type=int, default=0, help="of each set, the first so many (default: all)")
+    parser.add_argument("--data", type=Path, default=BAND, help="folder of the virtual band's sets")
+    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="folder of the trained separators and decoders")
+    options = parser.parse_args(arguments)
+    try:
+        listener = MaskedSeparator("one_artist", options.weights)
+        decoders = load_decoders("band", listener.sources, options.weights)
+        trained = {"one_artist": listener}
+        for name in ("one_artist_played", "one_artist_mixtures"):
+            if (options.weights / f"separator-{name}.keras").exists():
+                trained[name] = MaskedSeparator(name, options.weights, listener.power, listener.n_fft)
+        records = []
+        for name in options.sets:
+            songs = tracks(options.data / name, "test")[: options.songs or None]
+            for song in tqdm(songs, desc=name, unit="song", leave=False):
+                found = song_records(song, listener, decoders) + through_synthesisers(song, trained, decoders)
+                records += [{"test_set": name, "track": song.name, **record} for record in found]
+    except (OSError, ValueError, WeightsError) as error:
+        print(f"substitution: {str(error).splitlines()[0]}", file=sys.stderr)
+        return 2
+    data = checksum([(name, "test") for name in options.sets], options.data)
+    config = {"sets": options.sets, "songs": options.songs, "power": listener.power, "n_fft": listener.n_fft}
+    head = results.head("oracle substitution in the separator", config=config, data=data)
+    path = results.RESULTS / "substitution-separator.json"
+    results.write(path, head | {"records": records})
+    print(f"wrote {path.relative_to(results.ROOT)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,216 @@
+"""Separators made of a parametric separator and decoders: what they take, what they give, and what is told them."""
+
+import dataclasses
+import itertools
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from audio_processing.files import sha256_of
+from ddsp_models import autoencoder, choices, separators, substitution
+from ddsp_models.features import PITCHED, STRUCK
+from ddsp_models.parametric import ParametricSeparator
+from tests.ddsp_models.test_parametric import SMALL, tone
+
+SOURCES = ("drums", "bass", "vocals")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def uncompiled():
+    """A few windows take less than compiling."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(separators, "compiled", lambda function: function)
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """A folder with an untrained separator and untrained decoders."""
+    keras.utils.set_random_seed(1)
+    folder = tmp_path_factory.mktemp("weights")
+    model = ParametricSeparator(SMALL)
+    model.build(None)
+    tiny = {"channels": 8, "depth": 1, "n_bands": 9, "room_taps": 0, "noise_samples": 1024}
+    pitched = autoencoder.Settings(PITCHED, n_harmonics=12, outline=True, **tiny)
+    models = {"separator-one_artist": model}
+    for source in SOURCES:
+        settings = autoencoder.Settings(STRUCK, n_harmonics=0, outline=True, **tiny) if source == "drums" else pitched
+        models[f"band-{source}"] = autoencoder.Decoder(settings)
+        models[f"band-{source}"].build({})
+    for name, each in models.items():
+        each.save(folder / f"{name}.keras")
+        (folder / f"{name}.json").write_text(json.dumps({"sha256": sha256_of(folder / f"{name}.keras")}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def masked(weights):
+    return separators.MaskedSeparator("one_artist", weights)
+
+
+def song(seconds=8.0):
+    """Bass, a voice, and a click twice a second."""
+    n = int(seconds * 16000)
+    drums = np.zeros(n, np.float32)
+    drums[::8000] = 0.5
+    return {"drums": drums, "bass": 0.05 * tone(110.0, seconds), "vocals": 0.02 * tone(440.0, seconds)}
+
+
+@pytest.mark.parametrize("n_fft", [512, 2048])
+def test_stems_add_up_with_any_window_and_exponent(masked, n_fft):
+    separator = separators.MaskedSeparator.of(masked.model, power=1.6, n_fft=n_fft)
+    mixture = sum(song(9.0).values())
+    stems = separator.separate(mixture)
+    np.testing.assert_allclose(sum(stems.values()), mixture, atol=1e-5)
+    with pytest.raises(ValueError, match="n_fft: 1000"):
+        separators.MaskedSeparator.of(masked.model, n_fft=1000)
+
+
+def test_harmonics_stand_out_of_noise_more_in_a_longer_window(masked):
+    model, frames = masked.model, np.full((1, 3, 2), 200.0, np.float32)
+    outlines = {"harmonics": np.ones((1, 3, 8), np.float32), "noise": np.zeros((1, 3, 6), np.float32)}
+    controls = {"drums": {"bands": np.zeros((1, 3, 12), np.float32)}, "bass": outlines, "vocals": outlines}
+    peaks = [
+        keras.ops.convert_to_numpy(model.spectra(controls, frames, n_fft))[0, 1, 1].max() for n_fft in (1024, 4096)
+    ]
+    assert peaks[1] / peaks[0] == pytest.approx(2.0, rel=1e-3)
+
+
+def test_what_is_told_is_used(masked):
+    stems = song()
+    mixture = sum(stems.values())
+    f0 = np.tile(np.array([[110.0, 440.0]], np.float32), (len(mixture) // 128 + 1, 1))
+    found = substitution.masked(masked, mixture, f0=f0)
+    window = masked.analyse(mixture, f0=f0)
+    assert np.array_equal(window["f0"], f0)
+    for i, source in enumerate(SOURCES):
+        np.testing.assert_allclose(found[source], window["stems"][i], atol=1e-5)
+    loudness = np.full((len(mixture) // 64 + 1, 3), -30.0, np.float32)
+    loudness[:, 1] = -120.0
+    told = substitution.masked(masked, mixture, f0=f0, loudness=loudness)
+    energy = {source: np.mean(stem**2) for source, stem in told.items()}
+    assert energy["bass"] < 1e-4 * max(energy.values())
+    np.testing.assert_allclose(sum(told.values()), mixture, atol=1e-5)
+
+
+def test_the_truth_has_a_frame_for_each_of_the_networks(masked):
+    known = {f"loudness_{source}": np.linspace(-60, -20, 500) for source in SOURCES}
+    for source in ("bass", "vocals"):
+        known |= {f"f0_{source}": np.arange(500) + 100.0, f"voiced_{source}": np.arange(500) >= 100}
+    truth = substitution.truth(known, SMALL, 32000)
+    assert truth["f0"].shape == (251, 2) and truth["loudness"].shape == (501, 3)
+    assert truth["f0"][10].tolist() == [0, 0] and truth["f0"][60].tolist() == [220, 220]
+    described = masked.describe(sum(song(2.0).values()), **truth)
+    np.testing.assert_allclose(described["vocals"]["loudness"][:, 0], truth["loudness"][:500, 2], atol=1e-4)
+    assert described["bass"]["f0"][150, 0] == pytest.approx(250.0, abs=1.0)
+    with pytest.raises(ValueError, match="f0_bass expected"):
+        substitution.truth({}, SMALL, 32000)
+
+
+def test_three_voices_no_drums_and_silence_have_a_defined_result(masked, weights):
+    voices = sum(0.05 * tone(f0, 2.0) for f0 in (220.0, 277.2, 329.6))
+    played = separators.ResynthesisSeparator("one_artist", "band", weights)
+    decoded = separators.DecodedMasksSeparator("one_artist", "band", weights)
+    for mixture in (voices, np.zeros(20000, np.float32), np.zeros(1, np.float32)):
+        for separator in (masked, decoded, played):
+            stems = separator.separate(mixture)
+            assert tuple(stems) == SOURCES
+            assert all(x.shape == mixture.shape and np.isfinite(x).all() for x in stems.values())
+            if not mixture.any():
+                assert not any(x.any() for x in stems.values())
+            elif separator is not played:
+                np.testing.assert_allclose(sum(stems.values()), mixture, atol=1e-5)
+
+
+@pytest.mark.parametrize("bad, words", [
+    (np.full(900, np.nan), "900 samples are NaN"), (np.array([0.0, np.inf]), "1 samples are NaN or infinite"),
+    (np.zeros(0), r"shape \(0,\)"), (np.zeros((1, 2, 3)), r"shape \(1, 2, 3\)"),
+])  # fmt: skip
+def test_what_is_no_sound_is_named(masked, weights, bad, words):
+    played = separators.ResynthesisSeparator("one_artist", "band", weights)
+    for separator in (masked, played):
+        with pytest.raises(ValueError, match=f"mixture: {words}") as error:
+            separator.separate(bad)
+        assert "\n" not in str(error.value)
+
+
+def test_resynthesis_has_the_mixtures_shape_and_plays_a_chunk_at_a_time(weights):
+    played = separators.ResynthesisSeparator("one_artist", "band", weights)
+    played.chunk_seconds = 1.0
+    heard = []
+    describe = played.describe
+    played.describe = lambda audio: (heard.append(len(audio)), describe(audio))[1]
+    mixture = np.stack([np.resize(sum(song(1.0).values()), 100000)] * 2)
+    stems = played.separate(mixture, 44100)
+    assert all(x.shape == mixture.shape and x.dtype == np.float32 and x.any() for x in stems.values())
+    assert len(heard) == 3 and max(heard) <= 16000
+
+
+def test_an_hour_is_separated_window_by_window(masked, monkeypatch):
+    longest = []
+
+    def window(block, sample_rate):
+        longest.append(block.shape[-1])
+        return np.repeat(block[None] / 3, 3, axis=0)
+
+    monkeypatch.setattr(masked, "_window", window)
+    mixture = np.random.default_rng(0).standard_normal(3700 * 500).astype(np.float32)  # 500 Hz, 3,700 s
+    stems = masked.separate(mixture, 500)
+    np.testing.assert_allclose(stems["bass"], mixture / 3, atol=1e-5)
+    assert max(longest) == 8 * 500 and len(longest) == 617
+
+
+def test_a_chain_of_conv_tasnet_and_decoders_describes_its_stems(weights):
+    class Known:
+        sources, sample_rate = SOURCES, 16000
+
+        def separate(self, mixture):
+            return {source: stem[: len(mixture)] for source, stem in song(1.0).items()}
+
+    chain = separators.ChainSeparator.__new__(separators.ChainSeparator)
+    chain.listener = Known()
+    chain._play_with("band", weights)
+    described = chain.describe(sum(song(1.0).values()))
+    assert abs(1200 * np.log2(np.median(described["bass"]["f0"]) / 110.0)) < 20
+    assert set(described["drums"]) >= set(STRUCK) and set(described["vocals"]) >= set(PITCHED)
+    stems = chain.separate(sum(song(1.0).values()))
+    assert all(stem.shape == (16000,) and stem.any() for stem in stems.values())
+
+
+def test_who_no_decoder_plays_is_named():
+    with pytest.raises(ValueError, match="no decoder plays other"):
+        separators.load_decoders("band", ("drums", "other"))
+
+
+def test_masks_of_sounds_divide_by_their_magnitudes():
+    sounds = np.stack([tone(200.0), 3 * tone(200.0)])
+    masks = separators.decoded_masks(sounds, 1024, 128, power=2.0)
+    np.testing.assert_allclose(masks.sum(axis=0), 1.0, atol=1e-5)
+    assert masks[1, 13, 60] == pytest.approx(0.9, abs=1e-3)  # at the first harmonic
+
+
+def test_the_best_window_and_exponent_are_those_with_the_highest_mean():
+    rows = [
+        {"system": "ddsp_masked", "n_fft": n_fft, "power": power, "value": n_fft / 1024 - abs(power - 1.3) + noise}
+        for (n_fft, power), noise in itertools.product(itertools.product((1024, 2048), (1.0, 1.3)), (-0.2, 0.2))
+    ]
+    assert choices.best(rows) == {"n_fft": 2048, "power": 1.3}
+
+
+def test_bands_are_those_that_decoders_listen_to(masked):
+    n = 128000
+    sound = 0.1 * tone(55.0, 8.0, harmonics=1)
+    window = {
+        "features": {"loudness": np.full((2002, 3), -20.0), "bands": np.full((2002, 3, 16), -20.0)},
+        "stems": np.stack([np.zeros(n), sound, np.zeros(n)]).astype(np.float32),
+    }
+    measured = masked._for_decoders(window, 0.1)["bands"]
+    assert measured[1000, 1].argmax() == 1  # 40 Hz · 2^(1/2): octaves, as the bass's decoder wants them
+    assert (measured[:, 0] == -20).all() and (measured[:, 2] == -20).all()
+    taught = separators.MaskedSeparator.of(masked.model)
+    taught.model = type("Model", (), {"sizes": dataclasses.replace(SMALL, heard_as="decoders")})
+    assert (taught._for_decoders(window, 0.1)["bands"] == -20).all()
+    assert (taught._for_decoders(window, 1000.0)["bands"] == -80).all()  # far below the mixture is silence
