@@ -13,13 +13,16 @@ import argparse
 import csv
 import dataclasses
 import json
+import math
 import os
 import shutil
 import sys
 import time
+import zipfile
 from contextlib import contextmanager
 from pathlib import Path
 
+import h5py
 import keras
 
 from audio_processing import results
@@ -135,7 +138,7 @@ def go_back(run):
     """
     log, backup = run / "log.csv", run / "backup" / "training_metadata.json"
     if not log.exists():
-        return float("inf")
+        return math.inf
     try:
         epochs = json.loads(backup.read_text())["epoch"]
     except (OSError, ValueError, KeyError):
@@ -145,7 +148,7 @@ def go_back(run):
     if not rows:
         log.unlink()
         (run / "seconds.txt").unlink(missing_ok=True)
-        return float("inf")
+        return math.inf
     with atomic_path(log) as temporary, open(temporary, "w", newline="") as file:
         writer = csv.DictWriter(file, rows[0].keys())
         writer.writeheader()
@@ -153,6 +156,39 @@ def go_back(run):
     with atomic_path(run / "seconds.txt") as temporary:
         temporary.write_text(rows[-1]["seconds"])
     return min(float(row["val_loss"]) for row in rows)
+
+
+def mend_backup(run):
+    """Put the backup before the last one in its place, where a run was killed while it wrote the last.
+
+    Raises
+    ------
+    ValueError
+        where neither can be read.
+    """
+    latest, before = (
+        [run / "backup" / f"{name}{end}" for name in ("latest.weights.h5", "training_metadata.json")]
+        for end in ("", ".bkp")
+    )
+    if not latest[0].exists() or readable(latest[0]):
+        return
+    if not readable(before[0]):
+        raise ValueError(f"{latest[0]}: damaged; delete {run} to train anew")
+    for source, target in zip(before, latest):
+        with atomic_path(target) as temporary:
+            shutil.copyfile(source, temporary)
+
+
+def readable(path):
+    """Whether a file of weights (.h5) or a network (.keras, whose checksums are compared) is there and complete."""
+    try:
+        if path.suffix == ".keras":
+            with zipfile.ZipFile(path) as archive:
+                return archive.testzip() is None
+        with h5py.File(path) as file:
+            return len(file) > 0
+    except (OSError, zipfile.BadZipFile):
+        return False
 
 
 def find_weights(name):
@@ -282,7 +318,11 @@ def train(
             start_from(model, start)
         best, log = run / "best.keras", run / "log.csv"
         checkpoint = keras.callbacks.ModelCheckpoint(best, monitor="val_loss", save_best_only=True)
+        mend_backup(run)
         checkpoint.best = go_back(run)  # a resumed run must beat what was best before
+        if checkpoint.best < math.inf and not readable(best):
+            print(f"{best}: damaged; the best of the epochs to come takes its place", file=sys.stderr)
+            checkpoint.best = math.inf
         model.fit(
             crops,
             validation_data=validation,
@@ -299,6 +339,8 @@ def train(
             ],
             verbose=1 if sys.stdout.isatty() else 2,
         )
+    if not readable(best):
+        raise ValueError(f"{best}: damaged, and no epoch is left; delete {run} to train anew")
     return keras.saving.load_model(best, compile=False)
 
 
@@ -330,6 +372,7 @@ def publish(name, training, sizes, train_songs, validation_songs, run, weights=W
     data = checksum(train_songs, validation_songs)
     settings = json.loads((run / "settings.json").read_text())
     record = results.head(f"train {name}", config=training.to_dict(), seed=training.seed, data=data)
+    log = [row for row in csv.DictReader((run / "log.csv").read_text().splitlines()) if row.get("data_share")]
     record |= {
         "parameters": sizes.to_dict(),
         "training": training.to_dict(),
@@ -337,6 +380,8 @@ def publish(name, training, sizes, train_songs, validation_songs, run, weights=W
         "changes": settings["changes"],
         "seconds": float((run / "seconds.txt").read_text()),
     }
+    if log:  # the largest share of an epoch's time in which batches were made
+        record["data_share"] = max(float(row["data_share"]) for row in log)
     if "start_sha256" in settings:
         record["start_sha256"] = settings["start_sha256"]
     model = keras.saving.load_model(run / "best.keras", compile=False).copy()  # as `Parameters` has them, in float32

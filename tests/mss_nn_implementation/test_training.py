@@ -13,9 +13,10 @@ import pytest
 from audio_processing.audio_processing import load, save
 from audio_processing.files import sha256_of
 from audio_processing.tracks import SOURCES, tracks
+from mss_nn_implementation import datasets
 from mss_nn_implementation import train as trainer
 from mss_nn_implementation.convtas import ConvTasNet
-from mss_nn_implementation.datasets import VALIDATION, RandomCrops, fixed_crops, load_stems, songs_of
+from mss_nn_implementation.datasets import VALIDATION, RandomCrops, fixed_crops, load_songs, load_stems, songs_of
 from mss_nn_implementation.parameters import Parameters, Training
 from tests.conftest import ROOT, make_tree
 
@@ -244,6 +245,62 @@ def test_a_run_that_is_killed_goes_on_with_the_same_curve(songs, tmp_path, monke
     assert len(curve(tmp_path / "whole")) == 4
     with open(tmp_path / "whole" / "log.csv") as file:
         assert all(0 < float(row["data_share"]) < 1 for row in csv.DictReader(file))
+
+
+@pytest.mark.slow
+def test_a_run_whose_files_were_cut_goes_on_or_says_what_to_do(songs, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(trainer, "JIT", False)
+    run = tmp_path / "run"
+    job = ("tiny", SHORT, TINY, (songs, "train"), (songs, "train"), run)
+    trainer.train(*job)
+    whole, backup, best = curve(run), run / "backup" / "latest.weights.h5", run / "best.keras"
+
+    def cut(path):
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+    cut(backup)  # the last epoch is done again, from the backup before
+    trainer.train(*job)
+    np.testing.assert_allclose(curve(run), whole, atol=1e-5)
+    (run / "backup" / "training_metadata.json").write_text('{"epoch": 3}')
+    cut(best)
+    model = trainer.train(*job)
+    assert model.sizes == TINY and "best.keras: damaged; the best of the epochs to come" in capsys.readouterr().err
+    changed = bytearray(best.read_bytes())
+    changed[len(changed) // 2] ^= 1  # one bit; no epoch is left to replace it
+    best.write_bytes(changed)
+    with pytest.raises(ValueError, match="best.keras: damaged, and no epoch is left; delete"):
+        trainer.train(*job)
+    cut(backup)
+    backup.with_name("latest.weights.h5.bkp").write_bytes(b"")
+    with pytest.raises(ValueError, match="latest.weights.h5: damaged; delete"):
+        trainer.train(*job)
+
+
+@pytest.mark.slow
+def test_a_causal_network_trains_when_it_is_compiled():
+    """XLA compiles the cumulative sums and their gradient, too: the same losses as without it."""
+    sizes = dataclasses.replace(TINY, norm="cLN", causal=True)
+    stems = np.random.default_rng(0).standard_normal((2, 3, 800)).astype(np.float32)
+    losses = []
+    for jit in (trainer.JIT, False):
+        keras.utils.set_random_seed(0)
+        model = ConvTasNet(sizes)
+        model.compile(optimizer=trainer.make_optimizer(SHORT), loss=trainer.LOSSES["snr"](), jit_compile=jit)
+        losses.append([float(model.train_on_batch(stems.sum(axis=1), stems)) for _ in range(4)])
+    assert np.isfinite(losses).all() and losses[0][-1] < losses[0][0]
+    np.testing.assert_allclose(*losses, atol=1e-3)
+
+
+def test_stem_files_of_musdb_are_decoded_once(shared, tmp_path, monkeypatch):
+    few = songs_of(shared / "musdb18-7s", "train", "valid")[:2]
+    first = load_songs(few, SOURCES, 16000, cache=tmp_path, at_least=2.0)
+    assert [song.shape[0] for song in first] == [4, 4] and all(np.abs(song).max() > 0.01 for song in first)
+    np.testing.assert_allclose(
+        np.array(first[0]), np.stack(list(few[0].stems(16000, mono=True).values())), atol=1e-7
+    )  # what reading the file gives
+    monkeypatch.setattr(datasets, "_decode", None)  # what is there needs no decoding
+    for ours, theirs in zip(load_songs(few, SOURCES, 16000, cache=tmp_path), first):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 @pytest.mark.slow
