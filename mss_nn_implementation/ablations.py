@@ -222,7 +222,9 @@ def run_once(name, seed, steps, read_only=False):
     dict
         the content of its file; None where it would have to be done and is only to be read.
     """
-    ablation = ABLATIONS[name]
+    ablation, run = ABLATIONS[name], RUNS / f"{name}-{seed}"
+    if read_only and not (run / "run.json").exists():
+        return None
     wanted, sizes, training = settings(name, seed, steps)
     wanted["data_sha256"] = checksum(ablation.data, ablation.minutes)
     start = RUNS / f"{ablation.start}-{seed}" / "best.keras" if ablation.start else None
@@ -230,7 +232,6 @@ def run_once(name, seed, steps, read_only=False):
         if run_once(ablation.start, seed, steps, read_only) is None:
             return None
         wanted["start_sha256"] = sha256_of(start)
-    run = RUNS / f"{name}-{seed}"
     try:
         found = json.loads((run / "run.json").read_text())
         if found["settings"] == wanted and sha256_of(run / "best.keras") == found["weights_sha256"]:
