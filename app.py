@@ -101,7 +101,7 @@ def build():
             " leaves this machine."
         )
         with gr.Row():
-            song = gr.File(label="song (wav, flac, ogg, mp3)", type="filepath", file_types=["audio"])
+            song = gr.File(label="song (wav, flac, ogg, mp3, m4a)", type="filepath", file_types=["audio"])
             model = gr.Dropdown(list(SEPARATORS), value="conv_tasnet", label="separator")
         button = gr.Button("Separate", variant="primary")
         players = [gr.Audio(visible=False, interactive=False, buttons=["download"]) for _ in range(PLAYERS)]

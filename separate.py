@@ -6,16 +6,17 @@ stem claims, they add up to the song.
 
 import argparse
 import os
+import shutil
 import sys
-import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
-from audio_processing.audio_processing import AudioError, open_audio
+from audio_processing.audio_processing import AudioError, announced_samples, open_audio, read_block
+from audio_processing.files import partial_folder
 from audio_processing.windows import by_windows, even_window
 
 
@@ -37,10 +38,37 @@ def _hps():
     return HarmonicPercussive()
 
 
+def _ddsp(kind, name="one_artist", **options):
+    """What makes a separator of chapter 8, once it is asked for: importing Keras takes seconds."""
+
+    def make():
+        from ddsp_models import separators
+
+        return getattr(separators, kind)(name, **options)
+
+    return make
+
+
+def _chain():
+    from ddsp_models.separators import ChainSeparator
+
+    return ChainSeparator()
+
+
+def _ensemble():
+    from ddsp_models.ensemble import Ensemble
+
+    return Ensemble()
+
+
 SEPARATORS = {
     "hps": _hps,
     "conv_tasnet": _conv_tasnet,
     "numpy_cnn": _numpy_cnn,
+    "ddsp_masked": _ddsp("MaskedSeparator"),
+    "ddsp_resynthesis": _ddsp("ResynthesisSeparator"),
+    "conv_tasnet_ddsp": _chain,
+    "ensemble": _ensemble,
 }
 """Every separator by name. Each has `sources`, `sample_rate`, `separate(mixture, sample_rate) -> stems` and
 `window_seconds`, how much of a long song it wants to hear at once; or `chunk_seconds` and `overlap_seconds`, where it
@@ -48,6 +76,11 @@ cuts what it gets into windows by itself."""
 
 CROSSFADE = 0.25
 """Share of a window that fades into the next."""
+
+
+LOUDEST = 1e10
+"""Samples beyond this count as silence, as infinite ones do. Files of 32-bit floats that were scaled like integers stay
+below; powers of what lies beyond leave the range of the numbers."""
 
 
 @lru_cache(maxsize=2)
@@ -70,7 +103,7 @@ def separate(mixture, sample_rate, model="conv_tasnet"):
     Parameters
     ----------
     mixture : np.ndarray, (samples,) or (channels, samples)
-        full scale is [-1, 1]; samples that are not finite count as silence.
+        full scale is [-1, 1]; samples that are not finite, or beyond `LOUDEST`, count as silence.
     sample_rate : int
         in Hz.
     model : str
@@ -97,29 +130,30 @@ def separate(mixture, sample_rate, model="conv_tasnet"):
         raise ValueError(f"mixture: (samples,) or (channels, samples) expected, got shape {mixture.shape}")
     if sample_rate <= 0:
         raise ValueError(f"sample_rate: a positive number of Hz expected, got {sample_rate}")
-    return separator(model).separate(np.nan_to_num(mixture, nan=0, posinf=0, neginf=0), sample_rate)
+    return separator(model).separate(np.where(usable(mixture), mixture, np.float32(0)), sample_rate)
+
+
+def usable(audio):
+    """Which samples are finite and not beyond `LOUDEST`."""
+    return np.abs(audio) <= LOUDEST  # False for NaN, too
 
 
 class FiniteReader:
-    """Reads (channels, samples) blocks of an open sound file, replaces what is not finite by 0, and counts it."""
+    """Reads (channels, samples) blocks of an open sound file, replaces what is not `usable` by 0, and counts it."""
 
-    def __init__(self, sound, progress=None):
-        self.sound, self.progress = sound, progress
-        self.samples = self.finite = self.values = 0
+    def __init__(self, sound, name, progress=None):
+        self.sound, self.name, self.progress = sound, name, progress
+        self.samples = self.usable = self.values = 0
 
     def __call__(self, samples):
-        try:
-            block = self.sound.read(samples, dtype="float32", always_2d=True).T  # (channels, samples)
-        except soundfile.LibsndfileError as error:
-            seconds = self.samples / self.sound.samplerate
-            raise AudioError(f"{self.sound.name}: the sound is damaged after {seconds:.1f} s ({error})") from error
-        finite = np.isfinite(block)
+        block = read_block(self.sound, samples, self.name)
+        good = usable(block)
         self.samples += block.shape[-1]
-        self.finite += int(finite.sum())
+        self.usable += int(good.sum())
         self.values += block.size
         if self.progress is not None:
             self.progress.update(block.shape[-1] / self.sound.samplerate)
-        return block if finite.all() else np.where(finite, block, np.float32(0))
+        return block if good.all() else np.where(good, block, np.float32(0))
 
 
 def separate_file(song, model="conv_tasnet", out="separated", *, progress=True):
@@ -128,12 +162,13 @@ def separate_file(song, model="conv_tasnet", out="separated", *, progress=True):
     Parameters
     ----------
     song : str or Path
-        wav, flac, ogg or mp3.
+        wav, flac, ogg or mp3, or what `open_audio` decodes with ffmpeg. Where it ends earlier than it says, what is
+        there is separated, and a line on standard error says so.
     model : str
         a name in `SEPARATORS`.
     out : str or Path
         folder; the stems go to out/<name of the song>/<source>.wav and residual.wav, 32-bit float. They are written in
-        a temporary folder and moved there when all are complete.
+        a temporary folder and moved there when all are complete; stems of an earlier run are replaced.
     progress : bool
         show a progress bar on standard error.
 
@@ -145,23 +180,33 @@ def separate_file(song, model="conv_tasnet", out="separated", *, progress=True):
     Raises
     ------
     AudioError
-        where the song cannot be read; nothing is written then.
+        where the song cannot be read, or a stem would overwrite it; nothing is written then.
+    OSError
+        where the folder cannot be written, or the disk is full; nothing is written then, either.
     """
     from tqdm import tqdm
 
     with open_audio(song) as sound:
         chosen = separator(model)
-        folder = Path(out) / Path(song).stem
-        folder.parent.mkdir(parents=True, exist_ok=True)
         rate, names = sound.samplerate, [*chosen.sources, "residual"]
+        folder = Path(out) / folder_name(song)
+        targets = [folder / f"{name}.wav" for name in names]
+        check_targets(targets, song)
+        announced = announced_samples(sound)
         bar = tqdm(
-            total=round(len(sound) / rate), unit="s", desc=Path(song).stem[:40], disable=not progress, leave=False
+            total=round(announced / rate),
+            unit="s",
+            desc=Path(song).stem[:40],
+            disable=not progress,
+            leave=False,
         )
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".partial-") as partial, bar:
-            reader = FiniteReader(sound, bar)
+        with partial_folder(out) as partial, bar:
+            complete = partial / "stems"
+            complete.mkdir()
+            reader = FiniteReader(sound, song, bar)
             mixture = Delayed(reader)
-            with ExitStack() as stack:
-                files = [stack.enter_context(_stem_file(Path(partial) / f"{name}.wav", sound)) for name in names]
+            with full_disk_named(out), ExitStack() as stack:
+                files = [stack.enter_context(_stem_file(complete / target.name, sound)) for target in targets]
                 seconds = getattr(chosen, "chunk_seconds", chosen.window_seconds)
                 overlap = getattr(chosen, "overlap_seconds", CROSSFADE * seconds)
                 window, overlap = round(seconds * rate), max(1, round(overlap * rate))
@@ -179,17 +224,72 @@ def separate_file(song, model="conv_tasnet", out="separated", *, progress=True):
                         file.write(stem.T)
             if reader.samples == 0:
                 raise AudioError(f"{song}: the sound is zero samples long")
-            if reader.finite == 0:
-                raise AudioError(f"{song}: every sample is NaN or infinite")
-            if reader.finite < reader.values:
-                print(
-                    f"{song}: {reader.values - reader.finite} samples were NaN or infinite and count as silence",
-                    file=sys.stderr,
-                )
-            folder.mkdir(exist_ok=True)
-            for name in names:
-                os.replace(Path(partial) / f"{name}.wav", folder / f"{name}.wav")
-    return [folder / f"{name}.wav" for name in names]
+            if reader.usable == 0:
+                raise AudioError(f"{song}: every sample is NaN, infinite or beyond {LOUDEST:.0e}")
+            with full_disk_named(out):
+                for target in targets:  # closing a file on a full disk says nothing
+                    if soundfile.info(complete / target.name).frames != reader.samples:
+                        raise soundfile.SoundFileRuntimeError(f"{target.name} is not complete")
+            if reader.usable < reader.values:
+                _note(f"{song}: {reader.values - reader.usable} samples were NaN or infinite and count as silence")
+            if reader.samples < announced:
+                is_there, said = (f"{samples / rate:.1f} s" for samples in (reader.samples, announced))
+                _note(f"{song}: the sound ends after {is_there} of the {said} that it announces")
+            publish(complete, targets)
+    return targets
+
+
+def folder_name(song):
+    """What the folder of a song's stems is called: the file's name without its ending; never "." or ".."."""
+    song = Path(song)
+    return song.stem if song.stem.strip(".") else song.name
+
+
+def check_targets(targets, song):
+    """Refuse, before anything is computed, targets that are folders or the song itself, and a file in their way."""
+    folder = targets[0].parent
+    if folder.exists() and not folder.is_dir():
+        raise AudioError(f"{folder}: the folder for the stems is to be there, and a file is; choose another --out")
+    for target in targets:
+        if target.is_dir():
+            raise AudioError(f"{target}: a stem is to be there, and a folder is; choose another --out")
+        if target.exists() and target.samefile(song):
+            raise AudioError(f"{song}: a stem would overwrite the song; choose another --out")
+
+
+def publish(complete, targets):
+    """Move a folder of finished stems to where they belong: at once where there are none, else file by file."""
+    folder = targets[0].parent
+    umask = os.umask(0)
+    os.umask(umask)
+    complete.chmod(0o777 & ~umask)
+    try:
+        os.rename(complete, folder)
+    except OSError:  # the folder is there and not empty
+        for target in targets:
+            os.replace(complete / target.name, target)
+    others = sorted(path.name for path in folder.glob("*.wav") if path not in targets)
+    if others:
+        _note(f"{folder}: also holds {', '.join(others)}, not of this run")
+
+
+@contextmanager
+def full_disk_named(out):
+    """Turn libsndfile's failures to write, which do not say why, into one that says how much room is left."""
+    try:
+        yield
+    except (soundfile.SoundFileError, AssertionError) as error:  # soundfile asserts that all was written
+        free = shutil.disk_usage(out).free / 1e6
+        raise OSError(f"{out}: the stems could not be written, {free:.0f} MB are free there") from error
+
+
+def _note(message):
+    print(printable(message), file=sys.stderr)
+
+
+def printable(message):
+    """A message as one line that a terminal shows as it is: what cannot be printed is escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(message))
 
 
 def _stem_file(path, sound):
@@ -219,19 +319,26 @@ class Delayed:
 def main(arguments=None):
     """The command. Returns its exit status: 0, or 2 where the song or the model is no good."""
     parser = argparse.ArgumentParser(prog="separate.py", description=__doc__.split("\n")[0])
-    parser.add_argument("song", help="a wav, flac, ogg or mp3 file")
+    parser.add_argument("song", help="a wav, flac, ogg or mp3 file; with ffmpeg also m4a, webm, wma")
     parser.add_argument(
         "--model", default="conv_tasnet", choices=SEPARATORS, help="which separator (default: %(default)s)"
     )
     parser.add_argument("--out", default="separated", help="folder for the stems (default: %(default)s)")
     options = parser.parse_args(arguments)
     try:
-        written = separate_file(options.song, options.model, options.out)
-    except (ValueError, OSError) as error:
-        print(f"separate.py: {error}", file=sys.stderr)
+        shown = sys.stderr.isatty()
+        written = separate_file(options.song, options.model, options.out, progress=shown)
+    except (ValueError, OSError, ImportError, MemoryError) as error:
+        _note(f"separate.py: {error or type(error).__name__}")
         return 2
+    except KeyboardInterrupt:
+        _note("separate.py: interrupted, nothing was written")
+        return 130
     for path in written:
-        print(path)
+        try:
+            print(path)
+        except UnicodeEncodeError:  # a name in another encoding than the terminal's
+            print(ascii(str(path))[1:-1])
     return 0
 
 

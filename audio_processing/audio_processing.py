@@ -4,6 +4,12 @@ Arrays follow librosa's convention: the last axis is time, a spectrogram is (...
 """
 
 import math
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +25,29 @@ class AudioError(ValueError):
     """A sound file that cannot be used. The message is one line that names the file and the reason."""
 
 
+RATES = (1000, 768_000)
+"""Lowest and highest sample rate in Hz of a file: what lies beyond is a damaged header."""
+CHANNELS = 64
+"""Most channels of a file."""
+ENDLESS = 2**62
+"""A file that says it has more samples than this does not say how many it has: FLAC that was written to a pipe. ffmpeg
+finds their number, libsndfile's reading fails at their end."""
+CONTAINERS = {
+    # how the file begins, after so many bytes: what ffmpeg calls its format
+    (b"ftyp", 4): "mov",  # m4a, mp4, 3gp: what phones record
+    (b"\x1aE\xdf\xa3", 0): "matroska",  # webm, mka
+    (b"0&\xb2u\x8ef\xcf\x11", 0): "asf",  # wma
+    (b"\xff\xf1", 0): "aac",
+    (b"\xff\xf9", 0): "aac",
+    (b"#!AMR", 0): "amr",
+}
+
+
 def open_audio(path):
-    """Open a sound file for reading in blocks (wav, flac, ogg, mp3: whatever libsndfile reads).
+    """Open a sound file for reading in blocks.
+
+    libsndfile reads wav, flac, ogg, mp3 and more, whatever the file's ending. Where ffmpeg is installed, it decodes
+    m4a, webm, wma, aac, amr and flac of unknown length into a file that has no name and is gone when it is closed.
 
     Parameters
     ----------
@@ -34,7 +61,7 @@ def open_audio(path):
     Raises
     ------
     AudioError
-        where the file is missing, a folder, empty, not audio, or holds no samples.
+        where the file is missing, a folder, empty, not audio, holds no samples, or has a header that makes no sense.
     """
     path = Path(path)
     try:
@@ -46,26 +73,153 @@ def open_audio(path):
             raise AudioError(f"{path}: no such file")
         if path.stat().st_size == 0:
             raise AudioError(f"{path}: the file is empty (0 bytes)")
-    except OSError as error:  # a loop of links, a name too long, no permission on a parent
+        with open(path, "rb") as file:
+            begin = file.read(16)
+    except PermissionError as error:
+        raise AudioError(f"{path}: no permission to read it") from error
+    except OSError as error:  # a loop of links, a name too long
         raise AudioError(f"{path}: {error.strerror or error}") from error
+    container = [name for (mark, at), name in CONTAINERS.items() if begin[at:].startswith(mark)]
     try:
-        sound = soundfile.SoundFile(path)
-    except (soundfile.LibsndfileError, OSError) as error:
-        if not _readable(path):
-            raise AudioError(f"{path}: no permission to read it") from error
+        with quiet_decoder():
+            sound = open_stream(path, container[0]) if container else _open(path)
+            if len(sound) > ENDLESS:
+                sound.close()
+                sound = open_stream(path, "flac")
+    except (soundfile.SoundFileError, OSError) as error:
         raise AudioError(f"{path}: not a sound file that can be read (wav, flac, ogg or mp3 expected)") from error
+    wrong = None
     if len(sound) == 0:
+        wrong = "the sound is zero samples long"
+    elif not RATES[0] <= sound.samplerate <= RATES[1]:
+        wrong = f"a sample rate of {sound.samplerate} Hz, {RATES[0]} to {RATES[1]} expected"
+    elif sound.channels > CHANNELS:
+        wrong = f"{sound.channels} channels, at most {CHANNELS} expected"
+    if wrong:
         sound.close()
-        raise AudioError(f"{path}: the sound is zero samples long")
+        raise AudioError(f"{path}: {wrong}")
     return sound
 
 
-def _readable(path):
+def _open(path):
+    """Open by descriptor: what the file holds decides, not its ending (.raw is a format of libsndfile's)."""
+    file = os.open(path, os.O_RDONLY)
     try:
-        with open(path, "rb"):
-            return True
-    except OSError:
-        return False
+        return soundfile.SoundFile(file, closefd=True)
+    except BaseException:
+        os.close(file)
+        raise
+
+
+def open_stream(path, container, stream=0):
+    """Open one of the sounds of a file that ffmpeg reads, decoded to 32-bit floats.
+
+    Parameters
+    ----------
+    path : Path
+    container : str
+        what ffmpeg calls the file's format: it is given, not guessed, so that a playlist that names other files is not
+        followed.
+    stream : int
+        which sound, from 0.
+
+    Returns
+    -------
+    soundfile.SoundFile
+        of a file that has no name and is gone when it is closed.
+
+    Raises
+    ------
+    AudioError
+        where ffmpeg is missing, cannot decode the file, or finds no such sound.
+    """
+    ffmpeg = shutil.which("ffmpeg")
+    if ffmpeg is None:
+        raise AudioError(f"{path}: reading this format needs ffmpeg; install it, or save the sound as wav or flac")
+    with tempfile.TemporaryDirectory() as folder:
+        wav = Path(folder) / "sound.w64"  # wav without its limit of 4 GB
+        source = ["-protocol_whitelist", "file", "-f", container, "-i", f"file:{path}"]
+        target = ["-map", f"0:a:{stream}", "-c:a", "pcm_f32le", "-f", "w64", wav]
+        allowed = 25 + path.stat().st_size / 250_000  # s; a slow machine decodes a megabyte in a second
+        try:
+            command = [ffmpeg, "-v", "error", "-nostdin", *source, *target]
+            subprocess.run(command, check=True, timeout=allowed, capture_output=True)
+            return _open(wav)
+        except subprocess.TimeoutExpired as error:
+            raise AudioError(f"{path}: ffmpeg did not decode it within {allowed:.0f} s") from error
+        except subprocess.CalledProcessError as error:
+            missing = b"matches no streams" in error.stderr
+            wrong = f"holds no sound number {stream + 1}" if missing else "not a sound file that ffmpeg can decode"
+            raise AudioError(f"{path}: {wrong}") from error
+
+
+@contextmanager
+def quiet_decoder():
+    """Keep what libsndfile's mp3 decoder prints by itself off standard error; our messages say what matters."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # there is no standard error
+        yield
+        return
+    silent = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silent, 2)
+    os.close(silent)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def announced_samples(sound):
+    """How many samples an open file says it holds, which is more than there are where it was cut off.
+
+    Parameters
+    ----------
+    sound : soundfile.SoundFile
+
+    Returns
+    -------
+    int
+        `len(sound)` where the header says nothing, or something that cannot be.
+    """
+    found = re.search(r"^data : (\d+) \(should be (\d+)\)", sound.extra_info, re.MULTILINE)
+    said, there = map(int, found.groups()) if found else (0, 0)
+    if there and there < said < 2**31 - 2**16:  # beyond: written to a pipe, whose length was not known
+        return round(len(sound) * said / there)
+    return len(sound)
+
+
+def read_block(sound, samples, name):
+    """Read the next samples of an open file.
+
+    Parameters
+    ----------
+    sound : soundfile.SoundFile
+    samples : int
+    name : str or Path
+        of the file, for messages.
+
+    Returns
+    -------
+    np.ndarray, float32, (channels, at most `samples`)
+
+    Raises
+    ------
+    AudioError
+        where the sound is damaged.
+    """
+    before = sound.tell()
+    try:
+        with quiet_decoder():
+            return sound.read(samples, dtype="float32", always_2d=True).T
+    except soundfile.SoundFileError as error:
+        seconds = before / sound.samplerate
+        raise AudioError(f"{name}: the sound is damaged after {seconds:.1f} s ({_reason(error)})") from error
+
+
+def _reason(error):
+    return str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
 
 
 def load(path, *, sample_rate=None, mono=False):
@@ -74,7 +228,7 @@ def load(path, *, sample_rate=None, mono=False):
     Parameters
     ----------
     path : str or Path
-        wav, flac, ogg or mp3, any sample rate, any number of channels.
+        wav, flac, ogg or mp3, or what `open_audio` decodes with ffmpeg; any sample rate, any number of channels.
     sample_rate : int, optional
         resample to this rate in Hz; the file's own rate where it is None.
     mono : bool
@@ -97,11 +251,11 @@ def load(path, *, sample_rate=None, mono=False):
     >>> audio, sample_rate = load("song.ogg", sample_rate=16000, mono=True)  # doctest: +SKIP
     """
     with open_audio(path) as sound:
-        rate = sound.samplerate
-        try:
-            audio = sound.read(dtype="float32", always_2d=True).T  # (channels, samples)
-        except soundfile.LibsndfileError as error:
-            raise AudioError(f"{path}: the sound is damaged ({error})") from error
+        rate, blocks = sound.samplerate, []
+        size = min(len(sound), 2**22)  # a damaged header may announce more than any memory holds
+        while (block := read_block(sound, size, path)).shape[-1]:  # (channels, samples)
+            blocks.append(block)
+        audio = np.concatenate(blocks, axis=-1) if blocks else np.empty((sound.channels, 0), np.float32)
     if audio.shape[-1] == 0:
         raise AudioError(f"{path}: the sound is zero samples long")
     if not np.isfinite(audio).any():

@@ -2,16 +2,81 @@
 
 import hashlib
 import os
+import shutil
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows: what a killed process left behind stays until somebody deletes it
+    fcntl = None
+
+PARTIAL = ".partial-"
+"""How the names of folders begin that hold what is not complete yet."""
+
+
+@contextmanager
+def partial_folder(parent):
+    """Make a hidden folder in `parent` for what is to be moved out of it when it is complete; delete it afterwards.
+
+    A process that is killed cannot delete its own. Each is therefore locked while its process lives, and whoever makes
+    the next one beside it deletes those that nobody holds.
+
+    Parameters
+    ----------
+    parent : str or Path
+        made where it is missing.
+
+    Yields
+    ------
+    Path
+    """
+    parent = Path(parent)
+    parent.mkdir(parents=True, exist_ok=True)
+    delete_abandoned(parent)
+    folder, lock = _locked_folder(parent)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+
+
+def _locked_folder(parent):
+    """A new folder and the descriptor that holds its lock, or None where there are no locks."""
+    while True:
+        folder = Path(tempfile.mkdtemp(dir=parent, prefix=PARTIAL))
+        if fcntl is None:
+            return folder, None
+        with suppress(FileNotFoundError):  # another process took it for abandoned before it was locked
+            lock = os.open(folder, os.O_RDONLY)
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if folder.exists():
+                return folder, lock
+            os.close(lock)
+
+
+def delete_abandoned(parent):
+    """Delete the partial folders in `parent` whose processes are gone."""
+    for folder in Path(parent).glob(f"{PARTIAL}*") if fcntl is not None else ():
+        with suppress(OSError):
+            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                os.close(lock)
 
 
 @contextmanager
 def atomic_path(path):
-    """Give a temporary name beside `path`; rename it to `path` when the block ends well, delete it when it does not.
+    """Give a temporary name near `path`; rename it to `path` when the block ends well, delete it when it does not.
 
-    A reader therefore sees the old file or the whole new one, never half of it. Parent folders are created.
+    A reader therefore sees the old file or the whole new one, never half of it, and no other file of that ending in
+    the folder. Parent folders are created.
 
     Parameters
     ----------
@@ -21,21 +86,12 @@ def atomic_path(path):
     Yields
     ------
     Path
-        where to write; its ending is that of `path`.
+        where to write: a file of the same name in a `partial_folder`.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".partial-", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # mkstemp makes files private; these are ordinary ones
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with partial_folder(path.parent) as folder:
+        yield folder / path.name
+        os.replace(folder / path.name, path)
 
 
 def sha256_of(*paths):

@@ -9,6 +9,7 @@ interrupted build leaves a `.partial` tree, which the next build goes on with.
 import json
 import os
 import shutil
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import numpy as np
 import soundfile
 from tqdm import tqdm
 
-from audio_processing.files import atomic_path
+from audio_processing.files import PARTIAL, atomic_path
 from virtual_band.annotations import midi_file
 from virtual_band.mix import SOURCES
 from virtual_band.song import SAMPLE_RATE, render_song
@@ -122,7 +123,8 @@ def build_set(root, name, *, songs=None, seconds=20.0, workers=1):
     if old == manifest and _present(folder / plan.subset, wanted)[0].keys() == set(wanted):
         return folder, 0
     for present in (folder, partial):
-        if _manifest(present) is None and present.exists() and any(path.is_file() for path in present.rglob("*")):
+        files = [path for path in present.rglob("*") if path.is_file() and PARTIAL not in path.parent.name]
+        if _manifest(present) is None and files:  # a manifest that was being written when the build was killed is ours
             raise ValueError(f"{present}: was not written by this program; move it away or choose another --root")
     if folder.exists():
         shutil.rmtree(partial, ignore_errors=True)
@@ -201,5 +203,5 @@ def _identity(folder):
     try:
         with np.load(folder / "annotations.npz") as known:
             return tuple(int(v) for v in known["identity"])
-    except (OSError, KeyError, ValueError):
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
         return None

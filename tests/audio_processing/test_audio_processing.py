@@ -1,5 +1,7 @@
 """Sound files, resampling, STFT: against librosa, soundfile and the definitions."""
 
+import shutil
+
 import librosa
 import numpy as np
 import pytest
@@ -291,3 +293,35 @@ def test_a_file_that_cannot_be_used_is_named_with_the_reason(tmp_path, kind, rea
         ap.load(path)
     message = str(error.value)
     assert str(path) in message and reason in message and "\n" not in message
+
+
+def streamed(path, audio, rate):
+    """FLAC as it is written to a pipe: its header does not say how many samples there are."""
+    soundfile.write(path, audio.T, rate)
+    content = bytearray(path.read_bytes())
+    content[21] &= 0xF0
+    content[22:26] = bytes(4)
+    path.write_bytes(content)
+    return path
+
+
+def test_a_file_that_does_not_say_how_long_it_is_is_read_to_its_end(tmp_path, monkeypatch):
+    song = np.stack([tone(16000), tone(16000, frequency=300)])
+    path = streamed(tmp_path / "a.flac", song, 16000)
+    if shutil.which("ffmpeg"):
+        with ap.open_audio(path) as sound:
+            assert len(sound) == 8000
+        np.testing.assert_allclose(ap.load(path)[0], song, atol=1e-4)
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(ap.AudioError, match="a.flac: .* needs ffmpeg"):
+        ap.load(path)
+
+
+def test_a_file_that_ends_early_is_read_to_its_end(tmp_path):
+    song = np.stack([tone(16000), tone(16000, frequency=300)])
+    ap.save(tmp_path / "a.wav", song, 16000, subtype="PCM_16")
+    content = (tmp_path / "a.wav").read_bytes()
+    (tmp_path / "a.wav").write_bytes(content[:-8000])
+    with ap.open_audio(tmp_path / "a.wav") as sound:
+        assert ap.announced_samples(sound) == 8000 and len(sound) == 6000
+    assert ap.load(tmp_path / "a.wav")[0].shape == (2, 6000)
