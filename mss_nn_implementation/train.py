@@ -12,6 +12,7 @@ musdb       drums, bass, other, vocals of MUSDB18's training songs, in the folde
 import argparse
 import csv
 import dataclasses
+import inspect
 import json
 import math
 import os
@@ -56,6 +57,8 @@ def make_optimizer(training):
     if training.optimizer == "adam":
         return keras.optimizers.Adam(schedule, global_clipnorm=training.clip_norm)
     if training.optimizer == "muon":
+        if "adam_weight_decay" not in inspect.signature(keras.optimizers.Muon.__init__).parameters:
+            raise ValueError(f"optimizer: 'muon' needs Keras 3.13 or newer, {keras.__version__} found")
         return keras.optimizers.Muon(
             schedule,
             exclude_layers=["encoder", "masks", "decoder", "depthwise"],  # filters and outputs, not maps between layers
