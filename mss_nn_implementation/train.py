@@ -39,13 +39,16 @@ TRIO = Training(optimizer="muon", learning_rate=2e-3, steps=7000, steps_per_epoc
 JIT = keras.backend.backend() != "torch"  # compiled by XLA, which fuses the shifted sums of the depthwise convolutions
 MUSDB = Path("MUSDB_PATH")  # stands for the folder that this variable names
 FOUR = dataclasses.replace(PRESETS["laptop"], sources=SOURCES)
+SEMITONES = (0.89, 0.94, 1.06, 1.12)
+"""Speeds that change the pitch by two semitones and by one, down and up."""
+REAL = dataclasses.replace(TRIO, steps=6000, remix=0.8, speeds=SEMITONES, start_from="many")
 MANY = (BAND / "many_artists", "train"), (BAND / "many_validation", "test")
 MODELS = {
     # name: sizes, training, training songs, validation songs: root, subset and which side of a split
     "trio": (PRESETS["laptop"], TRIO, (BAND / "one_artist", "train"), (BAND / "validation", "test")),
     "many_trio": (PRESETS["laptop"], TRIO, *MANY),
-    "many": (FOUR, TRIO, *MANY),
-    "musdb": (FOUR, TRIO, (MUSDB, "train", "train"), (MUSDB, "train", "valid")),
+    "many": (FOUR, dataclasses.replace(TRIO, steps=3000), *MANY),
+    "musdb": (FOUR, REAL, (MUSDB, "train", "train"), (MUSDB, "train", "valid")),
 }
 
 
