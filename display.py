@@ -25,7 +25,7 @@ from audio_processing.audio_processing import amplitude_to_db, stft, to_mono
 from audio_processing.clips import common_gain, data_address, mp3
 from audio_processing.files import sha256_of
 from audio_processing.tracks import SOURCES
-from experiments import summary
+from experiments import plots, summary
 
 HERE = Path(__file__).resolve().parent
 SYSTEM_NAMES = {
@@ -34,18 +34,50 @@ SYSTEM_NAMES = {
     "ibm@sisec": "binary mask of SiSEC 2018 (ceiling)",
     "irm": "ideal ratio mask (ceiling)",
     "irm@power": "ideal ratio mask of powers (ceiling)",
+    "psm": "phase-sensitive mask (ceiling)",
     "mwf": "multichannel Wiener filter (ceiling)",
     "hps": "median-filter HPS",
     "numpy_cnn": "NumPy network",
     "conv_tasnet": "Conv-TasNet",
+    "conv_tasnet@many": "Conv-TasNet, trained on many artists",
+    "conv_tasnet@air_traffic": "Conv-TasNet, trained on the song's beginning",
+    "musdb": "Conv-TasNet, trained on recordings",
+    "conv_tasnet_ddsp": "Conv-TasNet, then DDSP decoders",
     "ddsp_features": "DDSP decoders, true features",
+    "ddsp_resynthesis": "DDSP resynthesis",
+    "ddsp_resynthesis@air_traffic": "DDSP resynthesis, trained on the song's beginning",
+    "ddsp_masked": "DDSP masks",
+    "ddsp_masked@true_f0": "DDSP masks, told the true pitch",
+    "ddsp_masked@many": "DDSP masks, trained on many artists",
+    "ddsp_masked@many_true_f0": "DDSP masks of many artists, told the true pitch",
+    "ddsp_masked@four": "DDSP masks of four sources",
+    "ddsp_masked@air_traffic": "DDSP masks, trained on the song's beginning",
+    "ensemble": "Conv-TasNet and DDSP masks together",
+    "stem": "the true stem",
 }
-METRIC_NAMES = {"si_sdr": "SI-SDR", "snr": "SNR", "sdr": "SDR", "sir": "SIR", "sar": "SAR"}
+METRIC_NAMES = {
+    "si_sdr": "SI-SDR",
+    "snr": "SNR",
+    "sdr": "SDR",
+    "sir": "SIR",
+    "sar": "SAR",
+    "loudness_l1": "Distance in loudness",
+    "f0_l1_cents": "Distance in pitch",
+    "f0_l1_hz": "Distance in pitch",
+    "f0_confidence": "The pitch tracker's confidence",
+    "raw_pitch_accuracy": "Share of voiced frames whose pitch is within 50 cents",
+    "spectral_loss": "Spectral loss",
+    "spectral_loss_per_bin": "Spectral loss per bin",
+    "crepe_bce": "Cross-entropy of CREPE's activations",
+}
+DIGITS = {"raw_pitch_accuracy": 3, "f0_confidence": 2, "spectral_loss": 2, "spectral_loss_per_bin": 2, "crepe_bce": 4}
+"""After the point, where it is not 1."""
 TEST_SET_NAMES = {
     "same_artist": "new songs of the training artist",
     "other_artist": "songs of artists it never heard",
     "extra_instrument": "the training artist with an extra instrument",
     "musdb18_7s": "MUSDB18's 7 s excerpts",
+    "air_traffic": "the end of a recorded song",
 }
 COLOURS = {"drums": "#d55e00", "bass": "#0072b2", "other": "#8c6d00", "vocals": "#009e73", "mixture": "#555555"}
 """Okabe and Ito's colours, which differ for colour-blind readers too."""
@@ -109,6 +141,11 @@ def value(name):
         above/TEST_SET/SYSTEM/OTHER/METRIC: the sources on which the one's average is above the other's, in words.
         songs/TEST_SET/SYSTEM: how many were scored.
         training/RUN/FIELD: a field of its settings, or steps_done, minutes, weights, best_loss, history.
+        compared/TEST_SET/SYSTEM/OTHER/SOURCE/FIELD: mean, low, high, songs, ahead of `summary.compared`; SOURCE may be
+        "all".
+        facts/TEST_SET/SYSTEM/FIELD: parameters, training_minutes, training_seconds, realtime.
+        study/MINUTES/MODEL/OTHER/FIELD: as compared, of two models trained on so many minutes; study/MINUTES/MODEL: its
+        mean SI-SDR over songs, stems and seeds.
 
     Returns
     -------
@@ -136,7 +173,30 @@ def value(name):
         return len({record["track"] for record in summary.read_scores(rest[0], [rest[1]])})
     if kind == "training":
         return summary.training(rest[0])[rest[1]]
-    raise ValueError(f"name: {name!r} begins with none of score, ahead, above, songs, training")
+    if kind == "compared":
+        test_set, system, other, source, field = rest
+        return summary.compared(test_set, system, other, None if source == "all" else source)[field]
+    if kind == "facts":
+        test_set, system, field = rest
+        facts = summary.run_facts(test_set, system)
+        found = (facts["network"] or {}) | {"realtime": facts["realtime"]}
+        if found.get(field) is None:
+            raise results.ResultsError(f"results/scores/{test_set}-{system}.json: no {field} in it")
+        return found[field]
+    if kind == "study":
+        minutes, *models = rest
+        records = [r for s in summary.read_studies() if s["size"] == "middle" for r in s["records"]]
+        systems = [f"{model}@{minutes}min" for model in models[:2]]
+        there = {record["system"] for record in records}
+        if gone := [system for system in systems if system not in there]:
+            raise results.ResultsError(
+                f"results/studies: {gone[0]} is not computed; `python -m experiments.studies` does"
+            )
+        if len(models) == 1:
+            return summary.averages(records, "si_sdr")[systems[0], "mean"]
+        return summary.difference_row(records, "si_sdr", *systems)[models[2]]
+    kinds = "score, ahead, above, songs, training, compared, facts, study"
+    raise ValueError(f"name: {name!r} begins with none of {kinds}")
 
 
 def _protocol(metric):
@@ -209,7 +269,10 @@ def scores(test_set, metric="si_sdr", systems=None):
 
 
 def _scored(test_set, metric, systems):
-    """The records of a metric; an error where there are none."""
+    """The records of a metric, of those systems that have results; an error where none has."""
+    if systems is not None:
+        there = summary.scored_systems(test_set)
+        systems = [system for system in systems if system in there] or systems
     records = [r for r in summary.read_scores(test_set, systems) if r["metric"] == metric]
     if not records:
         raise results.ResultsError(f"results/scores/{test_set}-*.json: no {metric} in any; `make results` writes them")
@@ -217,7 +280,7 @@ def _scored(test_set, metric, systems):
 
 
 def render_scores(test_set, metric="si_sdr", systems=None):
-    """The table of `scores`, as HTML."""
+    """The table of `scores`, as HTML. A system that was asked for and not scored has a row that says so."""
     records = _scored(test_set, metric, systems)
     averages = summary.averages(records, metric, over=_protocol(metric))
     found = list(dict.fromkeys(record["system"] for record in records))
@@ -230,12 +293,85 @@ def render_scores(test_set, metric="si_sdr", systems=None):
     for row in rows:
         if any(row[s] is None for s in sources):
             row["mean"] = None  # of some sources alone, beside a mean of all, would mislead
+    gone = [system for system in systems or [] if system not in found]
+    rows += [{"system": f"{SYSTEM_NAMES.get(system, system)}: not computed"} for system in gone]
     songs = len({record["track"] for record in records})
+    over = f"{_protocol(metric)} over {songs} songs" if songs > 1 else "one song"
     caption = (
-        f"{METRIC_NAMES.get(metric, metric)} in dB on {TEST_SET_NAMES.get(test_set, test_set)} ({test_set}), "
-        f"{_protocol(metric)} over {songs} songs; STFT of the ceilings: 1024/256 at 16 kHz, 2048/512 above"
+        f"{METRIC_NAMES.get(metric, metric)} in {records[0]['unit']} on {TEST_SET_NAMES.get(test_set, test_set)} "
+        f"({test_set}), {over}; STFT of the ceilings: 1024/256 at 16 kHz, 2048/512 above"
     )
-    return _table(rows, ["system", *sources], caption, 1)
+    if absent := summary.not_defined(test_set, found, metric):
+        caption += f"; of {absent} stems it is not defined, and they are left out"
+    return _table(rows, ["system", *sources], caption, DIGITS.get(metric, 1))
+
+
+@_in_its_place
+def facts(test_set, systems=None):
+    """Show what systems are made of and what they cost: one row each."""
+    arguments = {"test_set": test_set, "systems": systems}
+    _show("facts", {"text/html": render_facts(**arguments)}, arguments)
+
+
+def render_facts(test_set, systems=None):
+    """The table of `facts`, as HTML."""
+    rows = []
+    for system in systems or summary.scored_systems(test_set):
+        found = summary.run_facts(test_set, system)
+        network = found["network"] or {}
+        seconds = network.get("training_seconds")
+        rows.append({
+            "system": SYSTEM_NAMES.get(system, system),
+            "parameters": network.get("parameters"),
+            "minutes of music": network.get("training_minutes"),
+            "minutes of training": None if seconds is None else seconds / 60,
+            "separation, s per s": found["realtime"],
+            "scoring, s": found["seconds"],
+        })  # fmt: skip
+    caption = (
+        "Parameters that were learnt, decoders included; music and time of training; time of separating and scoring"
+    )
+    return _table(rows, caption=caption, digits=2)
+
+
+@_in_its_place
+def comparisons():
+    """Show by how much systems are ahead of others, song by song, and what was asked of them."""
+    _show("comparisons", {"text/html": render_comparisons()}, {})
+
+
+def render_comparisons():
+    """The table of `comparisons`, as HTML. What was not scored is said to be not computed, and never left out."""
+    rows = []
+    for test_set, system, other, source, asked in summary.COMPARISONS:
+        row = {
+            "songs of": test_set,
+            "system": SYSTEM_NAMES.get(system, system),
+            "compared with": SYSTEM_NAMES.get(other, other),
+            "stem": source or "all",
+        }
+        try:
+            found = summary.compared(test_set, system, other, source, asked)
+        except results.ResultsError:
+            rows.append(row | {"ahead (dB)": "not computed", "95 %": "", "songs": "", "asked": _asked(asked, None)})
+            continue
+        interval = "one song" if found["low"] is None else f"{found['low']:+.1f} to {found['high']:+.1f}"
+        row |= {"ahead (dB)": f"{found['mean']:+.1f}", "95 %": interval}
+        row |= {"songs": f"{found['ahead']} of {found['songs']}", "asked": _asked(asked, found["reached"])}
+        rows.append({name: cell.replace("-", "\u2212") if name in ("ahead (dB)", "95 %") else cell
+                     for name, cell in row.items()})  # fmt: skip
+    caption = (
+        "Paired differences in SI-SDR, song by song, with their 95 % interval by bootstrap over songs; "
+        "on how many songs the first is ahead; and what is asked of the mean"
+    )
+    return _table(rows, caption=caption)
+
+
+def _asked(asked, reached):
+    if asked is None:
+        return ""
+    words = f"{asked:+.0f} or more" if asked else "0 or more"
+    return words.replace("-", "\u2212") + {None: "", True: ": reached", False: ": not reached"}[reached]
 
 
 # --- plots ----------------------------------------------------------------------------------------
@@ -334,10 +470,87 @@ def score_plot(test_set, metric="si_sdr", systems=None, ax=None):
                     ax.vlines(x + width / 6, *summary.bootstrap_interval(dots), color="black", linewidth=1.8)
     ax.axhline(0, color="black", linewidth=0.8)
     ax.set_xticks(range(len(sources)), sources)
-    ax.set(ylabel=f"{METRIC_NAMES.get(metric, metric)} (dB)")
+    ax.set(ylabel=f"{METRIC_NAMES.get(metric, metric)} ({records[0]['unit']})")
     ax.grid(axis="y", alpha=0.3)
     ax.legend(frameon=False, ncols=min(4, len(found)), loc="upper center", bbox_to_anchor=(0.5, 1.16))
     return ax
+
+
+@_in_its_place
+def study_plot(x="minutes", ax=None):
+    """Draw SI-SDR against minutes of music, or against parameters, of the trainings of `experiments.studies`."""
+    by = {"minutes": ("size", "middle"), "parameters": ("minutes", 10)}[x]
+    points = [point for point in _studied(summary.study_points()) if point[by[0]] == by[1]]
+    ax = _axes(ax, (8, 3.4))
+    label = {"minutes": "minutes of music", "parameters": "parameters"}[x]
+    return plots.against(points, x, "si_sdr", ax, names=SYSTEM_NAMES, xlabel=label,
+                         ylabel="SI-SDR, mean over songs\nand stems (dB)")  # fmt: skip
+
+
+@_in_its_place
+def study_curves(minutes, ax=None):
+    """Draw how the validation loss of the trainings on so many minutes fell, and where each was best."""
+    found = [s for s in _studied(summary.read_studies()) if s["minutes"] == minutes and s["size"] == "middle"]
+    return plots.validation_curves(_studied(found), _axes(ax, (8, 3)), names=SYSTEM_NAMES)
+
+
+@_in_its_place
+def studies():
+    """Show every training of `experiments.studies`: one row each."""
+    _show("studies", {"text/html": render_studies()}, {})
+
+
+def render_studies():
+    """The table of `studies`, as HTML."""
+    rows = [
+        {
+            "model": SYSTEM_NAMES.get(p["model"], p["model"]),
+            "size": p["size"],
+            "parameters": p["parameters"],
+            "minutes of music": p["minutes"],
+            "seed": p["seed"],
+            "steps": p["steps"],
+            "best at": p["best_step"],
+            "ended by": p["ended_by"],
+            "minutes of training": p["training_seconds"] / 60,
+            "SI-SDR (dB)": p["si_sdr"],
+        }
+        for p in _studied(summary.study_points())
+    ]
+    return _table(rows, caption="Trainings, and SI-SDR on new songs of the training artist (same_artist)", digits=1)
+
+
+def _studied(found):
+    if not found:
+        raise results.ResultsError("results/studies: not computed; `python -m experiments.studies` writes them")
+    return found
+
+
+@_in_its_place
+def cost_plot(test_set, systems, ax=None):
+    """Draw SI-SDR against parameters for the systems that were scored; what was not is left out of the figure."""
+    points = []
+    for system in systems:
+        try:
+            parameters = (summary.run_facts(test_set, system)["network"] or {}).get("parameters")
+            mean = summary.averages(summary.read_scores(test_set, [system]), "si_sdr")[system, "mean"]
+        except results.ResultsError:
+            continue
+        if parameters:
+            points.append({"name": SYSTEM_NAMES.get(system, system), "parameters": parameters, "value": mean})
+    if not points:
+        raise results.ResultsError(f"results/scores/{test_set}-*.json: no network was scored; `make results` does")
+    return plots.cost(points, _axes(ax, (8, 3.4)))
+
+
+@_in_its_place
+def difference_plot(test_set, better, worse, metric="si_sdr", ax=None):
+    """Draw how far one system is ahead of another on each song, and the 95 % interval of the mean."""
+    found = summary.compared(test_set, better, worse, metric=metric)
+    values = summary.differences(summary.read_scores(test_set, [better, worse]), metric, better, worse)
+    interval = None if found["low"] is None else (found["low"], found["high"])
+    label = f"{SYSTEM_NAMES.get(better, better)} ahead of {SYSTEM_NAMES.get(worse, worse)} (dB)"
+    return plots.song_differences(values, _axes(ax, (8, 2.6)), interval=interval, xlabel=label)
 
 
 # --- sound ----------------------------------------------------------------------------------------

@@ -50,6 +50,17 @@ RECORDED_MINUTES = {"musdb": 9.0, "air_traffic": 106 / 60}
 """Of recorded music: 80 of MUSDB18's 7 s excerpts (94 last 10.6 minutes), and the song's part before validation."""
 
 
+MASKS = DDSP / "masks.json"
+"""What was found best for the masks, of all parametric separators; without it they use their defaults."""
+
+
+def files(system):
+    """All trained files of a system: its weights, and choices that were made on validation songs."""
+    found = WEIGHTS.get(system, ())
+    chosen = any(path.name.startswith("separator-") for path in found) and MASKS.exists()
+    return (*found, MASKS) if chosen else found
+
+
 def missing(system):
     """The trained files of a system that are not there."""
     return [path for path in WEIGHTS.get(system, ()) if not path.exists()]
@@ -57,7 +68,7 @@ def missing(system):
 
 def checksums(system):
     """SHA-256 of each of a system's trained files, by name."""
-    return {path.name: sha256_of(path) for path in WEIGHTS.get(system, ())}
+    return {path.name: sha256_of(path) for path in files(system)}
 
 
 def facts(system):
@@ -75,7 +86,7 @@ def facts(system):
         record = path.with_suffix(".json")
         content = json.loads(record.read_text()) if record.exists() else {}
         if path.suffix == ".json":  # what was learnt is in the file itself
-            parameters += np.size(content["shares"])
+            parameters += np.size(content["shares"]) + np.size(content.get("table", []))
             continue
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as arrays:

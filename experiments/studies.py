@@ -142,10 +142,7 @@ def fit(study, sizes, training, run):
     songs = [load_songs(root, part, sizes.sources, sizes.pitched) for root, part in
              ((linked_set(study), "train"), validation)]  # fmt: skip
     train_separator.train(training, sizes, *songs, run)
-    shutil.copyfile(run / "best.keras", run / "separator-study.keras")
-    record = {"sha256": sha256_of(run / "separator-study.keras")}
-    (run / "separator-study.json").write_text(json.dumps(record))
-    return MaskedSeparator("study", run)
+    return MaskedSeparator.of(keras.saving.load_model(run / "best.keras", compile=False))
 
 
 def scores(separator, study):

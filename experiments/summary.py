@@ -29,9 +29,24 @@ def read_scores(test_set, systems=None):
         where a file is missing or was changed.
     """
     folder = results.RESULTS / "scores"
-    if systems is None:
-        systems = [path.stem.removeprefix(f"{test_set}-") for path in sorted(folder.glob(f"{test_set}-*.json"))]
+    systems = scored_systems(test_set) if systems is None else systems
     return [record for system in systems for record in results.read(folder / f"{test_set}-{system}.json")["records"]]
+
+
+def scored_systems(test_set):
+    """Names of the systems that a test set has results of."""
+    folder = results.RESULTS / "scores"
+    return [path.stem.removeprefix(f"{test_set}-") for path in sorted(folder.glob(f"{test_set}-*.json"))]
+
+
+def not_defined(test_set, systems, metric):
+    """How many stems lack a score because it is not defined: silent ones, and those of this metric alone."""
+    total = 0
+    for system in systems:
+        path = results.RESULTS / "scores" / f"{test_set}-{system}.json"
+        content = results.read(path) if path.exists() else {}
+        total += sum(content.get("silent_stems", {}).values()) + content.get("absent", {}).get(metric, 0)
+    return total
 
 
 def averages(records, metric, *, over="mean"):
@@ -154,14 +169,24 @@ def compared(test_set, better, worse, source=None, asked=None, metric="si_sdr"):
         where one of the two has not been scored.
     """
     records = [r for r in read_scores(test_set, [better, worse]) if source in (None, r["source"])]
+    try:
+        row = difference_row(records, metric, better, worse)
+    except ValueError as error:
+        raise results.ResultsError(
+            f"results/scores/{test_set}-{better}.json: no {metric} to compare with {worse}"
+        ) from error
+    return row | {"reached": None if asked is None else row["mean"] >= asked}
+
+
+def difference_row(records, metric, better, worse):
+    """A paired difference: its "mean", the interval "low" to "high" (None where there is one song), how many "songs",
+    and "ahead", on how many of them the difference is positive."""
     found = list(differences(records, metric, better, worse).values())
     if not found:
-        raise results.ResultsError(f"results/scores/{test_set}-{better}.json: no {metric} to compare with {worse}")
+        raise ValueError(f"records: no song was scored for both {better} and {worse} by {metric}")
     low, high = bootstrap_interval(found) if len(found) > 1 else (None, None)
-    mean = float(np.mean(found))
-    reached = None if asked is None else mean >= asked
-    ahead = int(np.sum(np.array(found) > 0))
-    return {"mean": mean, "low": low, "high": high, "songs": len(found), "ahead": ahead, "reached": reached}
+    ahead = sum(value > 0 for value in found)
+    return {"mean": float(np.mean(found)), "low": low, "high": high, "songs": len(found), "ahead": ahead}
 
 
 def run_facts(test_set, system):

@@ -68,6 +68,28 @@ def test_plots_follow_the_results(scored):
     np.testing.assert_allclose(sorted(np.subtract(after, before)), [0, 0, 0, 3, 3, 3], atol=1e-9)
 
 
+def test_what_systems_cost_and_how_far_they_are_ahead(scored, monkeypatch):
+    asked = [("irm", "mixture", None, 3.0), ("irm", "mixture", "bass", 99.0), ("new", "irm", None, 0)]
+    asked = [("tiny", *row) for row in asked]
+    monkeypatch.setattr(display.summary, "COMPARISONS", asked)
+    table = display.render_comparisons()
+    ahead = display.value("compared/tiny/irm/mixture/all/mean")
+    assert f"+{ahead:.1f}" in table and "2 of 2" in table
+    assert table.count(": reached") == 1 and table.count("not reached") == 1 and table.count("not computed") == 1
+    assert display.render_facts("tiny").count("<tr>") == 3 and display.value("facts/tiny/irm/realtime") > 0
+    with pytest.raises(results.ResultsError):
+        display.value("facts/tiny/irm/training_seconds_of_none")
+
+
+def test_scores_that_are_not_defined_are_said_to_be_missing(scored):
+    content = results.read(scored[1])
+    content["silent_stems"], content["absent"] = {"bass": 1}, {"snr": 2}
+    content.pop("sha256")
+    results.write(scored[1], content)
+    assert "of 3 stems it is not defined" in display.render_scores("tiny", "snr")
+    assert "of 1 stems it is not defined" in display.render_scores("tiny", "si_sdr")
+
+
 def test_a_changed_file_is_not_shown(scored):
     scored[0].write_text(scored[0].read_text().replace('"value": ', '"value": 1'))
     with pytest.raises(results.ResultsError, match="make results"):
