@@ -23,7 +23,7 @@ def small(tmp_path, monkeypatch):
     conv = dataclasses.replace(studies.LAPTOP, N=16, B=8, H=8, Sc=8, X=2, R=1)
     ddsp = Sizes(channels=8, hidden=8, filters=2, dilations=(1,), harmonic_bands=4, noise_bands=4, bands=4)
     monkeypatch.setattr(studies, "SIZES", {"conv_tasnet": {"middle": conv}, "ddsp_masked": {"middle": ddsp}})
-    short = {"steps": 4, "steps_per_epoch": 1, "batch_size": 1, "seconds": 1.0}
+    short = {"steps": 4, "steps_per_epoch": 1, "batch_size": 1, "seconds": 1.0, "warmup": 1}
     training = {name: dataclasses.replace(each, **short) for name, each in studies.TRAINING.items()}
     monkeypatch.setattr(studies, "TRAINING", training)
     return tmp_path
