@@ -302,7 +302,7 @@ def harmonic_lobes(f0, width, n_fft, sample_rate, stretch=1.0):
         at most 1.
     """
     spacing = sample_rate / n_fft
-    frequency = (np.arange(n_fft // 2 + 1) * spacing).astype(np.float32)
+    frequency = ops.convert_to_tensor(np.arange(n_fft // 2 + 1) * spacing, "float32")
     f0 = f0[..., None]
     number = ops.maximum(ops.stop_gradient(ops.round(frequency / f0)), 1.0)
     distance = (frequency - number * f0) / spacing
@@ -467,8 +467,8 @@ class ParametricSeparator(keras.Model):
         voiced = ops.cast(f0 > 0, "float32")
         note = midi(ops.where(f0 > 0, f0, 100.0))
         told = [voiced, (note - 55.0) / 12.0 * voiced]
-        partials = np.log2(np.arange(1, N_PARTIALS + 1)) * 12
-        position = (note[..., None] + partials.astype(np.float32) - LOWEST_NOTE) * s.per_semitone
+        partials = ops.convert_to_tensor(np.log2(np.arange(1, N_PARTIALS + 1)) * 12, "float32")
+        position = (note[..., None] + partials - LOWEST_NOTE) * s.per_semitone
         position = ops.cast(ops.clip(ops.round(position), 0, maps.shape[-1] - 1), "int32")
         for i in range(len(s.pitched)):  # how strong the mixture is at the partials of this pitch
             told.append(ops.take_along_axis(maps, position[:, :, i], axis=-1) * voiced[..., i : i + 1])
@@ -555,7 +555,7 @@ class ParametricSeparator(keras.Model):
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The terms of `losses_of` and `feature_error`, weighted; each term is logged by its name."""
         level = self.level(x["mixture"])
-        terms = self.losses_of(y_pred, y["stems"] / level[..., None], y["f0"])
+        terms = self.losses_of(y_pred, ops.convert_to_tensor(y["stems"]) / level[..., None], y["f0"])
         terms["features"] = self.feature_error(y_pred["features"], y, level[..., None])
         for name, value in terms.items():
             self.terms[name].update_state(value)
@@ -620,8 +620,9 @@ class ParametricSeparator(keras.Model):
 
     def pitch_target(self, f0, i):
         """The right classes, those next to the true one a little: (batch, frames, bins + 1), adding up to 1."""
+        f0 = ops.convert_to_tensor(f0)
         position = (midi(ops.maximum(f0, 20.0)) - self.sizes.lowest[i]) * self.sizes.per_semitone
-        bins = np.arange(self.sizes.pitch_bins(i), dtype=np.float32)
+        bins = ops.arange(self.sizes.pitch_bins(i), dtype="float32")
         near = ops.exp(-0.5 * ops.square((bins - position[..., None]) / 0.8))
         near = near / (ops.sum(near, axis=-1, keepdims=True) + 1e-6)
         voiced = ops.cast(f0 > 0, "float32")[..., None]

@@ -72,9 +72,10 @@ def described(stems, f0, sources, pitched, heard_as="mel"):
 
 
 def bands_of(source, heard_as="decoders"):
-    """How the bands of a source are measured: arguments of `features.band_loudness`."""
+    """How the bands of a source are measured otherwise than usual: arguments of `features.band_loudness`."""
     listening = feature.LISTENING.get(source, {}) if heard_as == "decoders" else {}
-    return {name: listening[name] for name in ("n_fft", "scale") if name in listening}
+    usual = {"n_fft": feature.BAND_FFT, "scale": "mel"}
+    return {name: listening[name] for name in usual if listening.get(name, usual[name]) != usual[name]}
 
 
 def load_songs(root, subset, sources, pitched, heard_as="mel"):
