@@ -11,6 +11,7 @@ import sys
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from pathlib import Path
+from unicodedata import category
 
 import numpy as np
 import soundfile
@@ -228,7 +229,7 @@ def separate_file(song, model="conv_tasnet", out="separated", *, progress=True):
                 raise AudioError(f"{song}: every sample is NaN, infinite or beyond {LOUDEST:.0e}")
             with full_disk_named(out):
                 for target in targets:  # closing a file on a full disk says nothing
-                    if soundfile.info(complete / target.name).frames != reader.samples:
+                    if soundfile.info(os.fsencode(complete / target.name)).frames != reader.samples:
                         raise soundfile.SoundFileRuntimeError(f"{target.name} is not complete")
             if reader.usable < reader.values:
                 _note(f"{song}: {reader.values - reader.usable} samples were NaN or infinite and count as silence")
@@ -288,14 +289,16 @@ def _note(message):
 
 
 def printable(message):
-    """A message as one line that a terminal shows as it is: what cannot be printed is escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(message))
+    """A message as one line that leaves a terminal as it is: line breaks, control characters and bytes that are no
+    UTF-8 are escaped."""
+    escaped = ("Cc", "Cs", "Zl", "Zp")
+    return "".join(c if category(c) not in escaped else c.encode("unicode_escape").decode() for c in str(message))
 
 
 def _stem_file(path, sound):
     """A wav file of 32-bit floats open for writing, with the rate and channels of `sound`; RF64 where 4 GB are near."""
-    large = 4 * sound.channels * len(sound) > 2**32 - 2**20
-    return soundfile.SoundFile(path, "w", sound.samplerate, sound.channels, "FLOAT", format="RF64" if large else "WAV")
+    kind = "RF64" if 4 * sound.channels * len(sound) > 2**32 - 2**20 else "WAV"
+    return soundfile.SoundFile(os.fsencode(path), "w", sound.samplerate, sound.channels, "FLOAT", format=kind)
 
 
 class Delayed:
@@ -336,9 +339,9 @@ def main(arguments=None):
         return 130
     for path in written:
         try:
-            print(path)
-        except UnicodeEncodeError:  # a name in another encoding than the terminal's
-            print(ascii(str(path))[1:-1])
+            print(printable(path))
+        except UnicodeEncodeError:  # a terminal that knows ASCII alone
+            print(printable(path).encode("ascii", "backslashreplace").decode())
     return 0
 
 

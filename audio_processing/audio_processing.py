@@ -137,9 +137,9 @@ def open_stream(path, container, stream=0):
     if ffmpeg is None:
         raise AudioError(f"{path}: reading this format needs ffmpeg; install it, or save the sound as wav or flac")
     with tempfile.TemporaryDirectory() as folder:
-        wav = Path(folder) / "sound.w64"  # wav without its limit of 4 GB
+        wav = Path(folder) / "sound.wav"
         source = ["-protocol_whitelist", "file", "-f", container, "-i", f"file:{path}"]
-        target = ["-map", f"0:a:{stream}", "-c:a", "pcm_f32le", "-f", "w64", wav]
+        target = ["-map", f"0:a:{stream}", "-c:a", "pcm_f32le", "-rf64", "auto", "-f", "wav", wav]  # beyond 4 GB: RF64
         allowed = 25 + path.stat().st_size / 250_000  # s; a slow machine decodes a megabyte in a second
         try:
             command = [ffmpeg, "-v", "error", "-nostdin", *source, *target]

@@ -1,15 +1,31 @@
-"""Songs with their stems: folders in MUSDB18-HQ layout, or MUSDB18's own .stem.mp4 files."""
+"""Songs with their stems: folders in MUSDB18-HQ layout, or MUSDB18's own .stem.mp4 files, whole or its 7 s excerpts."""
 
+import json
+import os
+import shutil
+import subprocess
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
-from audio_processing.audio_processing import AudioError, load, resample, to_mono
+from audio_processing.audio_processing import (
+    AudioError,
+    announced_samples,
+    load,
+    open_audio,
+    open_stream,
+    read_block,
+    resample,
+    to_mono,
+)
 
 SOURCES = ("drums", "bass", "other", "vocals")
 """MUSDB's four stems, in MUSDB's order."""
+EXCERPTS = Path(__file__).resolve().parent.parent / "data" / "musdb18-7s"
+"""Where `make musdb` puts MUSDB18's 7 s excerpts."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +49,8 @@ class Track:
     def _read(self, part, sample_rate, mono):
         if self.path.is_dir():
             return load(self.path / f"{part}.wav", sample_rate=sample_rate, mono=mono)
-        audio, rate = _read_stem_file(self.path, ("mixture", *SOURCES).index(part))
+        with open_stream(self.path, "mov", PARTS.index(part)) as sound:
+            audio, rate = read_block(sound, len(sound), self.path), sound.samplerate
         audio = to_mono(audio) if mono else audio
         return (audio, rate) if sample_rate is None else (resample(audio, rate, sample_rate), sample_rate)
 
@@ -60,6 +77,50 @@ class Track:
             raise AudioError(f"{self.path}: the stems differ in length ({lengths})")
         return stems
 
+    def check(self, sources=SOURCES):
+        """Compare the headers of mixture and stems; the sound itself is not decoded.
+
+        Raises
+        ------
+        AudioError
+            where one is missing, damaged or cut off, or where they differ in length, rate or channels: the message
+            names the track and the stem.
+        """
+        mixture = None
+        for part, found in self._headers(("mixture", *sources)):
+            mixture = mixture or found
+            for what, value in found.items():
+                if value != mixture[what]:
+                    raise AudioError(f"{self.path}: {what} of {part} is {value}, that of the mixture {mixture[what]}")
+
+    def _headers(self, parts):
+        """Yield each part's name and {"sample rate", "channels", "length"}."""
+        if self.path.is_dir():
+            for part in parts:
+                path = self.path / f"{part}.wav"
+                with open_audio(path) as sound:
+                    if announced_samples(sound) > len(sound):
+                        raise AudioError(
+                            f"{path}: cut off, {len(sound)} of {announced_samples(sound)} samples are there"
+                        )
+                    yield part, {"sample rate": sound.samplerate, "channels": sound.channels, "length": len(sound)}
+            return
+        sounds = _streams(self.path)
+        for part in parts:
+            if PARTS.index(part) >= len(sounds):
+                raise AudioError(
+                    f"{self.path}: holds {len(sounds)} sounds, {part} would be number {PARTS.index(part) + 1}"
+                )
+            sound = sounds[PARTS.index(part)]
+            yield (
+                part,
+                {
+                    "sample rate": int(sound["sample_rate"]),
+                    "channels": sound["channels"],
+                    "length": int(sound.get("duration_ts", 0)),
+                },
+            )
+
     def files(self):
         """The sound files of the song, sorted: what a checksum of the data covers."""
         return sorted(self.path.glob("*.wav")) if self.path.is_dir() else [self.path]
@@ -69,21 +130,76 @@ class Track:
         path = self.path / "annotations.npz"
         if not path.exists():
             return {}
-        with np.load(path, allow_pickle=False) as arrays:
-            return dict(arrays)
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                return dict(arrays)
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            raise AudioError(f"{path}: damaged; `make dataset` writes the virtual band's songs anew") from error
 
 
-def _read_stem_file(path, index):
-    """Stream `index` of a .stem.mp4 (0 is the mixture) as (channels, samples) float32 and its rate; needs ffmpeg."""
+PARTS = ("mixture", *SOURCES)
+"""The sounds of a .stem.mp4 file, in their order there."""
+
+
+def _streams(path):
+    """What ffprobe says of each sound in a .stem.mp4 file, as a list of dicts."""
+    ffprobe = shutil.which("ffprobe")
+    if ffprobe is None:
+        raise AudioError(f"{path}: reading .stem.mp4 needs ffmpeg; install it, or use the wav files of MUSDB18-HQ")
+    command = [ffprobe, "-v", "error", "-f", "mov", "-select_streams", "a", "-show_streams", "-of", "json"]
     try:
-        import stempeg
-    except (ImportError, RuntimeError) as error:
-        raise AudioError(f"{path}: reading .stem.mp4 needs ffmpeg and the stempeg package ({error})") from error
-    try:
-        audio, rate = stempeg.read_stems(str(path), stem_id=index)
-    except Exception as error:  # stempeg raises whatever ffmpeg's failure made of its pipes
-        raise AudioError(f"{path}: not a stem file that can be read ({str(error).splitlines()[0][:80]})") from error
-    return np.ascontiguousarray(audio.T, dtype=np.float32), int(rate)
+        done = subprocess.run([*command, f"file:{path}"], check=True, capture_output=True, timeout=60)
+        return json.loads(done.stdout)["streams"]
+    except (subprocess.SubprocessError, ValueError, KeyError) as error:
+        raise AudioError(f"{path}: not a stem file that can be read") from error
+
+
+def readable(songs, on_error="raise", sources=SOURCES):
+    """Leave out the songs that cannot be read, or stop at the first of them.
+
+    Parameters
+    ----------
+    songs : list of Track
+    on_error : str
+        "skip" leaves such songs out, "raise" stops.
+    sources : sequence of str
+        which stems are needed.
+
+    Returns
+    -------
+    songs : list of Track
+        those whose mixture and stems are there, of one length, rate and number of channels.
+    left_out : dict of str to str
+        name of the song → the reason, one line.
+
+    Raises
+    ------
+    AudioError
+        for the first song that cannot be read where `on_error` is "raise"; where none is left with "skip".
+    ValueError
+        where `on_error` is neither.
+    """
+    if on_error not in ("raise", "skip"):
+        raise ValueError(f"on_error: 'raise' or 'skip' expected, got {on_error!r}")
+    good, left_out = [], {}
+    for song in songs:
+        try:
+            song.check(sources)
+            good.append(song)
+        except (AudioError, OSError) as error:
+            if on_error == "raise":
+                raise
+            left_out[song.name] = str(error).replace(f"{song.path.parent}{os.sep}", "").replace("\n", " ")
+    if songs and not good:
+        raise AudioError(f"none of {len(songs)} songs can be read; the first: {next(iter(left_out.values()))}")
+    return good, left_out
+
+
+def musdb_root():
+    """The folder of a copy of MUSDB18, MUSDB18-HQ or the 7 s excerpts: what MUSDB_PATH names, else what `make musdb`
+    fetched, else None."""
+    named = os.environ.get("MUSDB_PATH")
+    return Path(named) if named else EXCERPTS if EXCERPTS.is_dir() else None
 
 
 def tracks(root, subset=None):
@@ -112,7 +228,7 @@ def tracks(root, subset=None):
         if not folder.is_dir():
             continue
         for path in sorted(folder.iterdir()):
-            if path.is_dir() and (path / "mixture.wav").exists():
+            if path.is_dir() and not path.name.startswith(".") and any(path.glob("*.wav")):
                 found.append(Track(path.name, path, name))
             elif path.name.endswith(".stem.mp4"):
                 found.append(Track(path.name.removesuffix(".stem.mp4"), path, name))

@@ -4,12 +4,14 @@
 """
 
 import argparse
+import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
 
 from audio_processing.audio_processing import fix_length, istft, resample, stft, to_mono
-from audio_processing.files import atomic_path
+from audio_processing.files import atomic_path, sha256_of
 from neural_network_basics.nn_scripts.activations import PReLU, Sigmoid
 from neural_network_basics.nn_scripts.conv1d import Conv1D
 from neural_network_basics.nn_scripts.depthwise import DepthwiseConv1D
@@ -172,19 +174,37 @@ class DrumsMask:
         return {"drums": drums, "rest": mixture - drums}
 
     def save(self, path=WEIGHTS):
-        """Write the parameters, in the order of `network.pairs()`, and the standardisation."""
+        """Write the parameters, in the order of `network.pairs()`, and the standardisation; beside them a checksum."""
         arrays = {f"parameter_{i:02}": parameter for i, (parameter, _) in enumerate(self.network.pairs())}
         with atomic_path(path) as temporary, open(temporary, "wb") as file:
             np.savez(file, mean=self.mean, scale=self.scale, **arrays)
+        with atomic_path(Path(path).with_suffix(".json")) as temporary:
+            temporary.write_text(json.dumps({"sha256": sha256_of(path)}) + "\n")
 
     @classmethod
     def load(cls, path=WEIGHTS):
-        """Read what `save` wrote, into a network of the standard size."""
+        """Read what `save` wrote, into a network of the standard size.
+
+        Raises
+        ------
+        ValueError
+            Where a file is missing or damaged, or the weights are not those that the checksum is of.
+        """
+        again = "`python -m neural_network_basics.drums_mask` writes it anew"
+        try:
+            intact = json.loads(Path(path).with_suffix(".json").read_text())["sha256"] == sha256_of(path)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path}: it or its checksum is missing or damaged; {again}") from error
+        if not intact:
+            raise ValueError(f"{path}: changed since it was saved; {again}")
         network = new_network()
-        with np.load(path) as arrays:
-            for i, (parameter, _) in enumerate(network.pairs()):
-                parameter[...] = arrays[f"parameter_{i:02}"]
-            return cls(network, arrays["mean"], arrays["scale"])
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                for i, (parameter, _) in enumerate(network.pairs()):
+                    parameter[...] = arrays[f"parameter_{i:02}"]
+                return cls(network, arrays["mean"], arrays["scale"])
+        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+            raise ValueError(f"{path}: holds no such network; {again}") from error
 
 
 def fit(songs, epochs=(40, 20), learning_rates=(1e-2, 2e-3), seed=0):

@@ -309,7 +309,7 @@ def check(case, folder):
     samples = mixture.shape[1] if case.samples == -1 else case.samples
     total = 0
     for stem in folders[0].iterdir():
-        audio, stem_rate = soundfile.read(stem, always_2d=True)
+        audio, stem_rate = soundfile.read(os.fsencode(stem), always_2d=True)
         assert audio.shape == (samples, case.channels) and stem_rate == rate == case.rate, f"{stem.name}: {audio.shape}"
         assert np.isfinite(audio).all(), f"{stem.name} is not finite"
         total = total + audio.T

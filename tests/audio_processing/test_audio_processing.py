@@ -1,6 +1,7 @@
 """Sound files, resampling, STFT: against librosa, soundfile and the definitions."""
 
 import shutil
+import subprocess
 
 import librosa
 import numpy as np
@@ -325,3 +326,17 @@ def test_a_file_that_ends_early_is_read_to_its_end(tmp_path):
     with ap.open_audio(tmp_path / "a.wav") as sound:
         assert ap.announced_samples(sound) == 8000 and len(sound) == 6000
     assert ap.load(tmp_path / "a.wav")[0].shape == (2, 6000)
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
+@pytest.mark.parametrize("suffix", ["m4a", "webm", "wma", "aac"])
+def test_what_ffmpeg_decodes_is_the_sound_that_was_coded(tmp_path, suffix):
+    ap.save(tmp_path / "a.wav", np.stack([tone(48000), 0 * tone(48000)]), 48000)
+    command = ["ffmpeg", "-v", "error", "-i", tmp_path / "a.wav", "-b:a", "128k", tmp_path / f"a.{suffix}"]
+    subprocess.run(command, check=True)
+    audio, rate = ap.load(tmp_path / f"a.{suffix}")
+    assert rate == 48000 and audio.shape[0] == 2 and abs(audio.shape[1] - 24000) < 4096
+    middle = audio[:, 6000:18000]
+    assert np.sqrt(2 * np.mean(middle[0] ** 2)) == pytest.approx(0.5, rel=0.05)
+    assert np.abs(middle[1]).max() < 0.05
+    assert np.argmax(np.abs(np.fft.rfft(middle[0]))) == 110  # 440 Hz

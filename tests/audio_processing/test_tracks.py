@@ -1,8 +1,15 @@
+"""Songs with their stems, in every layout that MUSDB18 comes in; what cannot be read is named and left out."""
+
+import re
+import shutil
+import subprocess
+
 import numpy as np
 import pytest
 
+from audio_processing import tracks as module
 from audio_processing.audio_processing import AudioError, load, save
-from audio_processing.tracks import SOURCES, tracks
+from audio_processing.tracks import SOURCES, musdb_root, readable, tracks
 
 
 def test_songs_and_stems_of_a_tree(tree):
@@ -49,3 +56,133 @@ def test_stem_files_of_musdb(shared):
     assert mixture.shape[0] == 2 and song.sample_rate == 44100
     error = np.abs(sum(stems.values()) - mixture).max()
     assert error < 0.1  # coded with AAC one by one: they add up roughly
+
+
+def stem_file(path, folder, sources=("mixture", *SOURCES), options=()):
+    """What MUSDB18's own files are: several sounds in one mp4, coded with AAC."""
+    inputs = [word for source in sources for word in ("-i", str(folder / f"{source}.wav"))]
+    maps = [word for i in range(len(sources)) for word in ("-map", str(i))]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    command = ["ffmpeg", "-v", "error", "-y", *inputs, *maps, "-c:a", "aac", "-b:a", "256k", *options, str(path)]
+    subprocess.run(command, check=True)
+    return path
+
+
+needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
+
+
+@needs_ffmpeg
+def test_one_option_reads_wav_trees_and_stem_files(tree, tmp_path):
+    wavs = tracks(tree)[0]
+    stem_file(tmp_path / "mp4" / "train" / f"{wavs.name}.stem.mp4", wavs.path, options=("-ar", "44100"))
+    (song,) = tracks(tmp_path / "mp4")
+    assert song.name == wavs.name and song.subset == "train"
+    assert readable([song]) == ([song], {})
+    ours, theirs = song.stems(16000), wavs.stems()
+    assert list(ours) == list(SOURCES)
+    for source in SOURCES:  # coded with loss; drums are not bass
+        error = ours[source][:, :32000] - theirs[source]
+        assert np.mean(error**2) < 0.2 * np.mean(theirs[source] ** 2)
+
+
+@needs_ffmpeg
+def test_stem_files_read_as_stempeg_reads_them(tree, tmp_path):
+    stempeg = pytest.importorskip("stempeg")
+    path = stem_file(tmp_path / "train" / "a.stem.mp4", tracks(tree)[0].path, options=("-ar", "44100"))
+    theirs, rate = stempeg.read_stems(str(path), stem_id=2)
+    np.testing.assert_array_equal(tracks(tmp_path)[0].stems()["bass"], theirs.T.astype(np.float32))
+
+
+def spoil(song, what):
+    """Spoil one stem of a song; words that the reason must hold."""
+    bass = song.path / "bass.wav"
+    audio, rate = load(bass)
+    if what == "missing":
+        bass.unlink()
+        return "bass.wav: no such file"
+    if what == "mixture missing":
+        (song.path / "mixture.wav").unlink()
+        return "mixture.wav: no such file"
+    if what == "not audio":
+        bass.write_text("nothing")
+        return "bass.wav: not a sound file"
+    if what == "cut off":
+        bass.write_bytes(bass.read_bytes()[:-10000])
+        return "bass.wav: cut off, 30750 of 32000 samples"
+    if what == "another length":
+        save(bass, audio[:, :-5], rate)
+        return "length of bass is 31995, that of the mixture 32000"
+    if what == "another rate":
+        save(bass, audio, 22050)
+        return "sample rate of bass is 22050, that of the mixture 16000"
+    save(bass, audio[:1], rate)
+    return "channels of bass is 1, that of the mixture 2"
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "missing",
+        "mixture missing",
+        "not audio",
+        "cut off",
+        "another length",
+        "another rate",
+        "another number of channels",
+    ],
+)
+def test_a_song_that_cannot_be_read_is_left_out_or_stops_the_run(tree, what):
+    bad, good = tracks(tree)
+    words = spoil(bad, what)
+    kept, left_out = readable(tracks(tree), "skip")
+    assert kept == [good] and list(left_out) == [bad.name] and words in left_out[bad.name]
+    assert left_out[bad.name].startswith(bad.name) and "\n" not in left_out[bad.name]
+    with pytest.raises(AudioError, match=re.escape(words)) as error:
+        readable(tracks(tree), "raise")
+    assert bad.name in str(error.value)
+    spoil(good, what)
+    with pytest.raises(AudioError, match="none of 2 songs can be read"):
+        readable(tracks(tree), "skip")
+    with pytest.raises(ValueError, match="on_error"):
+        readable([], "ignore")
+
+
+def test_stems_that_are_not_asked_for_may_be_missing(tree):
+    song = tracks(tree)[0]
+    (song.path / "other.wav").unlink()
+    assert readable([song], sources=("drums", "bass", "vocals")) == ([song], {})
+
+
+@needs_ffmpeg
+def test_stem_files_that_cannot_be_read_are_named(tree, tmp_path, monkeypatch):
+    folder, root = tracks(tree)[0].path, tmp_path / "mp4"
+    stem_file(root / "test" / "good.stem.mp4", folder)
+    stem_file(root / "test" / "few.stem.mp4", folder, sources=("mixture", "drums", "bass"))
+    content = (root / "test" / "good.stem.mp4").read_bytes()
+    (root / "test" / "half.stem.mp4").write_bytes(content[: len(content) // 2])
+    songs = tracks(root)
+    kept, left_out = readable(songs, "skip")
+    assert [song.name for song in kept] == ["good"]
+    assert left_out == {
+        "few": "few.stem.mp4: holds 3 sounds, other would be number 4",
+        "half": "half.stem.mp4: not a stem file that can be read",
+    }
+    with pytest.raises(AudioError, match="few.stem.mp4: holds no sound number 4"):
+        songs[0].stems()
+    with pytest.raises(AudioError, match="half.stem.mp4: not a sound file that ffmpeg can decode"):
+        songs[2].stems()
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(AudioError, match="good.stem.mp4: reading .* needs ffmpeg"):
+        readable(kept)
+    with pytest.raises(AudioError, match="good.stem.mp4: reading .* needs ffmpeg"):
+        kept[0].mixture()
+
+
+def test_where_musdb_is(monkeypatch, tmp_path):
+    monkeypatch.setattr(module, "EXCERPTS", tmp_path / "none")
+    monkeypatch.delenv("MUSDB_PATH", raising=False)
+    assert musdb_root() is None
+    monkeypatch.setattr(module, "EXCERPTS", tmp_path)
+    assert musdb_root() == tmp_path
+    monkeypatch.setenv("MUSDB_PATH", "/my/musdb")
+    assert str(musdb_root()) == "/my/musdb"

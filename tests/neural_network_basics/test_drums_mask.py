@@ -1,11 +1,15 @@
 """The drums mask: a separator like the others, and one that has learned something."""
 
+import json
+import pathlib
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audio_processing import masks
+from audio_processing.files import sha256_of
 from audio_processing.metrics import si_sdr
 from mss_basic_implementation.hps import HarmonicPercussive
 from neural_network_basics import drums_mask
@@ -98,6 +102,40 @@ def test_saved_and_loaded_is_the_same(tmp_path, model):
     again = DrumsMask.load(tmp_path / "weights.npz")
     np.testing.assert_array_equal(again.mask(noise(5000)), model.mask(noise(5000)))
     assert 1000 < model.network.size < 6000
+
+
+def test_weights_that_are_missing_changed_damaged_or_pickled_are_named(tmp_path, model):
+    path, record = tmp_path / "weights.npz", tmp_path / "weights.json"
+    model.save(path)
+    content = path.read_bytes()
+    path.write_bytes(content[:500] + bytes([content[500] ^ 1]) + content[501:])
+    with pytest.raises(ValueError, match="changed since it was saved"):
+        DrumsMask.load(path)
+    for damaged in (content[:1000], b"no archive"):  # even where the checksum is theirs
+        path.write_bytes(damaged)
+        record.write_text(json.dumps({"sha256": sha256_of(path)}))
+        with pytest.raises(ValueError, match="holds no such network"):
+            DrumsMask.load(path)
+    record.unlink()
+    with pytest.raises(ValueError, match="missing or damaged"):
+        DrumsMask.load(path)
+
+
+class RunsCode:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return pathlib.Path.touch, (self.path,)
+
+
+def test_code_in_weights_is_not_run(tmp_path):
+    path = tmp_path / "weights.npz"
+    np.savez(path, mean=np.array([RunsCode(tmp_path / "ran")], dtype=object), scale=np.ones(3), parameter_00=np.ones(3))
+    (tmp_path / "weights.json").write_text(json.dumps({"sha256": sha256_of(path)}))
+    with pytest.raises(ValueError, match="holds no such network"):
+        DrumsMask.load(path)
+    assert not (tmp_path / "ran").exists()
 
 
 def test_between_the_median_filter_and_the_ideal_mask(model, test_song):

@@ -1,0 +1,92 @@
+"""What every separator in SEPARATORS promises, whichever are added: tools/properties.py says how each is measured."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from audio_processing import results
+from audio_processing.results import read
+from separate import SEPARATORS, separator
+from tools import properties
+
+EXAMPLES = settings(max_examples=4, deadline=None, derandomize=True, database=None)
+CHUNKED = {"conv_tasnet": -10.0}
+"""dB; networks hear each window for itself, so other windows are other stems. Filters: -40 dB."""
+
+
+@cache
+def here():
+    return properties.available()
+
+
+@pytest.fixture(params=list(SEPARATORS))
+def model(request):
+    if request.param not in here():
+        pytest.skip(f"weights of {request.param} are not here")
+    return request.param
+
+
+def test_length_in_is_length_out(model):
+    @EXAMPLES
+    @given(st.integers(1, 9000), st.integers(1, 3), st.sampled_from([8000, 16000, 22050]), st.integers(0, 99))
+    def check(samples, channels, rate, seed):
+        assert properties.length_error(model, properties.song(samples, channels, rate, seed), rate) == 0
+
+    check()
+
+
+def test_gain_in_is_gain_out(model):
+    @EXAMPLES
+    @given(st.floats(-60, 60), st.integers(0, 99))
+    def check(decibels, seed):
+        audio = properties.song(8000, 1, 16000, seed)
+        assert properties.gain_error(model, audio, 16000, np.float32(10 ** (decibels / 20))) < 2e-3
+
+    check()
+
+
+def test_silence_gives_silence(model):
+    @EXAMPLES
+    @given(st.integers(1, 9000), st.integers(1, 2), st.sampled_from([8000, 16000, 22050]))
+    def check(samples, channels, rate):
+        assert properties.loudest_of_silence(model, channels, samples, rate) == 0
+
+    check()
+
+
+def test_stems_and_residual_add_up_and_chunks_make_the_whole(model):
+    """A song somewhat longer than what the command hands to the separator at once."""
+    chosen = separator(model)
+    seconds = 1.3 * getattr(chosen, "chunk_seconds", chosen.window_seconds)
+    audio = properties.song(int(seconds * 8000), 1, 8000)
+    sum_error, chunk_error = properties.file_errors(model, audio, 8000)
+    assert sum_error < 1e-6
+    assert chunk_error < CHUNKED.get(model, -40.0)
+
+
+def test_the_order_of_songs_does_not_matter(model):
+    songs = [properties.song(n, 1, 16000, n) for n in (4000, 9000, 100)]
+    assert properties.order_error(model, songs, 16000) == 0
+
+
+def scores(test_set, system):
+    path = results.RESULTS / "scores" / f"{test_set}-{system}.json"
+    if not path.exists():
+        pytest.skip(f"{path.name} is not there")
+    return {(r["track"], r["source"]): r["value"] for r in read(path)["records"] if r["metric"] == "si_sdr"}
+
+
+@pytest.mark.parametrize("test_set", ["same_artist", "other_artist", "extra_instrument"])
+def test_oracle_above_model_above_mixture_on_every_song_and_stem(test_set):
+    """The ceiling bounds what masks can do. Conv-TasNet makes no masks of that spectrogram: with the artist that it was
+    trained on it is above the ceiling, and is compared with it only on artists that it never heard."""
+    floor, ceiling = scores(test_set, "mixture"), scores(test_set, "irm")
+    for model in ("hps", "numpy_cnn", "conv_tasnet"):
+        found = {key: value for key, value in scores(test_set, model).items() if key in floor}
+        assert len(found) >= 8
+        assert all(value > floor[key] for key, value in found.items())
+        if model != "conv_tasnet" or test_set == "other_artist":
+            assert all(value < ceiling[key] for key, value in found.items())

@@ -1,0 +1,139 @@
+"""Hard knocks, many of them: python -m tools.reliability [CHECK …], or `make stress` → results/reliability.json
+
+files       every file of tools/hostile.py through separate.py
+mutants     1,000 damaged files through separate.py
+kills       SIGKILL at 100 random moments of data set, separation, results and training
+properties  length, level, silence, sum, chunks and order of songs, for every separator
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from audio_processing import results
+
+PATH = results.RESULTS / "reliability.json"
+MUTANTS, KILLS = 200, 25  # of each kind of file; of each task
+SEED = 0
+
+
+def record(check, case, tried, passed, figure, worst, unit):
+    """One row of the results: what was tried, how often it held, and the worst that was seen."""
+    return {
+        "check": check,
+        "case": case,
+        "tried": int(tried),
+        "passed": int(passed),
+        "figure": figure,
+        "worst": float(worst),
+        "unit": unit,
+    }
+
+
+def files():
+    """Every hostile file has its outcome."""
+    from tools.hostile import CASES, check
+
+    worst, passed = 0.0, 0
+    for name, case in CASES.items():
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                worst = max(worst, check(case, Path(folder)))
+                passed += 1
+            except AssertionError as error:
+                print(f"files: {name}: {error}", file=sys.stderr)
+    yield record("files", "hostile files", len(CASES), passed, "stems + residual - song", worst, "of the peak")
+
+
+def mutants():
+    """Damaged files end in stems or in one line."""
+    from tools.mutants import kinds, run
+
+    for kind in kinds():
+        found = run(kind, MUTANTS, SEED)
+        for name, wrong in found["failures"].items():
+            print(f"mutants: {name}: {wrong}", file=sys.stderr)
+        yield record("mutants", kind, found["tried"], found["passed"], "slowest file", found["worst"], "s")
+
+
+def kills():
+    """A task that was killed finishes as ever."""
+    from tools.kills import TASKS, run
+
+    for task in TASKS:
+        found = run(task, KILLS, SEED)
+        for name, wrong in found["failures"].items():
+            print(f"kills: {task}: {name}: {wrong}", file=sys.stderr)
+        yield record("kills", task, found["tried"], found["passed"], "kills before it finished", found["worst"], "")
+
+
+def properties():
+    """Every separator keeps what is promised of all."""
+    from separate import separator
+    from tools import properties as measured
+
+    rng = np.random.default_rng(SEED)
+    for model in measured.available():
+        chosen = separator(model)
+        seconds = 1.3 * getattr(chosen, "chunk_seconds", chosen.window_seconds)
+        lengths = [(int(n), int(c), int(r)) for n, c, r in zip(
+            rng.integers(1, 9000, 20), rng.integers(1, 4, 20), rng.choice([8000, 16000, 22050, 44100], 20)
+        )]  # fmt: skip
+        errors = {
+            "length in = length out": [measured.length_error(model, measured.song(*w), w[2]) for w in lengths],
+            "gain in = gain out": [
+                measured.gain_error(model, measured.song(8000, seed=i), 16000, np.float32(10 ** (g / 20)))
+                for i, g in enumerate(np.linspace(-60, 60, 10))
+            ],
+            "silence gives silence": [measured.loudest_of_silence(model, c, n, r) for n, c, r in lengths[:5]],
+            "stems + residual = song": [measured.file_errors(model, measured.song(int(seconds * 8000)), 8000)[0]],
+            "order of songs": [measured.order_error(model, [measured.song(n) for n in (4000, 9000, 100)], 16000)],
+        }
+        allowed = {"gain in = gain out": 2e-3, "stems + residual = song": 1e-6}
+        for case, values in errors.items():
+            good = sum(value <= allowed.get(case, 0) for value in values)
+            yield record("properties", f"{case}, {model}", len(values), good, "largest error", max(values), "")
+
+
+CHECKS = {"files": files, "mutants": mutants, "kills": kills, "properties": properties}
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="python -m tools.reliability", description=__doc__.split("\n")[0])
+    parser.add_argument("checks", nargs="*", metavar="CHECK", help=f"of {', '.join(CHECKS)} (default: all)")
+    options = parser.parse_args(arguments)
+    if unknown := [name for name in options.checks if name not in CHECKS]:
+        print(f"reliability: {unknown[0]!r} is none of {', '.join(CHECKS)}", file=sys.stderr)
+        return 2
+    wanted = options.checks or list(CHECKS)
+    try:
+        before = results.read(PATH)
+    except results.ResultsError:
+        before = {"records": [], "check_seconds": {}}
+    kept = [row for row in before["records"] if row["check"] not in wanted]
+    seconds = {name: value for name, value in before["check_seconds"].items() if name not in wanted}
+    rows = []
+    for name in wanted:
+        begun = time.monotonic()
+        for row in CHECKS[name]():
+            rows.append(row)
+            print(
+                f"{name}: {row['case']}: {row['passed']} of {row['tried']}, {row['figure']} {row['worst']:.3g}",
+                flush=True,
+            )
+        seconds[name] = round(time.monotonic() - begun, 1)
+    content = results.head("reliability", config={"mutants": MUTANTS, "kills": KILLS}, seed=SEED)
+    content["seconds"] = round(sum(seconds.values()), 1)
+    content["check_seconds"] = seconds
+    content["records"] = sorted(kept + rows, key=lambda row: list(CHECKS).index(row["check"]))
+    results.write(PATH, content)
+    print("wrote", PATH.relative_to(results.ROOT))
+    return 1 if any(row["passed"] < row["tried"] for row in content["records"]) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
