@@ -34,10 +34,18 @@ site: .make/site ## render every page
 dataset: .make/environment ## the virtual band's songs: data/virtual_band
 	$(RUN) -m virtual_band
 
-train: dataset ## the shipped weights, from nothing
+# MUSDB_PATH and AIR_TRAFFIC_PATH name folders of recorded music; what needs one of them is left out where it is not set
+train: dataset ## the shipped weights, from nothing: hours
 	$(RUN) -m mss_nn_implementation.train trio
 	for source in drums bass vocals; do $(RUN) -m ddsp_models.train band-$$source || exit; done
+	$(RUN) -m ddsp_models.train_separator one_artist
+	$(RUN) -m ddsp_models.choices
+	$(RUN) -m ddsp_models.ensemble
+	$(RUN) -m virtual_band --sets many_artists many_validation --many 240
+	$(RUN) -m ddsp_models.train_separator many_artists
+	test -z "$$MUSDB_PATH" || { $(RUN) -m mss_nn_implementation.train many --dry && $(RUN) -m mss_nn_implementation.train musdb; }
 	test -z "$$AIR_TRAFFIC_PATH" || for source in drums bass vocals; do $(RUN) -m ddsp_models.train air_traffic-$$source || exit; done
+	test -z "$$AIR_TRAFFIC_PATH" || $(RUN) -m ddsp_models.train_separator air_traffic
 
 results: dataset ## every score and clip, from the shipped weights
 	$(RUN) -m experiments --jobs 2

@@ -84,15 +84,19 @@ READING = (
     "nn_basic",
     "nn_report",
     "convtas_report",
+    "model_report",
     "ddsp_report",
     "pitch_report",
     "autoencoder_report",
+    "combined_report",
 )
 """Which notebooks of a folder come first; the others follow by name."""
 
 
 def chapter_of(path):
     """Number of a notebook's chapter, as a string; the report has none."""
+    if path.stem == "combined_report":  # chapter 8 shares its folder with chapter 7
+        return "8"
     return CHAPTERS[path.parent.relative_to(ROOT).as_posix()]
 
 
