@@ -61,11 +61,14 @@ class Through(Training):
         whose decoders play.
     spectral_weight : float
         of the spectral loss, mean over the sources, where it is not alone.
+    feature_weight : float
+        of the distance of the features there: a decoder has nothing else to go by.
     """
 
     mode: str = "supervised"
     decoders: str = "band"
     spectral_weight: float = 0.1
+    feature_weight: float = 0.5
     seconds: float = 1.0
     steps_per_epoch: int = 50
     gain_db: float = 2.0
@@ -138,7 +141,8 @@ class ThroughSynthesisers(keras.Model):
         terms["features"] = self.separator.feature_error(y_pred["features"], y, level[..., None])
         for name, value in terms.items():
             self.terms[name].update_state(value)
-        return self.settings.spectral_weight * apart + sum(WEIGHTS_OF_TERMS[name] * terms[name] for name in terms)
+        weights = WEIGHTS_OF_TERMS | {"features": self.settings.feature_weight}
+        return self.settings.spectral_weight * apart + sum(weights[name] * terms[name] for name in terms)
 
 
 def for_decoders(features, f0, level, sizes, frames):
