@@ -1,6 +1,5 @@
 """Separators made of a parametric separator and decoders: what they take, what they give, and what is told them."""
 
-import dataclasses
 import itertools
 import json
 
@@ -200,17 +199,28 @@ def test_the_best_window_and_exponent_are_those_with_the_highest_mean():
     assert choices.best(rows) == {"n_fft": 2048, "power": 1.3}
 
 
-def test_bands_are_those_that_decoders_listen_to(masked):
+def test_a_pitched_source_is_measured_as_its_decoder_listens(masked):
     n = 128000
-    sound = 0.1 * tone(55.0, 8.0, harmonics=1)
     window = {
-        "features": {"loudness": np.full((2002, 3), -20.0), "bands": np.full((2002, 3, 16), -20.0)},
-        "stems": np.stack([np.zeros(n), sound, np.zeros(n)]).astype(np.float32),
+        "f0": np.tile([55.0, 0.0], (n // 128 + 1, 1)),
+        "features": {name: np.full((2002, 3, 16)[: 2 + (name == "bands")], -20.0) for name in ("loudness", "bands")},
+        "stems": np.stack([np.zeros(n), 0.1 * tone(55.0, 8.0, harmonics=1), np.zeros(n)]).astype(np.float32),
     }
-    measured = masked._for_decoders(window, 0.1)["bands"]
-    assert measured[1000, 1].argmax() == 1  # 40 Hz · 2^(1/2): octaves, as the bass's decoder wants them
-    assert (measured[:, 0] == -20).all() and (measured[:, 2] == -20).all()
+    window["features"]["onset"] = np.zeros((2002, 1))
+    window["f0"][500:, 0] = 0.0  # the last note ends after 4 s, its sound does not
+    found = masked._for_decoders(window, 0.1)
+    assert found["bands"][900, 1].argmax() == 1  # 40 Hz · 2^(1/2): octaves, as the bass's decoder wants them
+    assert (found["bands"][:, 0] == -20).all() and (found["loudness"][:, 0] == -20).all()  # drums: the network's
+    assert (found["loudness"][:2000, 2] == -80).all()
+    before, after = found["loudness"][900, 1], found["loudness"][1200:2000, 1]
+    assert -40 < before < -20 and (after > -40).all()  # loud enough to count, whatever pitch says
+    assert (masked._for_decoders(window, 1.0)["loudness"][1200:2000, 1] == -80).all()  # 24 dB below the mixture: not
+    assert (masked._for_decoders(window, 1000.0)["bands"] == -80).all()
     taught = separators.MaskedSeparator.of(masked.model)
-    taught.model = type("Model", (), {"sizes": dataclasses.replace(SMALL, heard_as="decoders")})
-    assert (taught._for_decoders(window, 0.1)["bands"] == -20).all()
-    assert (taught._for_decoders(window, 1000.0)["bands"] == -80).all()  # far below the mixture is silence
+    taught.measured = False  # trained through the synthesisers
+    assert (taught._for_decoders(window, 0.01)["bands"] == -20).all()
+
+
+def test_frames_since_the_last_note():
+    since = separators.frames_since(np.array([False, True, True, False, False]))
+    assert since.tolist() == [np.inf, 0, 0, 1, 2]
