@@ -297,10 +297,13 @@ def render_scores(test_set, metric="si_sdr", systems=None):
     rows += [{"system": f"{SYSTEM_NAMES.get(system, system)}: not computed"} for system in gone]
     songs = len({record["track"] for record in records})
     over = f"{_protocol(metric)} over {songs} songs" if songs > 1 else "one song"
+    unit = records[0]["unit"]
+    unit = f" in {unit}" if unit in ("dB", "cents", "Hz") else f" ({unit.replace('0-1', 'from 0 to 1')})"
     caption = (
-        f"{METRIC_NAMES.get(metric, metric)} in {records[0]['unit']} on {TEST_SET_NAMES.get(test_set, test_set)} "
-        f"({test_set}), {over}; STFT of the ceilings: 1024/256 at 16 kHz, 2048/512 above"
+        f"{METRIC_NAMES.get(metric, metric)}{unit} on {TEST_SET_NAMES.get(test_set, test_set)} ({test_set}), {over}"
     )
+    if metric in ("si_sdr", "snr", "sdr", "sir", "sar"):
+        caption += "; STFT of the ceilings: 1024/256 at 16 kHz, 2048/512 above"
     if absent := summary.not_defined(test_set, found, metric):
         caption += f"; of {absent} stems it is not defined, and they are left out"
     return _table(rows, ["system", *sources], caption, DIGITS.get(metric, 1))
@@ -316,7 +319,11 @@ def facts(test_set, systems=None):
 def render_facts(test_set, systems=None):
     """The table of `facts`, as HTML."""
     rows = []
-    for system in systems or summary.scored_systems(test_set):
+    there = summary.scored_systems(test_set)
+    for system in systems or there:
+        if system not in there and there:
+            rows.append({"system": f"{SYSTEM_NAMES.get(system, system)}: not computed"})
+            continue
         found = summary.run_facts(test_set, system)
         network = found["network"] or {}
         seconds = network.get("training_seconds")
