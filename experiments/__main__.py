@@ -87,6 +87,19 @@ def systems_of(test_set):
     return names
 
 
+def wanted(test_set, system):
+    """Whether a system is scored on a test set by default: it makes sense there, and its weights are here.
+
+    Where the weights alone are missing, a line on standard error says that it is not computed.
+    """
+    if system not in systems_of(test_set):
+        return False
+    gone = networks.missing(system)
+    if gone:
+        print(f"{test_set} {system}: not computed, {gone[0].name} is not there", file=sys.stderr)
+    return not gone
+
+
 def has_features(test_set, system):
     """Whether pitch, loudness and spectra of a system's estimates are compared on a test set."""
     return test_set in FEATURES_ON and system not in WITHOUT_FEATURES
@@ -212,7 +225,13 @@ def is_current(path, config, data):
     return found == config and content["data"] == data
 
 
-def run(test_set, systems=None, *, jobs=1, cluster=None, force=False):
+def songs_and_checksum(test_set):
+    """The songs of a test set that are scored, and the SHA-256 of all their files."""
+    songs = songs_of(test_set)
+    return songs, sha256_of(*[path for song in songs for path in song.files()])
+
+
+def run(test_set, systems=None, *, jobs=1, cluster=None, force=False, data=None):
     """Score systems on one test set.
 
     Parameters
@@ -226,6 +245,8 @@ def run(test_set, systems=None, *, jobs=1, cluster=None, force=False):
         address of a Dask scheduler, whose workers see the same files, instead of processes of this machine.
     force : bool
         also where results are current.
+    data : (list, str), optional
+        of `songs_and_checksum`, where it is known already.
 
     Returns
     -------
@@ -233,15 +254,11 @@ def run(test_set, systems=None, *, jobs=1, cluster=None, force=False):
         the files written.
     """
     _, _, sources, sample_rate, mono = TEST_SETS[test_set]
-    songs = songs_of(test_set)
-    data = sha256_of(*[path for song in songs for path in song.files()])
+    songs, data = data or songs_and_checksum(test_set)
     written = []
-    for system in systems_of(test_set) if systems is None else systems:
+    for system in [name for name in systems_of(test_set) if wanted(test_set, name)] if systems is None else systems:
         if gone := networks.missing(system):
-            if systems is not None:
-                raise ValueError(f"{system}: {gone[0].name} expected in {gone[0].parent.name}; `make train` writes it")
-            print(f"{test_set} {system}: not computed, {gone[0].name} is not there", file=sys.stderr)
-            continue
+            raise ValueError(f"{system}: {gone[0].name} expected in {gone[0].parent.name}; `make train` writes it")
         path = SCORES / f"{test_set}-{system}.json"
         config = settings(test_set, system)
         if not force and is_current(path, config, data):
@@ -300,10 +317,16 @@ def main(arguments=None):
     parser.add_argument("--force", action="store_true", help="score again what is current")
     options = parser.parse_args(arguments)
     try:
+        data = {name: songs_and_checksum(name) for name in options.test_sets}
+        # one system on all test sets, then the next: a process keeps a network that it has loaded and compiled
         written = [
             path
+            for system in options.systems or SYSTEMS
             for name in options.test_sets
-            for path in run(name, options.systems, jobs=options.jobs, cluster=options.dask, force=options.force)
+            if options.systems or wanted(name, system)
+            for path in run(
+                name, [system], jobs=options.jobs, cluster=options.dask, force=options.force, data=data[name]
+            )
         ]
     except (FileNotFoundError, ValueError) as error:
         print(f"experiments: {error}", file=sys.stderr)
