@@ -81,7 +81,8 @@ class Separation:
         separate.separate_file(self.song, "hps", folder / "out", progress=False)
 
     def found(self, folder):
-        return {str(path.relative_to(folder)): path.read_bytes() for path in visible(folder, "*.wav")}
+        """Samples of what a reader finds: the files hold the second in which they were written, too."""
+        return {path.name: soundfile.read(path)[0].tobytes() for path in visible(folder, "*.wav")}
 
 
 class Scores:
