@@ -81,6 +81,36 @@ def test_what_systems_cost_and_how_far_they_are_ahead(scored, monkeypatch):
         display.value("facts/tiny/irm/training_seconds_of_none")
 
 
+@pytest.fixture
+def studied(tmp_path, monkeypatch):
+    """Results of four trainings: two models, two amounts of music."""
+    monkeypatch.setattr(results, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(results, "ROOT", tmp_path)
+    for model, lead in (("conv_tasnet", 0.0), ("ddsp_masked", 2.0)):
+        for minutes in (3, 10):
+            config = {"model": model, "minutes": minutes, "size": "middle", "seed": 0}
+            content = results.head(f"study {model}", config=config)
+            facts = {"parameters": 1000, "steps": 200, "best_step": 100, "ended_by": "patience"}
+            content |= facts | {"training_seconds": 60.0, "processor_seconds": 50.0, "validation": [-1.0, -0.5]}
+            content["records"] = [
+                {"track": str(i), "system": f"{model}@{minutes}min", "source": "bass", "metric": "si_sdr", "unit": "dB",
+                 "value": minutes + lead + i, "seed": 0} for i in range(3)
+            ]  # fmt: skip
+            results.write(tmp_path / "results" / "studies" / f"{model}-{minutes}.json", content)
+
+
+def test_studies_are_shown_as_table_figures_and_differences(studied):
+    assert display.value("study/3/ddsp_masked/conv_tasnet/mean") == pytest.approx(2.0)
+    assert display.value("study/10/conv_tasnet") == pytest.approx(11.0)
+    assert display.render_studies().count("<tr>") == 5
+    for x in ("minutes", "parameters"):
+        ax = display.study_plot(x)
+        assert "SI-SDR" in ax.get_ylabel() and len(ax.get_legend().get_texts()) == 2
+    assert len(display.study_curves(3).lines) == 4  # two curves, and the best look of each
+    with pytest.raises(results.ResultsError, match="conv_tasnet@1min is not computed"):
+        display.value("study/1/conv_tasnet")
+
+
 def test_scores_that_are_not_defined_are_said_to_be_missing(scored):
     content = results.read(scored[1])
     content["silent_stems"], content["absent"] = {"bass": 1}, {"snr": 2}
