@@ -174,7 +174,7 @@ def _divided(sounds, spectrum, listener, length):
 
 
 def through_synthesisers(song, listeners, decoders):
-    """Scores of separators that were trained through the decoders, beside the one that was not; all are told the pitch.
+    """Scores of separators that were trained through the decoders and are told the pitch.
 
     Parameters
     ----------
@@ -215,7 +215,7 @@ def main(arguments=None):
     try:
         listener = MaskedSeparator("one_artist", options.weights)
         decoders = load_decoders("band", listener.sources, options.weights)
-        trained = {"one_artist": listener}
+        trained = {}
         for name in ("one_artist_played", "one_artist_mixtures"):
             if (options.weights / f"separator-{name}.keras").exists():
                 trained[name] = MaskedSeparator(name, options.weights, listener.power, listener.n_fft)

@@ -109,6 +109,30 @@ def test_the_truth_has_a_frame_for_each_of_the_networks(masked):
         substitution.truth({}, SMALL, 32000)
 
 
+def test_every_substitution_is_scored(masked, weights):
+    class Known:
+        def stems(self, sample_rate, mono, sources):
+            return {source: stem for source, stem in song(1.0).items() if source in sources}
+
+        def annotations(self):
+            known = {f"loudness_{source}": np.full(250, -30.0) for source in SOURCES}
+            for source, f0 in (("bass", 110.0), ("vocals", 440.0)):
+                known |= {f"f0_{source}": np.full(250, f0), f"voiced_{source}": np.ones(250, bool)}
+            return known
+
+    decoders = separators.load_decoders("band", SOURCES, weights)
+    records = substitution.song_records(Known(), masked, decoders)
+    found = {(record["system"], record["metric"]) for record in records}
+    masks = {"ddsp_masked", "ddsp_masked@true_f0", "ddsp_masked@true_loudness", "ddsp_masked@true_both", "irm"}
+    assert {(system, "si_sdr") for system in masks | {"ddsp_masked@decoders_true_features"}} <= found
+    played = {"ddsp_resynthesis", "ddsp_resynthesis@true_both", "ddsp_features"}
+    assert {(system, metric) for system in played for metric in ("spectral_loss", "loudness_l1")} <= found
+    values = {(r["system"], r["source"]): r["value"] for r in records if r["metric"] == "si_sdr"}
+    assert all(values["irm", source] > values["ddsp_masked", source] for source in ("bass", "vocals"))
+    through = substitution.through_synthesisers(Known(), {"taught": masked}, decoders)
+    assert {record["system"] for record in through} == {"taught_true_f0"}
+
+
 def test_three_voices_no_drums_and_silence_have_a_defined_result(masked, weights):
     voices = sum(0.05 * tone(f0, 2.0) for f0 in (220.0, 277.2, 329.6))
     played = separators.ResynthesisSeparator("one_artist", "band", weights)
