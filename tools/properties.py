@@ -10,15 +10,13 @@ from separate import SEPARATORS, separate, separate_file, separator
 
 
 def available():
-    """Names of the separators whose weights and packages are here."""
-    found = []
+    """Names of the separators whose weights and packages are here, each loaded when it is asked for."""
     for name in SEPARATORS:
         try:
             separator(name)
-            found.append(name)
         except (ValueError, OSError, ImportError):  # weights or a package are missing
             continue
-    return found
+        yield name
 
 
 def song(samples, channels=1, rate=16000, seed=0):
