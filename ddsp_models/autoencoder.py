@@ -21,7 +21,16 @@ from ddsp_models import features as feature
 from ddsp_models.drums import Modes, Transients
 from ddsp_models.loudness import loudness
 from ddsp_models.spectral_loss import SpectralLoss
-from ddsp_models.synthesisers import HOP_LENGTH, SAMPLE_RATE, FilteredNoise, Harmonic, Reverb, audible_f0, convolve
+from ddsp_models.synthesisers import (
+    HOP_LENGTH,
+    SAMPLE_RATE,
+    FilteredNoise,
+    Harmonic,
+    Reverb,
+    audible_f0,
+    convolve,
+    upsample,
+)
 from mss_nn_implementation.convtas import WeightsError
 from virtual_band.annotations import LOUDNESS_FLOOR
 
@@ -29,6 +38,8 @@ WEIGHTS = Path(__file__).parent / "trained"
 QUIETER = 0.75e-7
 """Taken off amplitudes, which `exp_sigmoid` keeps above 1e-7: in a pause a 24-bit recording is softer than that, and
 the spectral loss hears ratios, however soft."""
+PAUSE = 2.2e-8
+"""RMS of what is left behind a closed gate: the rounding of a 24-bit recording, as much of it as 16 kHz holds."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +74,11 @@ class Settings:
         whether the network says only how amplitudes differ from what loudness and bands suggest by themselves.
     scale : {"mel", "octave"}
         of the bands (see `features.band_places`).
+    restart_cents : float
+        how far pitch leaps from one frame to the next where a string is plucked anew, its phase with it (see
+        `plucks`); 0 for a voice, whose phase runs on.
+    gate : bool
+        whether the sound, room and all, is faded out where the features are at their floor (see `gate`).
     """
 
     inputs: tuple = feature.PITCHED
@@ -80,6 +96,8 @@ class Settings:
     noise_samples: int = 32768
     outline: bool = False
     scale: str = "mel"
+    restart_cents: float = 0.0
+    gate: bool = False
 
     def __post_init__(self):
         object.__setattr__(self, "inputs", tuple(self.inputs))  # a list once it has been through JSON
@@ -92,6 +110,10 @@ class Settings:
         if self.n_harmonics and "f0" not in self.inputs:
             raise ValueError("inputs: n_harmonics needs f0")
         needed = {"f0", "loudness", "bands"} if self.n_harmonics else {"bands"}
+        if self.restart_cents and not {"f0", "voiced"} <= set(self.inputs):
+            raise ValueError("inputs: restart_cents needs f0, voiced")
+        if self.gate and "bands" not in self.inputs:
+            raise ValueError("inputs: gate needs bands")
         if self.outline and not needed <= set(self.inputs):
             raise ValueError(f"inputs: outline needs {', '.join(sorted(needed))}")
         if self.n_shots and "onset" not in self.inputs:
@@ -178,6 +200,59 @@ def outline(features, n_harmonics, n_bands, scale="mel"):
     heard = ops.sum(ops.take(ops.convert_to_tensor(shares), hertz, axis=0) * levels[:, :, None], axis=-1)
     amplitude = ops.maximum(features["loudness"], LOUDNESS_FLOOR) / 20 - 0.5  # about a voice
     return {"amplitude": amplitude, "distribution": heard, "noise": noise}
+
+
+def plucks(f0, voiced, cents):
+    """Where a note begins: voicing does, or pitch leaps. A slide or a vibrato moves on in the next frame, a leap not.
+
+    Parameters
+    ----------
+    f0, voiced : tensor, (batch, frames, 1)
+        in Hz, and where that counts.
+    cents : float
+        the smallest leap.
+
+    Returns
+    -------
+    tensor, (batch, frames, 1)
+        1 where one does, 0 elsewhere.
+    """
+    octaves = ops.log(ops.maximum(audible_f0(f0), 20.0)) / math.log(2)
+    steps = ops.pad(ops.abs(octaves[:, 1:] - octaves[:, :-1]), ((0, 0), (1, 0), (0, 0)))
+    around = ops.maximum(_later(steps, 1), ops.pad(steps[:, 1:], ((0, 0), (0, 1), (0, 0))))
+    leaps = ops.logical_and(steps > cents / 1200, steps > 3 * around)
+    sings = voiced > 0.5
+    begins = ops.logical_and(sings, _later(ops.cast(sings, "float32"), 1) < 0.5)
+    return ops.cast(ops.logical_or(begins, ops.logical_and(leaps, sings)), "float32")
+
+
+def gate(features):
+    """Gain of a gate that closes where nothing is left to hear, as on a mixing desk.
+
+    Features end at -80 dB, sounds do not: without a gate a room goes on ringing where the recording was cut.
+
+    Parameters
+    ----------
+    features : dict of tensor, (batch, frames, channels)
+        "bands", and "loudness" where there is one.
+
+    Returns
+    -------
+    tensor, (batch, frames, 1)
+        1 where a feature is above -80 dB; from there on 90 dB are lost within 32 frames (128 ms).
+    """
+    levels = [ops.max(features[name], axis=-1, keepdims=True) for name in ("loudness", "bands") if name in features]
+    opened = ops.cast(ops.max(ops.stack(levels), axis=0) > LOUDNESS_FLOOR, "float32")
+    for frames in (1, 2, 4, 8, 16):  # 1/32 less for every frame since it was open
+        opened = ops.maximum(opened, _later(opened, frames) - frames / 32)
+    return ops.power(10.0, -4.5 * (1 - ops.maximum(opened, 0.0)))
+
+
+def _later(x, frames):
+    """`x` as it was so many frames before; 0 before it begins."""
+    if frames >= x.shape[1]:
+        return ops.zeros_like(x)
+    return ops.pad(x[:, :-frames], ((0, 0), (frames, 0), (0, 0)))
 
 
 def _stack(channels, depth, name):
@@ -343,8 +418,8 @@ class Decoder(keras.Model):
         -------
         dict of tensor
             "amplitude", "distribution", "f0" of the harmonics; "magnitudes" of the noise (batch, frames ·
-            noise_frames, bands); "amplitudes" and "frequencies" of modes; "gains" and "shots" of one-shots; each only
-            where the decoder has it.
+            noise_frames, bands); "amplitudes" and "frequencies" of modes; "gains" and "shots" of one-shots; "restarts"
+            of the harmonics' phase; "gate"; each only where the decoder has it.
         """
         features = {name: ops.convert_to_tensor(features[name], "float32") for name in self.sizes.inputs}
         said = self.head(self.network(scaled(features)))
@@ -362,6 +437,10 @@ class Decoder(keras.Model):
         if self.harmonic:
             played |= self.harmonic.controls(parts["amplitude"], parts["distribution"], features["f0"])
             played["amplitude"] = played["amplitude"] - QUIETER
+        if s.restart_cents:
+            played["restarts"] = plucks(features["f0"], features["voiced"], s.restart_cents)
+        if s.gate:
+            played["gate"] = gate(features)
         if self.modes:
             played |= self.modes.controls(parts["modes"] - 2.0)
         if self.transients:
@@ -378,23 +457,28 @@ class Decoder(keras.Model):
         training : bool
             whether the loop of noise begins anywhere, so that nothing is learned of its course.
         """
-        return self.in_the_room(sum(self.parts(controls, training).values()))
+        return self.in_the_room(sum(self.parts(controls, training).values()), controls.get("gate"))
 
     def parts(self, controls, training=False):
         """The sounds that are added, dry, as a dict: "harmonic", "noise", "modes", "transients"."""
         magnitudes = controls["magnitudes"]
         found = {"noise": self.noise.signal(magnitudes, self._noise(magnitudes, training))}
         if self.harmonic:
-            found["harmonic"] = self.harmonic.signal(*(controls[name] for name in ("amplitude", "distribution", "f0")))
+            names = ("amplitude", "distribution", "f0", "restarts")
+            found["harmonic"] = self.harmonic.signal(*(controls.get(name) for name in names))
         if self.modes:
             found["modes"] = self.modes.signal(controls["amplitudes"], controls["frequencies"])
         if self.transients:
             found["transients"] = self.transients.signal(controls["gains"], controls["shots"])
         return found
 
-    def in_the_room(self, dry):
-        """A dry sound with its room, band-limited as recordings at 16 kHz are."""
+    def in_the_room(self, dry, gate=None):
+        """A dry sound with its room, behind its gate, band-limited as recordings at 16 kHz are."""
         wet = self.room(dry) if self.room else dry
+        if gate is not None:
+            opened = upsample(gate, HOP_LENGTH, "linear")[..., 0]  # (batch, samples)
+            pause = self._loop(wet.shape[1])[None] if self.sizes.noise_samples else 0.0
+            wet = opened * wet + PAUSE * (1 - opened) * pause
         late = len(self.limit) // 2
         return convolve(ops.pad(wet, ((0, 0), (0, late))), ops.convert_to_tensor(self.limit)[None])[:, late:]
 
@@ -402,13 +486,16 @@ class Decoder(keras.Model):
         if not self.sizes.noise_samples:
             return None
         samples = magnitudes.shape[1] * self.noise.hop_length
-        loop = ops.convert_to_tensor(self.loop)
         if training:
+            loop = ops.convert_to_tensor(self.loop)
             start = keras.random.randint((1,), 0, self.sizes.noise_samples, seed=self.offsets)
             places = ops.mod(start + ops.arange(samples), self.sizes.noise_samples)
             return ops.broadcast_to(ops.take(loop, places)[None], (ops.shape(magnitudes)[0], samples))
-        times = -(-samples // self.sizes.noise_samples)
-        return ops.broadcast_to(ops.tile(loop, [times])[None, :samples], (ops.shape(magnitudes)[0], samples))
+        return ops.broadcast_to(self._loop(samples)[None], (ops.shape(magnitudes)[0], samples))
+
+    def _loop(self, samples):
+        """So many samples of the loop of even noise, from its beginning."""
+        return ops.tile(ops.convert_to_tensor(self.loop), [-(-samples // self.sizes.noise_samples)])[:samples]
 
     def call(self, features, training=False):
         return self.signal(self.controls(features), training)

@@ -76,15 +76,16 @@ def _per_item(target, audio, definition, scales):
     total, bins = 0.0, 0
     for n_fft in scales:
         spectrum, estimate = magnitudes(target, n_fft), magnitudes(audio, n_fft)
-        distance = ops.abs(spectrum - estimate) + ops.abs(_log(spectrum) - _log(estimate))
+        ratio = ops.log(_floored(spectrum) / _floored(estimate))  # one logarithm instead of two
+        distance = ops.abs(spectrum - estimate) + ops.abs(ratio)
         size = spectrum.shape[1] * spectrum.shape[2]
         total = total + (ops.mean if definition == "ddsp" else ops.sum)(distance, axis=(1, 2))
         bins += size
     return total if definition == "ddsp" else total / bins
 
 
-def _log(magnitude):
-    return ops.log(ops.where(magnitude > 0, magnitude, 1e-5))
+def _floored(magnitude):
+    return ops.where(magnitude > 0, magnitude, 1e-5)
 
 
 def _check(target, audio, definition):

@@ -120,7 +120,7 @@ def upsample(frames, hop_length=HOP_LENGTH, shape="hann"):
     return ops.reshape(samples, (-1, frames.shape[1] * hop_length, frames.shape[2]))
 
 
-def frame_phase(f0, hop_length=HOP_LENGTH, sample_rate=SAMPLE_RATE):
+def frame_phase(f0, hop_length=HOP_LENGTH, sample_rate=SAMPLE_RATE, restarts=None):
     r"""Phase of a tone just before each frame's first sample, exact for hours.
 
     A sum of float32 phases forgets: after a minute its last digit is worth more than the thousandth of a turn that the
@@ -136,6 +136,10 @@ def frame_phase(f0, hop_length=HOP_LENGTH, sample_rate=SAMPLE_RATE):
     ----------
     f0 : tensor, (batch, frames, 1)
         in Hz, audible (see `audible_f0`).
+    hop_length, sample_rate : int
+    restarts : tensor, (batch, frames, 1), optional
+        1 where the tone begins anew, 0 elsewhere: half a hop before such a frame its phase is 0. Where between two
+        frames a note begins nobody knows; that is the middle.
 
     Returns
     -------
@@ -158,13 +162,24 @@ def frame_phase(f0, hop_length=HOP_LENGTH, sample_rate=SAMPLE_RATE):
     phase = ops.cast(total, "float32") / modulus
     plain = ops.cumsum((hop_length + 1) * f0 + (hop_length - 1) * after, axis=1) / (2 * sample_rate)
     plain = ops.pad(plain[:, :-1], ((0, 0), (1, 0), (0, 0)))
-    return phase + (plain - ops.stop_gradient(plain))  # the exact value with the plain sum's gradient
+    phase = phase + (plain - ops.stop_gradient(plain))  # the exact value with the plain sum's gradient
+    if restarts is None:
+        return phase
+    begun = ops.cast(ops.convert_to_tensor(restarts) > 0, "float32")
+    before = begun * (phase - hop_length / 2 / sample_rate * f0)  # what a frame that restarts takes off
+    stride = 1
+    while stride < f0.shape[1]:  # frames after it take off what the last one did
+        earlier = [ops.pad(x[:, :-stride], ((0, 0), (stride, 0), (0, 0))) for x in (before, begun)]
+        before, begun = before + (1 - begun) * earlier[0], ops.maximum(begun, earlier[1])
+        stride *= 2
+    phase = phase - before
+    return phase - ops.stop_gradient(ops.floor(phase))
 
 
 # --- harmonic oscillator ---------------------------------------------------------------------------------------------
 
 
-def harmonic_oscillator(f0, amplitudes, hop_length=HOP_LENGTH, sample_rate=SAMPLE_RATE):
+def harmonic_oscillator(f0, amplitudes, hop_length=HOP_LENGTH, sample_rate=SAMPLE_RATE, restarts=None):
     r"""Sum of sines at the multiples of one fundamental, each with an amplitude of its own.
 
     .. math:: y_n = \sum_{k=1}^{K} a_{k,n} \sin k\theta_n, \qquad
@@ -185,6 +200,8 @@ def harmonic_oscillator(f0, amplitudes, hop_length=HOP_LENGTH, sample_rate=SAMPL
     amplitudes : tensor, (batch, frames, n_harmonics)
         interpolated by `upsample`'s "hann". Harmonics are muted at samples where they reach the Nyquist frequency.
     hop_length, sample_rate : int
+    restarts : tensor, (batch, frames, 1), optional
+        where the phase begins anew (see `frame_phase`); by default nowhere.
 
     Returns
     -------
@@ -199,7 +216,7 @@ def harmonic_oscillator(f0, amplitudes, hop_length=HOP_LENGTH, sample_rate=SAMPL
     _check_f0(f0, amplitudes)
     _check_hop(hop_length)
     f0 = audible_f0(f0, sample_rate)
-    phase = frame_phase(f0, hop_length, sample_rate)
+    phase = frame_phase(f0, hop_length, sample_rate, restarts)
     return _frames_to_sound(phase, f0, _next_frame(f0), amplitudes, _next_frame(amplitudes), hop_length, sample_rate)
 
 
@@ -334,9 +351,9 @@ class Harmonic(keras.layers.Layer):
         distribution = normalise_harmonics(exp_sigmoid(distribution), f0, self.sample_rate)
         return {"amplitude": exp_sigmoid(amplitude), "distribution": distribution, "f0": f0}
 
-    def signal(self, amplitude, distribution, f0):
-        """From controls to sound, (batch, frames · hop_length)."""
-        return harmonic_oscillator(f0, amplitude * distribution, self.hop_length, self.sample_rate)
+    def signal(self, amplitude, distribution, f0, restarts=None):
+        """From controls to sound, (batch, frames · hop_length); `restarts` as `harmonic_oscillator` takes them."""
+        return harmonic_oscillator(f0, amplitude * distribution, self.hop_length, self.sample_rate, restarts)
 
     def call(self, amplitude, distribution, f0):
         return self.signal(**self.controls(amplitude, distribution, f0))
@@ -373,11 +390,28 @@ def impulse_responses(magnitudes):
     return response * ops.convert_to_tensor(window)
 
 
+def _smoothed(bands, size):
+    """What a window does to gains: those of the windowed filter at size // 2 + 1 frequencies, per unit in each band.
+
+    `impulse_responses` are symmetric, so without their delay their spectra are real, and linear in the gains. One
+    product of matrices then takes the place of two Fourier transforms.
+
+    Returns
+    -------
+    np.ndarray, float32, (bands, size // 2 + 1)
+    """
+    taps = 2 * (bands - 1)
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(taps) / taps)
+    responses = np.roll(np.fft.irfft(np.eye(bands), taps), taps // 2, axis=1) * window  # (bands, taps)
+    centred = np.roll(np.pad(responses, ((0, 0), (0, size - taps))), -taps // 2, axis=1)
+    return np.fft.rfft(centred).real.astype(np.float32)
+
+
 def fir_filter(audio, magnitudes, hop_length=HOP_LENGTH, latency=0):
     """Filter a sound, with other gains in each frame.
 
-    Each frame's samples, hop_length from its centre on, are convolved (by FFT) with that frame's filter, tails
-    overlapping.
+    Each frame's samples, hop_length from its centre on, are convolved (by FFT) with that frame's filter of
+    `impulse_responses`, tails overlapping.
 
     Parameters
     ----------
@@ -406,12 +440,15 @@ def fir_filter(audio, magnitudes, hop_length=HOP_LENGTH, latency=0):
             f"audio: shape {tuple(audio.shape)} found, (batch, {n_frames * hop_length}) expected for"
             f" {n_frames} frames of {hop_length} samples"
         )
-    filters = impulse_responses(magnitudes)  # (batch, frames, taps)
-    taps = filters.shape[-1]
+    if magnitudes.shape[-1] < 2:
+        raise ValueError(f"magnitudes: {magnitudes.shape[-1]} band found, at least 2 expected")
+    taps = 2 * (magnitudes.shape[-1] - 1)
     size = _power_of_two(hop_length + taps - 1)
-    real, imaginary = ops.rfft(ops.reshape(audio, (-1, n_frames, hop_length)), size)
-    real_filter, imaginary_filter = ops.rfft(filters, size)
-    filtered = ops.irfft(_product(real, imaginary, real_filter, imaginary_filter), size)  # (batch, frames, size)
+    gains = ops.matmul(magnitudes, ops.convert_to_tensor(_smoothed(magnitudes.shape[-1], size)))
+    frames = ops.reshape(audio, (-1, n_frames, hop_length))
+    frames = ops.pad(frames, ((0, 0), (0, 0), (taps // 2, size - hop_length - taps // 2)))  # as late as the filter is
+    real, imaginary = ops.rfft(frames, size)  # (batch, frames, size // 2 + 1)
+    filtered = ops.irfft((real * gains, imaginary * gains), size)  # (batch, frames, size)
     parts = -(-(hop_length + taps - 1) // hop_length)  # hops that a filtered frame reaches into
     if parts * hop_length > size:
         filtered = ops.pad(filtered, ((0, 0), (0, 0), (0, parts * hop_length - size)))

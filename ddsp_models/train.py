@@ -26,7 +26,7 @@ from audio_processing.audio_processing import load
 from audio_processing.files import atomic_path, sha256_of
 from audio_processing.tracks import tracks
 from ddsp_models import features as feature
-from ddsp_models.autoencoder import PRESETS, WEIGHTS, Decoder, ResynthesisLoss, WeightsError, load_decoder
+from ddsp_models.autoencoder import PRESETS, WEIGHTS, Decoder, ResynthesisLoss, Settings, WeightsError, load_decoder
 from ddsp_models.drums import resonances
 from ddsp_models.noise import even_noise
 from mss_nn_implementation.train import Clock, check_settings
@@ -79,12 +79,16 @@ class Training:
         return dataclasses.asdict(self)
 
 
-BASS = dataclasses.replace(PRESETS["conv"], scale=feature.LISTENING["bass"]["scale"])
+BASS = dataclasses.replace(
+    PRESETS["conv"], scale=feature.LISTENING["bass"]["scale"], n_harmonics=128, restart_cents=30.0, gate=True
+)
+"""A low string has partials up to 5 kHz, and begins anew with every pluck."""
+VOICE = dataclasses.replace(PRESETS["conv"], gate=True)
 MODELS = {
     # name: source, settings, training
-    "band-drums": ("drums", PRESETS["drums"], Training()),
-    "band-bass": ("bass", BASS, Training(steps=2000)),
-    "band-vocals": ("vocals", PRESETS["conv"], Training()),
+    "band-drums": ("drums", PRESETS["drums"], Training(steps=3500)),
+    "band-bass": ("bass", BASS, Training()),
+    "band-vocals": ("vocals", VOICE, Training()),
     "air_traffic-drums": (
         "drums",
         PRESETS["drums"],
@@ -396,7 +400,11 @@ def is_current(name, settings, training, data=BAND, song=None, weights=WEIGHTS):
     except (OSError, ValueError, KeyError):
         return False
     wanted = json.loads(json.dumps([training.to_dict(), settings.to_dict()]))
-    same = [record.get("training"), record.get("settings")] == wanted
+    try:  # a field that is younger than the weights was at its default
+        found = [Training(**record["training"]).to_dict(), Settings(**record["settings"]).to_dict()]
+    except (KeyError, TypeError, ValueError):
+        return False
+    same = json.loads(json.dumps(found)) == wanted
     return intact and same and record.get("data") == checksum(name, data, song)
 
 

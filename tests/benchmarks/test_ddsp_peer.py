@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as runner
-from benchmarks import ddsp_peer, filtered_noise, harmonic_synthesis, long_synthesis, spectral_loss
+from benchmarks import autoencoder_train, ddsp_peer, filtered_noise, harmonic_synthesis, long_synthesis, spectral_loss
 
 STAND_IN = """
 import sys
@@ -44,13 +44,15 @@ def test_the_peer_is_asked_and_answers(peer):
 
 def test_without_an_environment_the_comparison_is_left_out(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("DDSP_PYTHON", str(tmp_path / "none"))
-    for module in (harmonic_synthesis, filtered_noise, spectral_loss):
+    for module in (autoencoder_train, harmonic_synthesis, filtered_noise, spectral_loss):
         assert module.run() == []
-    assert capsys.readouterr().err.count("no environment with ddsp 3.7.0") == 3
+    assert capsys.readouterr().err.count("no environment with ddsp 3.7.0") == 4
 
 
 def test_helpers_are_no_benchmarks():
-    assert {"harmonic_synthesis", "filtered_noise", "spectral_loss", "long_synthesis"} <= set(runner.names())
+    assert {"autoencoder_train", "harmonic_synthesis", "filtered_noise", "spectral_loss", "long_synthesis"} <= set(
+        runner.names()
+    )
     assert not {"ddsp_peer", "timing", "__main__"} & set(runner.names())
 
 

@@ -81,6 +81,24 @@ def test_phase_of_a_steady_high_harmonic_after_ten_minutes():
     assert error.max() * 60 < 1e-2  # of a turn, at the 60th harmonic
 
 
+def test_a_tone_that_begins_anew_is_as_if_nothing_had_been_before():
+    f0, amplitudes = random_controls(6, frames=40, harmonics=8, low=50, high=120)
+    restarts = np.zeros((1, 40, 1), np.float32)
+    restarts[0, [10, 25]] = 1
+    phase = array(ds.frame_phase(ops.convert_to_tensor(f0), restarts=ops.convert_to_tensor(restarts)))[0, :, 0]
+    np.testing.assert_allclose(phase[[10, 25]], 32 * f0[0, [10, 25], 0] / 16000, atol=1e-5)
+    assert (phase >= 0).all() and (phase < 1).all()
+    sound = array(ds.harmonic_oscillator(f0, amplitudes, restarts=restarts))[0]
+    plain = array(ds.harmonic_oscillator(f0, amplitudes))[0]
+    np.testing.assert_array_equal(sound[: 9 * 64], plain[: 9 * 64])
+    other = f0.copy()
+    other[:, :10] = 77.0  # what was played before has no say in what is played now
+    again = array(ds.harmonic_oscillator(other, amplitudes, restarts=restarts))[0]
+    np.testing.assert_allclose(again[10 * 64 :], sound[10 * 64 :], atol=1e-4)
+    (gradient,) = gradients(lambda f: ops.sum(ds.harmonic_oscillator(f, amplitudes, restarts=restarts)[:, 1600:]), f0)
+    assert np.abs(gradient[0, :24]).max() == pytest.approx(0, abs=1e-4) and np.abs(gradient[0, 25:]).max() > 1e-3
+
+
 def test_blocks_equal_the_whole():
     f0, amplitudes = random_controls(3, frames=45)
     blocks = np.concatenate(list(ds.harmonic_blocks(f0, amplitudes, block_frames=10)), axis=1)
