@@ -609,12 +609,13 @@ class ParametricSeparator(keras.Model):
         louder = 20.0 / math.log(10.0) * ops.log(level)
         error = 0.0
         for name in found:
-            n_frames = true[name].shape[1]
+            wanted = ops.convert_to_tensor(true[name])
+            n_frames = wanted.shape[1]
             if name == "onset":
-                error = error + ops.mean(ops.abs(found[name][:, :n_frames] - true[name]))
+                error = error + ops.mean(ops.abs(found[name][:, :n_frames] - wanted))
                 continue
             # what is 60 dB below the mixture is silent to the decoders' listeners: how silent does not matter
-            target = ops.maximum(true[name] - ops.reshape(louder, (-1,) + (1,) * (len(true[name].shape) - 1)), -60.0)
+            target = ops.maximum(wanted - ops.reshape(louder, (-1,) + (1,) * (len(wanted.shape) - 1)), -60.0)
             error = error + 0.1 * ops.mean(ops.abs(ops.maximum(found[name][:, :n_frames], -60.0) - target))
         return error
 
