@@ -1,7 +1,7 @@
 """Short clips of the virtual band for the report: python -m experiments.clips
 
 One example song per test set: the mixture, and each stem true and estimated, at one common gain. The song is the one
-whose score is the median of the test set, so that the example is neither the best nor the worst.
+for which the first system's score is the median of the test set, so that the example is neither the best nor the worst.
 """
 
 import argparse
@@ -17,7 +17,9 @@ from experiments.__main__ import TEST_SETS, WEIGHTS, is_current
 from experiments.summary import read_scores
 from experiments.systems import SYSTEMS
 
-SECONDS = 8.0
+SECONDS = 6.0
+HEARD = {"conv_tasnet": "Conv-TasNet", "ddsp_masked": "DDSP masks", "ddsp_resynthesis": "DDSP resynthesis"}
+"""Systems whose estimates are heard beside the true stems, and how they are called there."""
 MAY_BE_HEARD = ("same_artist", "other_artist", "extra_instrument")
 """Test sets whose clips may be stored: those of the virtual band."""
 
@@ -45,34 +47,35 @@ def clips_intact(folder):
     return results.read(folder / "index.json")["files_sha256"] == sha256_of(*sorted(folder.glob("*.mp3")))
 
 
-def write_clips(test_set, system="conv_tasnet", label="Conv-TasNet"):
+def write_clips(test_set, systems=HEARD):
     """Write results/audio/<test set>/ unless it is current; returns the path of its index if it was written."""
     root, subset, sources, sample_rate, _ = TEST_SETS[test_set]
-    name = typical_song(test_set, system)
+    name = typical_song(test_set, next(iter(systems)))
     song = next(song for song in tracks(root, subset) if song.name == name)
     folder = results.RESULTS / "audio" / test_set
-    config = {"song": name, "system": system, "label": label, "seconds": SECONDS}
-    config["weights"] = sha256_of(*WEIGHTS[system]) if system in WEIGHTS else None
+    config = {"song": name, "systems": dict(systems), "seconds": SECONDS}
+    config["weights"] = {system: sha256_of(*WEIGHTS[system]) for system in systems if system in WEIGHTS}
     data = sha256_of(*song.files())
     if is_current(folder / "index.json", config, data) and clips_intact(folder):
         return None
     stems = song.stems(sample_rate, mono=True, sources=sources)
     mixture = sum(stems.values())
-    estimates = SYSTEMS[system](mixture, stems, sample_rate)
+    estimates = {system: SYSTEMS[system](mixture, stems, sample_rate) for system in systems}
     start = loudest_part(mixture, int(SECONDS * sample_rate))
     part = slice(start, start + int(SECONDS * sample_rate))
+    columns = {"true": stems} | estimates
     clips = {"mixture": {"true": mixture}}
-    clips |= {source: {"true": stems[source], label: estimates[source]} for source in sources}
+    clips |= {source: {column: found[source] for column, found in columns.items()} for source in sources}
     peak = max(np.abs(clip[part]).max() for row in clips.values() for clip in row.values())
     gain = 0.9 / max(peak, 1e-9)
     rows = {}
     for row, columns in clips.items():
         rows[row] = {}
         for column, clip in columns.items():
-            file = f"{row}-{'true' if column == 'true' else system}.mp3"
+            file = f"{row}-{column}.mp3"
             with atomic_path(folder / file) as temporary:
                 soundfile.write(temporary, gain * clip[part], sample_rate, format="MP3")
-            rows[row][column] = file
+            rows[row][systems.get(column, column)] = file
     index = results.head(f"clips {test_set}", config=config, data=data)
     index |= {"sample_rate": sample_rate, "start": start / sample_rate, "gain_db": float(20 * np.log10(gain))}
     index["caption"] = f"“{name}”, {SECONDS:.0f} s from {start / sample_rate:.1f} s on; one gain for all"

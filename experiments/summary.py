@@ -240,7 +240,10 @@ def training_log(name):
 
 def training(name):
     """Facts about a training run: the record beside its weights, and what follows from its log."""
-    path = results.ROOT / "mss_nn_implementation" / "training_final_full" / f"{name.removeprefix('conv_tasnet-')}.json"
+    folder, prefix = "ddsp_models/trained", "ddsp-"
+    if name.startswith("conv_tasnet-"):
+        folder, prefix = "mss_nn_implementation/training_final_full", "conv_tasnet-"
+    path = results.ROOT / folder / f"{name.removeprefix(prefix)}.json"
     try:
         record = json.loads(path.read_text())
     except (FileNotFoundError, ValueError) as error:

@@ -24,7 +24,7 @@ def main():
     clips = {}
     for row, files in index["rows"].items():
         for column, file in files.items():
-            if row == "mixture" or column != "true":
+            if row == "mixture" or column == "Conv-TasNet":
                 clips["mixture" if row == "mixture" else f"{row}, separated"] = soundfile.read(folder / file)[0].T
     figure = display.spectrograms(clips, index["sample_rate"], columns=2, height=1.7)
     with atomic_path(PICTURE) as temporary:

@@ -301,13 +301,13 @@ def test_paired_difference_and_its_interval():
 
 def test_clips_show_the_median_song_at_one_gain(test_set):
     experiments.run(test_set, ["mixture"])
-    index = results.read(clips.write_clips(test_set, "mixture", "mixture again"))
+    index = results.read(clips.write_clips(test_set, {"mixture": "mixture again"}))
     assert index["config"]["song"] == clips.typical_song(test_set, "mixture")
     assert list(index["rows"]) == ["mixture", *SOURCES]
     folder = results.RESULTS / "audio" / test_set
-    assert clips.write_clips(test_set, "mixture", "mixture again") is None  # current
+    assert clips.write_clips(test_set, {"mixture": "mixture again"}) is None  # current
     (folder / "mixture-true.mp3").write_bytes(b"damaged")
-    assert clips.write_clips(test_set, "mixture", "mixture again")
+    assert clips.write_clips(test_set, {"mixture": "mixture again"})
     assert sorted(p.name for p in folder.glob("*.mp3")) == sorted(
         f for row in index["rows"].values() for f in row.values()
     )
