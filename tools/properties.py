@@ -40,13 +40,13 @@ def gain_error(model, audio, rate, gain):
     """Largest difference of the stems of a louder song from its stems made louder, relative to that song's peak."""
     louder, stems = separate(gain * audio, rate, model), separate(audio, rate, model)
     peak = np.abs(gain * audio).max()
-    return max(float(np.abs(louder[name] - gain * stems[name]).max() / peak) for name in stems)
+    return float(np.max([np.abs(louder[name] - gain * stems[name]).max() / peak for name in stems]))  # NaN stays NaN
 
 
 def loudest_of_silence(model, channels, samples, rate):
     """Largest sample of the stems of silence."""
     stems = separate(np.zeros((channels, samples), np.float32), rate, model)
-    return max(float(np.abs(stem).max()) for stem in stems.values())
+    return float(np.max([np.abs(stem).max() for stem in stems.values()]))
 
 
 def file_errors(model, audio, rate):
@@ -66,11 +66,11 @@ def file_errors(model, audio, rate):
     sum_error = float(np.abs(sum(found.values()) - audio).max())
     whole = separate(audio, rate, model)
     differences = [np.mean((found[name] - whole[name]) ** 2) / np.mean(audio**2) for name in whole]
-    return sum_error, 10 * float(np.log10(max(differences) + 1e-20))
+    return sum_error, 10 * float(np.log10(np.max(differences) + 1e-20))
 
 
 def order_error(model, songs, rate):
     """Largest difference of a song's stems after other songs from those before them."""
     first = [separate(audio, rate, model) for audio in songs]
     again = [separate(audio, rate, model) for audio in reversed(songs)][::-1]
-    return max(float(np.abs(a[name] - b[name]).max()) for a, b in zip(first, again) for name in a)
+    return float(np.max([np.abs(a[name] - b[name]).max() for a, b in zip(first, again) for name in a]))

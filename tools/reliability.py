@@ -96,7 +96,7 @@ def properties():
         allowed = {"gain in = gain out": 2e-3, "stems + residual = song": 1e-6}
         for case, values in errors.items():
             good = sum(value <= allowed.get(case, 0) for value in values)
-            yield record("properties", f"{case}, {model}", len(values), good, "largest error", max(values), "")
+            yield record("properties", f"{case}, {model}", len(values), good, "largest error", np.max(values), "")
 
 
 CHECKS = {"files": files, "mutants": mutants, "kills": kills, "properties": properties}

@@ -109,9 +109,9 @@ def compare(data, losses, scores, committed, reference):
         differences = [abs(found["levels"].get(s, np.inf) - level) for s, level in known["levels"].items()]
         if same:
             rows.append((f"data: {name}, bits", float(found["sha256"] != known["sha256"]), 0, ""))
-        rows.append((f"data: {name}, levels", max(differences), LEVEL, "dB"))
+        rows.append((f"data: {name}, levels", float(np.max(differences)), LEVEL, "dB"))
     known = reference["curve"]
-    difference = max(abs(a - b) for a, b in zip(losses, known)) if len(losses) == len(known) else np.inf
+    difference = float(np.max(np.abs(np.subtract(losses, known)))) if len(losses) == len(known) else np.inf  # or NaN
     rows.append(("training: validation loss", difference, CURVE, "dB"))
     rows += [(f"evaluation: SI-SDR of {s}", abs(scores[s] - value), SCORE, "dB") for s, value in committed.items()]
     return rows
