@@ -84,9 +84,11 @@ BASS = dataclasses.replace(
 )
 """A low string has partials up to 5 kHz, and begins anew with every pluck."""
 VOICE = dataclasses.replace(PRESETS["conv"], gate=True)
+RECORDED_BASS = dataclasses.replace(BASS, restart_cents=0.0, gate=False)
+"""A tracker's pitch leaps for other reasons than plucks, and a recording's pauses are not those of the band."""
 MODELS = {
     # name: source, settings, training
-    "band-drums": ("drums", PRESETS["drums"], Training(steps=3500)),
+    "band-drums": ("drums", PRESETS["drums"], Training()),
     "band-bass": ("bass", BASS, Training()),
     "band-vocals": ("vocals", VOICE, Training()),
     "air_traffic-drums": (
@@ -94,7 +96,7 @@ MODELS = {
         PRESETS["drums"],
         Training(steps=500, learning_rate=2e-3, start="band-drums"),
     ),
-    "air_traffic-bass": ("bass", BASS, Training(steps=500, learning_rate=2e-3, start="band-bass")),
+    "air_traffic-bass": ("bass", RECORDED_BASS, Training(steps=500, learning_rate=2e-3, start="band-bass")),
     "air_traffic-vocals": ("vocals", PRESETS["conv"], Training(steps=500, learning_rate=2e-3, start="band-vocals")),
     "band-vocals@tiny": (
         "vocals",
