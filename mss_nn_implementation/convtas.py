@@ -2,7 +2,6 @@
 
 import json
 import math
-from functools import lru_cache
 from pathlib import Path
 
 import keras
@@ -184,9 +183,9 @@ class ConvTasNetSeparator:
     """Separate any song with a trained Conv-TasNet.
 
     The network hears its own sample rate and number of channels in windows as long as its training crops. A song of as
-    many channels and of at most that rate gets the network's waveforms. For any other, the estimated stems are turned
-    into time-frequency masks on the song's own channels at its own rate; above the network's band the mask of the
-    highest octave it heard goes on.
+    many channels and of at most that rate gets the network's waveforms. Any other is heard as what its channels have in
+    common, at the network's rate. Each channel of a stem is that waveform, and a share of what the channel holds beside
+    it: of its difference from the other channels, and of all above the network's band (`masked_channels`).
 
     Parameters
     ----------
@@ -315,23 +314,12 @@ def _compile(model):
     return torch.inference_mode()(lambda batch: model(ops.convert_to_tensor(batch), training=False))
 
 
-@lru_cache
-def common_hops(rate, other):
-    """Hops of one duration, from 16 to 25 ms, in whole samples at two sample rates; None where there is none.
-
-    Among the possible durations the shortest that makes fast Fourier transforms.
-    """
-    divisor = math.gcd(rate, other)
-    pairs = [(k * rate // divisor, k * other // divisor) for k in range(-(-2 * divisor // 125), divisor // 40 + 1)]
-    slow = [sum(scipy.fft.next_fast_len(hop) > hop for hop in pair) for pair in pairs]
-    return pairs[slow.index(min(slow))] if pairs else None
-
-
 def masked_channels(channels, parts, sample_rate, band_rate, parts_rate=None, keep=None):
     """Divide a song's own channels among parts of it that are known in mono and in a lower band.
 
-    Each bin of each channel is shared in proportion to the parts' magnitudes there. Above the band the shares of its
-    upper half, averaged with the parts' energy as weight, go on frame by frame.
+    The parts together are what is known of every channel. What is left of a channel, all above the band and its
+    difference from the other channels below, is divided bin by bin: below in proportion to the parts' powers there,
+    above, frame by frame, to their magnitudes in the highest quarter of the band.
 
     Parameters
     ----------
@@ -342,8 +330,7 @@ def masked_channels(channels, parts, sample_rate, band_rate, parts_rate=None, ke
     sample_rate, band_rate : int
         in Hz.
     parts_rate : int, optional
-        in Hz; `sample_rate` where it is None. At a lower rate their spectra cost less, and frames of one duration have
-        the same bins.
+        in Hz; `sample_rate` where it is None.
     keep : int, optional
         return only so many of the parts, from the first.
 
@@ -353,26 +340,20 @@ def masked_channels(channels, parts, sample_rate, band_rate, parts_rate=None, ke
         which add up to `channels`.
     """
     length = channels.shape[-1]
-    parts_rate = parts_rate or sample_rate
-    hops = common_hops(int(sample_rate), int(parts_rate))
-    if hops is None:
-        parts, parts_rate = fix_length(resample(parts, parts_rate, sample_rate), length), sample_rate
-        hops = common_hops(int(sample_rate), int(sample_rate)) or (max(1, round(0.016 * sample_rate)),) * 2
-    hop, parts_hop = hops  # windows of four hops: 64 to 100 ms
-    spectra = stft(channels.astype(np.float32, copy=False), 4 * hop, hop)  # (channels, frequencies, frames)
-    magnitudes = np.abs(stft(parts, 4 * parts_hop, parts_hop))  # (parts, frequencies, frames)
-    frequencies, frames = spectra.shape[1:]
-    magnitudes = magnitudes[:, :frequencies, :frames]
-    if magnitudes.shape[2] < frames:  # lengths were rounded
-        magnitudes = np.pad(magnitudes, ((0, 0), (0, 0), (0, frames - magnitudes.shape[2])), mode="edge")
-    known = magnitudes.shape[1]
-    masks = np.empty((len(parts), frequencies, frames), np.float32)
-    np.divide(magnitudes + 1e-9, magnitudes.sum(axis=0) + 1e-9 * len(parts), out=masks[:, :known])
-    top = min(known, int(0.45 * band_rate / sample_rate * 4 * hop))  # 7.2 kHz of 8: the filters' edge is above
-    if top < frequencies:
-        upper = magnitudes[:, top // 2 : top].sum(axis=1) + 1e-9  # (parts, frames)
-        masks[:, top:] = (upper / upper.sum(axis=0))[:, None]
+    parts = fix_length(resample(parts, parts_rate or sample_rate, sample_rate), length).astype(np.float32, copy=False)
+    hop = scipy.fft.next_fast_len(max(1, round(HOP_SECONDS * sample_rate)))  # in windows of four hops
+    left = stft(channels.astype(np.float32, copy=False) - parts.sum(axis=0), 4 * hop, hop)
+    masks = np.stack([np.abs(stft(part, 4 * hop, hop)) for part in parts])  # (parts, frequencies, frames)
+    top = min(masks.shape[1], int(0.45 * band_rate / sample_rate * 4 * hop))  # 7.2 kHz of 8: filters end above
+    upper = np.sqrt(np.sum(np.square(masks[:, 3 * top // 4 : top]), axis=1)) + 1e-9  # (parts, frames)
+    masks[:, top:] = upper[:, None]
+    masks[:, :top] = np.square(masks[:, :top]) + 1e-9
+    masks /= masks.sum(axis=0)
     stems = np.empty((len(masks[:keep]), *channels.shape), np.float32)
-    for stem, mask in zip(stems, masks):  # one at a time: spectra are larger than sounds
-        stem[:] = istft(mask * spectra, hop, length=length)
+    for stem, part, mask in zip(stems, parts, masks):  # one at a time: spectra are larger than sounds
+        stem[:] = part + istft(mask * left, hop, length=length)
     return stems
+
+
+HOP_SECONDS = 0.0232
+"""Of the masks of `masked_channels`, whose windows are four hops: 4,096 samples at 44.1 kHz."""

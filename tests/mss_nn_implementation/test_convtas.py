@@ -15,7 +15,6 @@ from mss_nn_implementation.convtas import (
     ConvTasNet,
     ConvTasNetSeparator,
     WeightsError,
-    common_hops,
     load_model,
     masked_channels,
 )
@@ -175,14 +174,17 @@ def test_even_windows_are_no_more_and_cover_no_more_than_needed(samples, window,
         assert len(heard) <= count and sum(heard) - (len(heard) - 1) * overlap < samples + len(heard)
 
 
-@pytest.mark.parametrize("rate", [8000, 11025, 16000, 22050, 32000, 44100, 48000, 96000, 192000, 44101])
-def test_common_hops_last_equally_long_at_both_rates(rate):
-    for other in (16000, rate):
-        hops = common_hops(rate, other)
-        if hops is None:
-            assert np.gcd(rate, other) < 64  # no duration from 16 to 25 ms is whole at both
-            continue
-        assert hops[0] * other == hops[1] * rate and 0.016 <= hops[0] / rate <= 0.025
+def test_what_lies_above_the_band_goes_where_the_top_of_the_band_goes():
+    rate, band = 44100, 16000
+    t = np.arange(rate) / rate
+    high = np.sin(2 * np.pi * 12000 * t)
+    hiss = resample(noise(rate, seed=2), band, rate)[:rate] * (t >= 0.5)  # a part with treble, in the second half
+    parts = np.stack([np.sin(2 * np.pi * 220 * t), hiss]).astype(np.float32)
+    stems = masked_channels((parts.sum(axis=0) + high)[None], parts, rate, band)
+    assert snr(high[-20000:], (stems[1, 0] - parts[1])[-20000:]) > 20  # with the treble
+    assert np.abs((stems[1, 0] - parts[1])[4000:18000]).max() < 0.05  # and not before
+    silent = masked_channels(np.zeros((2, 999), np.float32), np.zeros((3, 999), np.float32), rate, band)
+    assert silent.shape == (3, 2, 999) and not silent.any()
 
 
 def ship(model, folder, **changes):
@@ -284,6 +286,24 @@ def test_a_song_is_separated_window_by_window_in_whatever_batches(separator):
     np.testing.assert_allclose(whole[:, 0, : size - overlap], first[:, : size - overlap], atol=1e-4)
     last = keras.ops.convert_to_numpy(separator.model(x[:, -size:]))[0]
     np.testing.assert_allclose(whole[:, 0, -overlap:], last[:, -overlap:], atol=1e-4)
+
+
+def test_what_channels_have_in_common_is_what_the_network_made(separator):
+    x = noise(3, 12000)
+    expected = separator.separate(x.mean(axis=0), 16000)
+    stems = separator.separate(x, 16000)
+    for source, stem in stems.items():
+        np.testing.assert_allclose(stem.mean(axis=0), expected[source], atol=1e-4)
+
+
+def test_at_other_rates_the_networks_own_band_is_what_the_network_made(separator):
+    x = resample(noise(1, 6000), 8000, 16000)  # no sound that resampling would lose
+    expected = np.stack(list(separator.separate(x, 16000).values()))
+    song = resample(x, 16000, 44100)
+    stems = np.stack(list(separator.separate(song, 44100).values()))
+    back = resample(stems, 44100, 16000)[..., :12000]
+    low = [np.fft.rfft(each[..., 1000:-1000])[..., :4000] for each in (expected, back)]  # below 6.4 kHz
+    assert np.sum(np.abs(low[0] - low[1]) ** 2) < 1e-3 * np.sum(np.abs(low[0]) ** 2)
 
 
 def test_longer_and_shorter_windows_are_an_argument(tiny, shipped):
