@@ -9,7 +9,8 @@ import re
 import shutil
 import subprocess
 import tempfile
-from contextlib import contextmanager
+import threading
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -153,22 +154,33 @@ def open_stream(path, container, stream=0):
             raise AudioError(f"{path}: {wrong}") from error
 
 
+_quiet = {"users": 0, "standard error": None}
+_quiet_lock = threading.Lock()
+
+
 @contextmanager
 def quiet_decoder():
-    """Keep what libsndfile's mp3 decoder prints by itself off standard error; our messages say what matters."""
-    try:
-        kept = os.dup(2)
-    except OSError:  # there is no standard error
-        yield
-        return
-    silent = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silent, 2)
-    os.close(silent)
+    """Keep what libsndfile's mp3 decoder prints by itself off standard error; our messages say what matters.
+
+    Several threads may be inside: the first one to come closes standard error, the last one to go opens it again.
+    """
+    with _quiet_lock:
+        _quiet["users"] += 1
+        if _quiet["users"] == 1:
+            with suppress(OSError):  # there may be no standard error
+                _quiet["standard error"] = os.dup(2)
+                silent = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(silent, 2)
+                os.close(silent)
     try:
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        with _quiet_lock:
+            _quiet["users"] -= 1
+            if _quiet["users"] == 0 and _quiet["standard error"] is not None:
+                os.dup2(_quiet["standard error"], 2)
+                os.close(_quiet["standard error"])
+                _quiet["standard error"] = None
 
 
 def announced_samples(sound):

@@ -1,7 +1,10 @@
 """Sound files, resampling, STFT: against librosa, soundfile and the definitions."""
 
+import os
 import shutil
 import subprocess
+import threading
+import time
 
 import librosa
 import numpy as np
@@ -340,3 +343,21 @@ def test_what_ffmpeg_decodes_is_the_sound_that_was_coded(tmp_path, suffix):
     assert np.sqrt(2 * np.mean(middle[0] ** 2)) == pytest.approx(0.5, rel=0.05)
     assert np.abs(middle[1]).max() < 0.05
     assert np.argmax(np.abs(np.fft.rfft(middle[0]))) == 110  # 440 Hz
+
+
+def test_standard_error_is_back_after_threads_were_inside(capfd):
+    together = threading.Barrier(3)
+
+    def decode(seconds):
+        with ap.quiet_decoder():
+            together.wait(10)  # all are inside at once, and leave one after the other
+            os.write(2, b"decoder")
+            time.sleep(seconds)
+
+    threads = [threading.Thread(target=decode, args=(seconds,)) for seconds in (0.0, 0.05, 0.1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    os.write(2, b"ours")
+    assert capfd.readouterr().err == "ours"
