@@ -67,7 +67,7 @@ SEPARATORS = {
     "conv_tasnet": _conv_tasnet,
     "numpy_cnn": _numpy_cnn,
     "ddsp_masked": _ddsp("MaskedSeparator"),
-    "ddsp_resynthesis": _ddsp("ResynthesisSeparator"),
+    "ddsp_resynthesis": _ddsp("ResynthesisSeparator", "one_artist_played"),
     "conv_tasnet_ddsp": _chain,
     "ensemble": _ensemble,
 }

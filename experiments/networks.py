@@ -21,6 +21,7 @@ ONE, MANY, FOUR, SONG = (
     DDSP / f"separator-{name}.keras" for name in ("one_artist", "many_artists", "many_four", "air_traffic")
 )
 TRIO = CONV_TASNET / "trio.keras"
+PLAYED = DDSP / "separator-one_artist_played.keras"
 WEIGHTS = {
     "numpy_cnn": (results.ROOT / "neural_network_basics" / "drums_mask.npz",),
     "conv_tasnet": (TRIO,),
@@ -33,7 +34,7 @@ WEIGHTS = {
     "ddsp_masked@many_true_f0": (MANY,),
     "ddsp_masked@four": (FOUR,),
     "ddsp_masked@air_traffic": (SONG,),
-    "ddsp_resynthesis": (ONE, *_decoders("band")),
+    "ddsp_resynthesis": (PLAYED, *_decoders("band")),
     "ddsp_resynthesis@air_traffic": (SONG, *_decoders("air_traffic")),
     "conv_tasnet_ddsp": (TRIO, *_decoders("band")),
     "ensemble": (TRIO, ONE, DDSP / "ensemble.json"),
@@ -43,6 +44,7 @@ WEIGHTS = {
 MUSIC = {
     "drums_mask": "one_artist", "trio": "one_artist", "many_trio": "many_artists", "separator-one_artist": "one_artist",
     "band-drums": "one_artist", "band-bass": "one_artist", "band-vocals": "one_artist",
+    "separator-one_artist_played": "one_artist",
     "separator-many_artists": "many_artists", "separator-many_four": "many_artists",
 }  # fmt: skip
 """Which set of the virtual band a network was trained on."""
