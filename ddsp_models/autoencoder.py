@@ -20,6 +20,7 @@ from audio_processing.files import sha256_of
 from ddsp_models import features as feature
 from ddsp_models.drums import Modes, Transients
 from ddsp_models.loudness import loudness
+from ddsp_models.recurrent import gru
 from ddsp_models.spectral_loss import SpectralLoss
 from ddsp_models.synthesisers import (
     HOP_LENGTH,
@@ -287,7 +288,7 @@ class RecurrentNetwork(keras.layers.Layer):
 
     def call(self, features):
         stacked = [stack(features[name]) for name, stack in zip(self.inputs, self.stacks)]
-        remembered = self.gru(ops.concatenate(stacked, axis=-1))
+        remembered = gru(ops.concatenate(stacked, axis=-1), *self.gru.weights)  # with a gradient of its own
         return self.last(ops.concatenate([*stacked, remembered], axis=-1))
 
     def compute_output_shape(self, shapes):
