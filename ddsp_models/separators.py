@@ -114,13 +114,11 @@ class MaskedSeparator:
     window_seconds = 8.0
 
     def __init__(self, name="one_artist", folder=WEIGHTS, power=None, n_fft=None):
-        model, record = load_separator(name, folder)
+        model, _ = load_separator(name, folder)
         chosen = chosen_masks(name, folder)
         self._use(model, power or chosen.get("power", 1.0), n_fft or chosen.get("n_fft"))
-        self.measured = "mode" not in record.get("training", {})  # else trained to tell decoders (`end_to_end`)
 
     def _use(self, model, power, n_fft):
-        self.measured = True
         self.model, self.power, self.n_fft = model, power, n_fft or model.sizes.n_fft
         self.sources, self.sample_rate = model.sizes.sources, model.sizes.sample_rate
         if self.n_fft % (2 * model.sizes.hop):
@@ -227,9 +225,10 @@ class MaskedSeparator:
         """The features of every source over a song of any length, for the decoders.
 
         Loudness and bands of drums are the network's. Those of pitched sources are measured in their stems while a note
-        sounds, which on validation songs was nearer to the truth than what the network says (unless it was trained to
-        tell decoders). Silence is -80 dB: what is more than 57 dB below the mixture, and a pitched source that is 24 dB
-        below it more than 0.4 s after its last note, which is nothing but a neighbour's residue.
+        sounds, which on validation songs was nearer to the truth; but for a bass, above whose few harmonics its stem
+        holds what others left there, the bands are the network's where it learned the decoder's (`Sizes.heard_as`).
+        Silence is -80 dB: what is more than 57 dB below the mixture, and a pitched source that is 24 dB below it more
+        than 0.4 s after its last note or before its first, which is nothing but a neighbour's residue.
 
         Parameters
         ----------
@@ -270,9 +269,16 @@ class MaskedSeparator:
             whole |= {"loudness": known, "bands": np.maximum(moved, LOUDNESS_FLOOR)}
         described = {}
         for i, source in enumerate(s.sources):
-            described[source] = {"loudness": whole["loudness"][:, i : i + 1], "bands": whole["bands"][:, i]}
+            described[source] = {
+                "loudness": whole["loudness"][:, i : i + 1].copy(),
+                "bands": whole["bands"][:, i].copy(),
+            }
             if source in s.pitched:
                 line, voiced = fill_gaps(whole["f0"][:, s.pitched.index(source)])
+                if loudness is None:  # nobody plays before the first note and its consonant
+                    begins = int(voiced.argmax()) if voiced.any() else n_frames
+                    for x in described[source].values():
+                        x[: max(0, begins - FRAME_RATE // 5)] = LOUDNESS_FLOOR
                 described[source] |= {"f0": line[:, None], "voiced": voiced[:, None].astype(np.float32)}
             if source == "drums":
                 described[source]["onset"] = whole["onset"]
@@ -286,14 +292,14 @@ class MaskedSeparator:
             if source not in s.pitched:
                 continue
             voiced = np.repeat(window["f0"][:, s.pitched.index(source)] > 0, 2)
-            softest = said = found["loudness"][:, i]
-            if self.measured:
-                stem, n = window["stems"][i], len(window["stems"][i]) // HOP_LENGTH
-                level = loudness_of(stem, self.sample_rate)[:n]
-                softest = np.append(np.minimum(level, said[:n]), said[n:])
-                rest = np.where(voiced[:n], 0.0, said[:n] - level)  # no note: what is left in the stem is a neighbour's
-                found["loudness"][:n, i] = level + rest
+            stem, said = window["stems"][i], found["loudness"][:, i].copy()
+            n = len(stem) // HOP_LENGTH
+            measured = loudness_of(stem, self.sample_rate)[:n]
+            rest = np.where(voiced[:n], 0.0, said[:n] - measured)  # no note: what is left in the stem is a neighbour's
+            found["loudness"][:n, i] = measured + rest
+            if not (bands_of(source) and s.heard_as == "decoders"):
                 found["bands"][:n, i] = band_loudness(stem, **bands_of(source)) + rest[:, None]
+            softest = np.append(np.minimum(measured, said[:n]), said[n:])
             over = (frames_since(voiced) > 0.4 * FRAME_RATE) & (softest < mixture - 24.0)
             found["loudness"][over, i] = found["bands"][over, i] = LOUDNESS_FLOOR
         for name in ("loudness", "bands"):
