@@ -116,7 +116,7 @@ def described(separator, mixture, known, told):
     return separator.describe(mixture, **{name: known[name] for name in told})
 
 
-def song_records(song, listener, decoders):
+def song_records(song, listener, decoders, teller=None):
     """Scores of one song with every substitution.
 
     Parameters
@@ -124,14 +124,17 @@ def song_records(song, listener, decoders):
     song : audio_processing.tracks.Track
         that knows its pitch.
     listener : MaskedSeparator
+        whose masks divide the mixture.
     decoders : dict of autoencoder.Decoder
+    teller : MaskedSeparator, optional
+        who tells the decoders what to play; `listener` by default.
 
     Returns
     -------
     list of dict
         "system", "source", "metric" (si_sdr, spectral_loss, loudness_l1), "unit", "value".
     """
-    s = listener.model.sizes
+    s, teller = listener.model.sizes, teller or listener
     stems = song.stems(s.sample_rate, True, s.sources)
     length = len(next(iter(stems.values()))) // s.hop * s.hop
     stems = {source: stem[:length] for source, stem in stems.items()}
@@ -158,7 +161,7 @@ def song_records(song, listener, decoders):
     add("irm", masks.irm(stems, n_fft=1024, hop_length=256, mixture=mixture))
     for suffix, told in TRUE.items():
         add(f"ddsp_masked{suffix}", masked(listener, mixture, **{name: known[name] for name in told}))
-        sounds = fix_length(play(decoders, described(listener, mixture, known, told)), length)
+        sounds = fix_length(play(decoders, described(teller, mixture, known, told)), length)
         add(f"ddsp_resynthesis{suffix}", dict(zip(s.sources, sounds)), played=True)
         add(f"ddsp_masked@decoders{suffix.replace('@', '_')}", _divided(sounds, spectrum, listener, length))
     true = {source: song_features(song, source)[0] for source in s.sources}
@@ -174,7 +177,7 @@ def _divided(sounds, spectrum, listener, length):
 
 
 def through_synthesisers(song, listeners, decoders):
-    """Scores of separators that were trained through the decoders and are told the pitch.
+    """Scores of other separators that tell the decoders what to play, and are told the pitch themselves.
 
     Parameters
     ----------
@@ -215,21 +218,26 @@ def main(arguments=None):
     try:
         listener = MaskedSeparator("one_artist", options.weights)
         decoders = load_decoders("band", listener.sources, options.weights)
-        trained = {}
-        for name in ("one_artist_played", "one_artist_mixtures"):
-            if (options.weights / f"separator-{name}.keras").exists():
-                trained[name] = MaskedSeparator(name, options.weights, listener.power, listener.n_fft)
+        trained = {
+            name: MaskedSeparator(name, options.weights, listener.power, listener.n_fft)
+            for name in ("one_artist_played", "one_artist_mixtures")
+            if (options.weights / f"separator-{name}.keras").exists()
+        }
+        teller = trained.pop("one_artist_played", None)
+        if teller:
+            trained["one_artist"] = listener
         records = []
         for name in options.sets:
             songs = tracks(options.data / name, "test")[: options.songs or None]
             for song in tqdm(songs, desc=name, unit="song", leave=False):
-                found = song_records(song, listener, decoders) + through_synthesisers(song, trained, decoders)
+                found = song_records(song, listener, decoders, teller) + through_synthesisers(song, trained, decoders)
                 records += [{"test_set": name, "track": song.name, **record} for record in found]
     except (OSError, ValueError, WeightsError) as error:
         print(f"substitution: {str(error).splitlines()[0]}", file=sys.stderr)
         return 2
     data = checksum([(name, "test") for name in options.sets], options.data)
     config = {"sets": options.sets, "songs": options.songs, "power": listener.power, "n_fft": listener.n_fft}
+    config["told_by"] = "one_artist_played" if teller else "one_artist"
     head = results.head("oracle substitution in the separator", config=config, data=data)
     path = results.RESULTS / "substitution-separator.json"
     results.write(path, head | {"records": records})

@@ -122,7 +122,7 @@ def test_every_substitution_is_scored(masked, weights):
             return known
 
     decoders = separators.load_decoders("band", SOURCES, weights)
-    records = substitution.song_records(Known(), masked, decoders)
+    records = substitution.song_records(Known(), masked, decoders, teller=masked)
     found = {(record["system"], record["metric"]) for record in records}
     masks = {"ddsp_masked", "ddsp_masked@true_f0", "ddsp_masked@true_loudness", "ddsp_masked@true_both", "irm"}
     assert {(system, "si_sdr") for system in masks | {"ddsp_masked@decoders_true_features"}} <= found
