@@ -101,7 +101,7 @@ MODELS = {
     "band-vocals@tiny": (
         "vocals",
         dataclasses.replace(PRESETS["tiny"], inputs=feature.PITCHED, noise_samples=32768, outline=True),
-        Training(steps=500),
+        Training(),
     ),
 }
 
