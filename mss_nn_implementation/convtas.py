@@ -194,6 +194,11 @@ class ConvTasNetSeparator:
     folder : str or Path
     window_seconds : float, optional
         length of the windows; that of the training crops where it is None.
+    averaged : bool
+        the mean of several hearings, whose errors differ: everything once more with its sign changed; and a network in
+        mono also hears each channel by itself. Of a mono song that takes the network's time twice, of a stereo song
+        six times. On MUSDB18's 14 validation songs it gained in each, 0.2 dB of `sdr` in the mean; on the virtual band,
+        whose channels differ in little but their reverberation, hearing each of them loses.
     """
 
     crossfade = 0.25
@@ -203,21 +208,21 @@ class ConvTasNetSeparator:
     windows = 12
     """Windows in a chunk: what surrounds the network is done for a chunk at a time."""
 
-    def __init__(self, name="trio", folder=WEIGHTS, *, window_seconds=None):
+    def __init__(self, name="trio", folder=WEIGHTS, *, window_seconds=None, averaged=False):
         model, record = load_model(name, folder)
-        self._use(model, record["training"]["seconds"] if window_seconds is None else window_seconds)
+        self._use(model, record["training"]["seconds"] if window_seconds is None else window_seconds, averaged)
 
-    def _use(self, model, window_seconds):
+    def _use(self, model, window_seconds, averaged):
         if not 0 < window_seconds < math.inf:
             raise ValueError(f"window_seconds: a positive number expected, got {window_seconds}")
-        self.model, self.window_seconds = model, window_seconds
+        self.model, self.window_seconds, self.averaged = model, window_seconds, averaged
         self.sources, self.sample_rate = model.sizes.sources, model.sizes.sample_rate
 
     @classmethod
-    def of(cls, model, window_seconds):
+    def of(cls, model, window_seconds, averaged=False):
         """A separator with a network that is in memory, and whose weights may still change."""
         separator = cls.__new__(cls)
-        separator._use(model, window_seconds)
+        separator._use(model, window_seconds, averaged)
         return separator
 
     @property
@@ -259,6 +264,14 @@ class ConvTasNetSeparator:
 
     def _chunk(self, block, sample_rate):
         """Stems (sources, channels, samples) of a chunk (channels, samples)."""
+        stems = self._hear(block, sample_rate)
+        if self.averaged and self.model.sizes.channels == 1 < len(block):
+            each = [self._hear(channel[None], sample_rate) for channel in block]
+            stems = (stems + np.concatenate(each, axis=1)) / 2
+        return stems
+
+    def _hear(self, block, sample_rate):
+        """Stems of a chunk whose channels are heard together."""
         channels = self.model.sizes.channels
         heard = block if len(block) == channels else np.broadcast_to(to_mono(block), (channels, block.shape[-1]))
         heard = resample(heard, sample_rate, self.sample_rate)
@@ -289,9 +302,11 @@ class ConvTasNetSeparator:
             batch = np.zeros((self.batch, *windows[0].shape), np.float32)
             count = len(windows[start : start + self.batch])
             batch[:count] = windows[start : start + self.batch]
-            stems = self._run(batch[:, 0] if batch.shape[1] == 1 else batch)
-            stems = np.array(ops.convert_to_numpy(stems))[:count]
-            yield from stems.reshape(count, len(self.sources), *batch.shape[1:])
+            batch = batch[:, 0] if batch.shape[1] == 1 else batch
+            stems = np.array(ops.convert_to_numpy(self._run(batch)))[:count]
+            if self.averaged:
+                stems = (stems - ops.convert_to_numpy(self._run(-batch))[:count]) / 2
+            yield from stems.reshape(count, len(self.sources), *windows[0].shape)
 
     def _run(self, batch):
         if not hasattr(self, "_compiled"):

@@ -306,6 +306,27 @@ def test_at_other_rates_the_networks_own_band_is_what_the_network_made(separator
     assert np.sum(np.abs(low[0] - low[1]) ** 2) < 1e-3 * np.sum(np.abs(low[0]) ** 2)
 
 
+def test_an_average_of_hearings_does_not_know_the_sign_and_is_what_it_says(separator):
+    averaged = ConvTasNetSeparator.of(separator.model, 0.5, averaged=True)
+    averaged._compiled = averaged.model
+    x = noise(2, 12000)
+    mean, turned = averaged.separate(x, 16000), averaged.separate(-x, 16000)
+    for source, stem in mean.items():
+        np.testing.assert_allclose(turned[source], -stem, atol=1e-4)
+
+    def upright(x):
+        return np.stack(list(separator.separate(x, 16000).values()))
+
+    def both_signs(x):
+        return (upright(x) - upright(-x)) / 2
+
+    common, each = both_signs(x.mean(axis=0)), [both_signs(channel) for channel in x]
+    stems = np.stack(list(mean.values()))
+    np.testing.assert_allclose(stems.mean(axis=1), (common + np.mean(each, axis=0)) / 2, atol=1e-4)
+    one = np.stack(list(averaged.separate(x[0], 16000).values()))
+    np.testing.assert_allclose(one, both_signs(x[0]), atol=1e-4)
+
+
 def test_longer_and_shorter_windows_are_an_argument(tiny, shipped):
     x = noise(1, 16000)
     separator = ConvTasNetSeparator("tiny", shipped, window_seconds=1.0)
