@@ -9,7 +9,7 @@ import os
 import shutil
 import sys
 from contextlib import ExitStack, contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from unicodedata import category
 
@@ -21,10 +21,10 @@ from audio_processing.files import partial_folder
 from audio_processing.windows import by_windows, even_window
 
 
-def _conv_tasnet():
+def _conv_tasnet(name="trio"):
     from mss_nn_implementation.convtas import ConvTasNetSeparator
 
-    return ConvTasNetSeparator("trio")
+    return ConvTasNetSeparator(name)
 
 
 def _numpy_cnn():
@@ -65,6 +65,7 @@ def _ensemble():
 SEPARATORS = {
     "hps": _hps,
     "conv_tasnet": _conv_tasnet,
+    "musdb": partial(_conv_tasnet, "musdb"),
     "numpy_cnn": _numpy_cnn,
     "ddsp_masked": _ddsp("MaskedSeparator"),
     "ddsp_resynthesis": _ddsp("ResynthesisSeparator", "one_artist_played"),
