@@ -306,10 +306,8 @@ def harmonic_lobes(f0, width, n_fft, sample_rate, stretch=1.0):
     f0 = f0[..., None]
     number = ops.maximum(ops.stop_gradient(ops.round(frequency / f0)), 1.0)
     distance = (frequency - number * f0) / spacing
-    moved = (
-        stretch * ops.minimum(slope(f0[..., 0]), 0.15 * f0[..., 0])[..., None]
-    )  # a leap is two notes, not one that moves
-    spread = ops.square(width) + ops.square(0.25 * number * moved / spacing)
+    moved = ops.minimum(slope(f0[..., 0]), 0.15 * f0[..., 0])[..., None]  # a leap is two notes, not one that moves
+    spread = ops.square(width) + ops.square(0.25 * stretch * number * moved / spacing)
     return ops.exp(-0.5 * ops.square(distance) / spread)
 
 
