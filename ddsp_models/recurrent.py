@@ -32,7 +32,8 @@ def gru(x, kernel, recurrent_kernel, bias):
     """
     bias = ops.convert_to_tensor(bias)
     given = ops.transpose(ops.matmul(x, ops.convert_to_tensor(kernel)) + bias[0], (1, 0, 2))
-    states = _states(given, ops.convert_to_tensor(recurrent_kernel), bias[1])
+    recurrent_kernel = ops.convert_to_tensor(recurrent_kernel) + 0.0  # a variable itself has no place in `_states`
+    states = _states(given, recurrent_kernel, bias[1])
     return ops.transpose(states, (1, 0, 2))
 
 
