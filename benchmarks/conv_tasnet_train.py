@@ -115,7 +115,7 @@ def torch_step(peer, mixtures, stems, forward=None, half=False):
     """A function that takes one training step with the PyTorch network."""
     import torch
 
-    forward = forward or peer
+    forward = peer if forward is None else forward  # a compiled network has no truth value
     optimizer = torch.optim.Adam(peer.parameters(), TRAINING.learning_rate)
     loss, x, y = NegativeSNR(), torch.tensor(mixtures), torch.tensor(stems)
 
