@@ -102,7 +102,9 @@ def build():
         )
         with gr.Row():
             song = gr.File(label="song (wav, flac, ogg, mp3, m4a)", type="filepath", file_types=["audio"])
-            model = gr.Dropdown(list(SEPARATORS), value="conv_tasnet", label="separator")
+            model = gr.Dropdown(
+                [name for name in SEPARATORS if "@" not in name], value="conv_tasnet", label="separator"
+            )
         button = gr.Button("Separate", variant="primary")
         players = [gr.Audio(visible=False, interactive=False, buttons=["download"]) for _ in range(PLAYERS)]
         picture = gr.Plot(label="spectrograms")

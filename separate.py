@@ -69,6 +69,7 @@ SEPARATORS = {
     "numpy_cnn": _numpy_cnn,
     "ddsp_masked": _ddsp("MaskedSeparator"),
     "ddsp_resynthesis": _ddsp("ResynthesisSeparator", "one_artist_played"),
+    "ddsp_masked@air_traffic": _ddsp("MaskedSeparator", "air_traffic"),
     "conv_tasnet_ddsp": _chain,
     "ensemble": _ensemble,
 }
