@@ -84,12 +84,12 @@ def evaluated():
     """SI-SDR in dB of the shipped Conv-TasNet on the first test song: what is measured, and what is committed."""
     from separate import separate
     from virtual_band import render_song
-    from virtual_band.dataset import songs_of
+    from virtual_band.dataset import SETS, songs_of
 
     path = results.RESULTS / "scores" / "same_artist-conv_tasnet.json"
     records = results.read(path)["records"]
     artist, seed = songs_of("same_artist", 1)[0]
-    song = render_song(artist, seed)
+    song = render_song(artist, seed, other=SETS["same_artist"].other)
     name = f"{song.name} {seed % 1_000_000 + 1:02d}"  # as its folder is called
     committed = {r["source"]: r["value"] for r in records if r["track"] == name and r["metric"] == "si_sdr"}
     if not committed:
