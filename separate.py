@@ -21,10 +21,10 @@ from audio_processing.files import partial_folder
 from audio_processing.windows import by_windows, even_window
 
 
-def _conv_tasnet(name="trio"):
+def _conv_tasnet(name="trio", **options):
     from mss_nn_implementation.convtas import ConvTasNetSeparator
 
-    return ConvTasNetSeparator(name)
+    return ConvTasNetSeparator(name, **options)
 
 
 def _numpy_cnn():
@@ -65,7 +65,7 @@ def _ensemble():
 SEPARATORS = {
     "hps": _hps,
     "conv_tasnet": _conv_tasnet,
-    "musdb": partial(_conv_tasnet, "musdb"),
+    "musdb": partial(_conv_tasnet, "musdb", averaged=True),
     "numpy_cnn": _numpy_cnn,
     "ddsp_masked": _ddsp("MaskedSeparator"),
     "ddsp_resynthesis": _ddsp("ResynthesisSeparator", "one_artist_played"),
