@@ -8,7 +8,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 NOTEBOOKS := $(shell git ls-files '*.ipynb' 2>/dev/null)
 READ_BY_REPORT := display.py $(wildcard experiments/*.py audio_processing/*.py player/*) $(shell find results mss_nn_implementation/training_final_full -type f 2>/dev/null | sed 's/ /\\ /g')
 
-.PHONY: app colab-check report site test lint dataset train results bench parity notebooks environment anew
+.PHONY: app colab-check report site test lint dataset musdb train results bench parity stress verify notebooks environment anew
 .DELETE_ON_ERROR:
 
 report: site ## the report, executed, with all chapters, as pages: site/index.html
@@ -55,6 +55,15 @@ results: dataset ## every score and clip, from the shipped weights
 
 bench: .make/environment ## speed and memory, beside the peers'
 	$(RUN) -m benchmarks
+
+stress: .make/environment ## hard knocks, many of them: results/reliability.json
+	$(RUN) -m tools.reliability
+
+verify: .make/environment ## songs, a tiny training and scores, done again and compared with what is committed
+	$(RUN) -m tools.verify
+
+musdb: .make/environment ## MUSDB18's 7 s excerpts, from the network: data/musdb18-7s
+	$(RUN) -m tools.musdb
 
 # VOICE is a folder that holds vocadito_1.wav and its f0; CREPE_WEIGHTS one that holds CREPE's published weights
 parity: .make/environment ## our DDSP and CREPE beside the originals, which get an environment of their own
