@@ -10,19 +10,14 @@ one_artist_mixtures  a new one, which never hears a stem: what all decoders play
                      https://doi.org/10.1109/TASLP.2023.3252272)
 """
 
-import argparse
-import dataclasses
 import json
 import math
-import os
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 import keras
 from keras import ops
 
-from audio_processing import results
 from audio_processing.files import atomic_path, sha256_of
 from ddsp_models.features import HOP_LENGTH
 from ddsp_models.parametric import WEIGHTS_OF_TERMS, ParametricSeparator
@@ -30,16 +25,11 @@ from ddsp_models.separators import load_decoders
 from ddsp_models.song_crops import SongCrops
 from ddsp_models.spectral_loss import spectral_loss
 from ddsp_models.train_separator import (
-    BAND,
     THREE,
     HoldThenCosine,
     Patience,
     Training,
-    checksum,
-    find_weights,
-    is_current,
-    publish,
-    songs_of,
+    command,
     start_from,
     training_songs,
     validation_examples,
@@ -84,7 +74,7 @@ MODELS = {
     # name: sizes, training, training songs, validation songs
     "one_artist_played": (
         THREE,
-        Through(steps=450, learning_rate=1e-3, taught_until=0.0, start_from="one_artist"),
+        Through(steps=400, learning_rate=1e-3, taught_until=0.0, start_from="one_artist"),
         *SETS,
     ),
     "one_artist_mixtures": (
@@ -274,37 +264,7 @@ def train(training, sizes, train_songs, validation_songs, run, start=None, decod
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(
-        prog="python -m ddsp_models.end_to_end",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("name", nargs="?", default="one_artist_played", choices=MODELS, help="(default: %(default)s)")
-    parser.add_argument("--run", type=Path, help="folder of the run (default: runs/separator-NAME)")
-    parser.add_argument("--data", type=Path, default=BAND, help="folder of the virtual band's sets")
-    parser.add_argument("--force", action="store_true", help="train again what is current")
-    parser.add_argument("--dry", action="store_true", help="train, but leave the shipped weights and results alone")
-    for field in dataclasses.fields(Through):
-        kind = {"type": float, "nargs": "*"} if field.name == "speeds" else {"type": type(field.default)}
-        parser.add_argument(f"--{field.name.replace('_', '-')}", **kind, help="(default: that of the model)")
-    options = parser.parse_args(arguments)
-    sizes, training, *songs = MODELS[options.name]
-    run = options.run or results.ROOT / "runs" / f"separator-{options.name}"
-    try:
-        given = {f.name: getattr(options, f.name) for f in dataclasses.fields(Through)}
-        training = dataclasses.replace(training, **{key: value for key, value in given.items() if value is not None})
-        start = find_weights(training.start_from) if training.start_from else None
-        data = checksum(songs, options.data)
-        if not (options.dry or options.force) and is_current(options.name, training, sizes, data):
-            print(f"{options.name}: current")
-            return 0
-        train(training, sizes, *(songs_of(which, sizes, options.data) for which in songs), run, start)
-    except (OSError, ValueError) as error:
-        print(f"end_to_end: {str(error).splitlines()[0]}", file=sys.stderr)
-        return 2
-    written = [run / "best.keras"] if options.dry else publish(options.name, training, sizes, data, run)
-    print("wrote", ", ".join(os.path.relpath(path) for path in written))
-    return 0
+    return command("end_to_end", __doc__, MODELS, Through, train, arguments)
 
 
 if __name__ == "__main__":

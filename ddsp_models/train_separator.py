@@ -415,39 +415,64 @@ def publish(name, training, sizes, data, run, weights=WEIGHTS):
     return [weights / f"{title}.keras", weights / f"{title}.json", curve]
 
 
-def main(arguments=None):
+def command(module, description, models, kind, trained, arguments=None):
+    """A command that trains one of several models, goes on with what was begun, and skips what is current.
+
+    Parameters
+    ----------
+    module : str
+        name of the module that is run, without its package.
+    description : str
+        what `--help` says.
+    models : dict
+        name → sizes, training, training songs, validation songs; the first one is the default.
+    kind : type
+        of the trainings: a dataclass, whose fields become options.
+    trained : callable
+        (training, sizes, training songs, validation songs, run, start) trains.
+    arguments : list of str, optional
+
+    Returns
+    -------
+    int
+        exit status: 2 where an argument is no good or songs are missing.
+    """
     parser = argparse.ArgumentParser(
-        prog="python -m ddsp_models.train_separator",
-        description=__doc__,
+        prog=f"python -m ddsp_models.{module}",
+        description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("name", nargs="?", default="one_artist", choices=MODELS, help="(default: one_artist)")
+    parser.add_argument("name", nargs="?", default=next(iter(models)), choices=models, help="(default: %(default)s)")
     parser.add_argument("--run", type=Path, help="folder of the run (default: runs/separator-NAME)")
     parser.add_argument("--data", type=Path, default=BAND, help="folder of the virtual band's sets")
     parser.add_argument("--song", type=Path, help="folder of the recorded song's stems (default: AIR_TRAFFIC_PATH)")
     parser.add_argument("--force", action="store_true", help="train again what is current")
     parser.add_argument("--dry", action="store_true", help="train, but leave the shipped weights and results alone")
-    for field in dataclasses.fields(Training):
-        kind = {"type": float, "nargs": "*"} if field.name == "speeds" else {"type": type(field.default)}
-        parser.add_argument(f"--{field.name.replace('_', '-')}", **kind, help="(default: that of the model)")
+    for field in dataclasses.fields(kind):
+        takes = {"type": float, "nargs": "*"} if field.name == "speeds" else {"type": type(field.default)}
+        parser.add_argument(f"--{field.name.replace('_', '-')}", **takes, help="(default: that of the model)")
     options = parser.parse_args(arguments)
-    sizes, training, *songs = MODELS[options.name]
+    sizes, training, *songs = models[options.name]
     run = options.run or results.ROOT / "runs" / f"separator-{options.name}"
     try:
-        given = {f.name: getattr(options, f.name) for f in dataclasses.fields(Training)}
+        given = {f.name: getattr(options, f.name) for f in dataclasses.fields(kind)}
         training = dataclasses.replace(training, **{key: value for key, value in given.items() if value is not None})
         start = find_weights(training.start_from) if training.start_from else None
         data = checksum(songs, options.data, options.song)
         if not (options.dry or options.force) and is_current(options.name, training, sizes, data):
             print(f"{options.name}: current")
             return 0
-        train(training, sizes, *(songs_of(which, sizes, options.data, options.song) for which in songs), run, start)
+        trained(training, sizes, *(songs_of(which, sizes, options.data, options.song) for which in songs), run, start)
     except (OSError, ValueError) as error:
-        print(f"train_separator: {str(error).splitlines()[0]}", file=sys.stderr)
+        print(f"{module}: {str(error).splitlines()[0]}", file=sys.stderr)
         return 2
     written = [run / "best.keras"] if options.dry else publish(options.name, training, sizes, data, run)
     print("wrote", ", ".join(os.path.relpath(path) for path in written))
     return 0
+
+
+def main(arguments=None):
+    return command("train_separator", __doc__, MODELS, Training, train, arguments)
 
 
 if __name__ == "__main__":
