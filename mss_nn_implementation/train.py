@@ -445,8 +445,6 @@ def main(arguments=None):
         given = {f.name: getattr(options, f.name) for f in dataclasses.fields(Training)}
         training = dataclasses.replace(training, **{key: value for key, value in given.items() if value is not None})
         train_songs, validation_songs = (at(which, options.data) for which in songs)
-        for which in (train_songs, validation_songs):
-            songs_of(*which)  # where there are none, that is what is wrong
         start = find_weights(training.start_from) if training.start_from else None
         training = dataclasses.replace(training, start_from=Path(training.start_from).stem if start else "")
         job = (options.name, training, sizes, train_songs, validation_songs, run)

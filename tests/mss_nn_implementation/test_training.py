@@ -168,7 +168,7 @@ def test_a_network_starts_from_another_ones_weights_by_the_names_of_its_sources(
     "arguments, words",
     [
         (["musdb"], "MUSDB_PATH: not set"),
-        (["musdb", "--data", "nowhere"], "nowhere: no songs in train"),
+        (["musdb", "--data", "nowhere", "--start-from", ""], "nowhere: no songs in train"),
         (["many", "--data", "nowhere"], "many_artists: no songs in train"),
         (["trio", "--start-from", "nothing"], "start_from: nothing is neither"),
         (["trio", "--speeds", "3"], "speeds: from 0.5 to 2 expected, got 3"),
