@@ -10,7 +10,6 @@ one_artist_mixtures  a new one, which never hears a stem: what all decoders play
                      https://doi.org/10.1109/TASLP.2023.3252272)
 """
 
-import json
 import math
 import sys
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 import keras
 from keras import ops
 
-from audio_processing.files import atomic_path, sha256_of
+from audio_processing.files import atomic_path
 from ddsp_models.features import HOP_LENGTH
 from ddsp_models.parametric import WEIGHTS_OF_TERMS, ParametricSeparator
 from ddsp_models.separators import load_decoders
@@ -34,7 +33,7 @@ from ddsp_models.train_separator import (
     training_songs,
     validation_examples,
 )
-from mss_nn_implementation.train import Clock, check_settings, go_back
+from mss_nn_implementation.train import Clock, check_settings, go_back, keep_settings
 from virtual_band.annotations import LOUDNESS_FLOOR
 
 
@@ -217,13 +216,7 @@ def train(training, sizes, train_songs, validation_songs, run, start=None, decod
     decoders : dict of autoencoder.Decoder, optional
         the shipped ones by default.
     """
-    run.mkdir(parents=True, exist_ok=True)
-    changes = check_settings(run / "settings.json", sizes, training)
-    with atomic_path(run / "settings.json") as temporary:
-        settings = {"sizes": sizes.to_dict(), "training": training.to_dict(), "changes": changes}
-        if start is not None:
-            settings["start_sha256"] = sha256_of(start)
-        temporary.write_text(json.dumps(settings, indent=1))
+    keep_settings(run, sizes, training, check_settings(run / "settings.json", sizes, training), start)
     keras.utils.set_random_seed(training.seed)
     crops = SongCrops(training_songs(train_songs, training), training, sizes.hop)
     inputs, targets = validation_examples(validation_songs, crops.samples, sizes.hop)

@@ -31,7 +31,7 @@ from ddsp_models.features import LISTENING, N_BANDS, SAMPLE_RATE, heard, pitched
 from ddsp_models.parametric import ParametricSeparator, Sizes
 from ddsp_models.song_crops import SongCrops, described, examples, load_songs, resampled
 from ddsp_models.train import SONG_PARTS, song_path
-from mss_nn_implementation.train import Clock, check_settings, completed, go_back
+from mss_nn_implementation.train import Clock, check_settings, completed, go_back, keep_settings
 
 BAND = results.ROOT / "data" / "virtual_band"
 
@@ -321,13 +321,7 @@ def train(training, sizes, train_songs, validation_songs, run, start=None):
     start : str or Path, optional
         .keras file of the separator to start from.
     """
-    run.mkdir(parents=True, exist_ok=True)
-    changes = check_settings(run / "settings.json", sizes, training)
-    with atomic_path(run / "settings.json") as temporary:
-        settings = {"sizes": sizes.to_dict(), "training": training.to_dict(), "changes": changes}
-        if start is not None:
-            settings["start_sha256"] = sha256_of(start)
-        temporary.write_text(json.dumps(settings, indent=1))
+    keep_settings(run, sizes, training, check_settings(run / "settings.json", sizes, training), start)
     keras.utils.set_random_seed(training.seed)
     crops = SongCrops(training_songs(train_songs, training), training, sizes.hop)
     validation = validation_examples(validation_songs, crops.samples, sizes.hop)

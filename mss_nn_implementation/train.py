@@ -127,6 +127,16 @@ def check_settings(path, sizes, training):
     return changes
 
 
+def keep_settings(run, sizes, training, changes, start=None):
+    """Write what a run is made with into its folder: sizes, training, changes to it so far, and what it starts from."""
+    run.mkdir(parents=True, exist_ok=True)
+    with atomic_path(run / "settings.json") as temporary:
+        settings = {"sizes": sizes.to_dict(), "training": training.to_dict(), "changes": changes}
+        if start is not None:
+            settings["start_sha256"] = sha256_of(start)
+        temporary.write_text(json.dumps(settings, indent=1))
+
+
 def completed(saved, settings):
     """Settings read from a file, and the defaults of the fields that `settings` has got since then."""
     fields = dataclasses.fields(settings) if dataclasses.is_dataclass(settings) else ()
@@ -304,12 +314,7 @@ def train(
         fixed_crops(load(validation_songs, sizes, **options), samples),
     )
 
-    run.mkdir(parents=True, exist_ok=True)
-    with atomic_path(run / "settings.json") as temporary:
-        settings = {"sizes": sizes.to_dict(), "training": training.to_dict(), "changes": changes}
-        if start is not None:
-            settings["start_sha256"] = sha256_of(start)
-        temporary.write_text(json.dumps(settings, indent=1))
+    keep_settings(run, sizes, training, changes, start)
 
     keras.utils.set_random_seed(training.seed)
     with computing(training.precision, devices):
