@@ -8,7 +8,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 NOTEBOOKS := $(shell git ls-files '*.ipynb' 2>/dev/null)
 READ_BY_REPORT := display.py $(wildcard experiments/*.py audio_processing/*.py player/*) $(shell find results mss_nn_implementation/training_final_full -type f 2>/dev/null | sed 's/ /\\ /g')
 
-.PHONY: app colab-check report site test lint dataset musdb train results bench parity stress verify notebooks environment anew
+.PHONY: app colab-check report site test lint dataset musdb train studies results bench parity stress verify notebooks environment anew
 .DELETE_ON_ERROR:
 
 report: site ## the report, executed, with all chapters, as pages: site/index.html
@@ -36,16 +36,28 @@ dataset: .make/environment ## the virtual band's songs: data/virtual_band
 
 # MUSDB_PATH and AIR_TRAFFIC_PATH name folders of recorded music; what needs one of them is left out where it is not set
 train: dataset ## the shipped weights, from nothing: hours
+	$(RUN) -m neural_network_basics.drums_mask
 	$(RUN) -m mss_nn_implementation.train trio
 	for source in drums bass vocals; do $(RUN) -m ddsp_models.train band-$$source || exit; done
 	$(RUN) -m ddsp_models.train_separator one_artist
 	$(RUN) -m ddsp_models.choices
 	$(RUN) -m ddsp_models.ensemble
+	$(RUN) -m ddsp_models.end_to_end one_artist_played
+	$(RUN) -m ddsp_models.end_to_end one_artist_mixtures
 	$(RUN) -m virtual_band --sets many_artists many_validation --many 240
 	$(RUN) -m ddsp_models.train_separator many_artists
+	$(RUN) -m ddsp_models.train_separator many_four
 	test -z "$$MUSDB_PATH" || { $(RUN) -m mss_nn_implementation.train many --dry && $(RUN) -m mss_nn_implementation.train musdb; }
 	test -z "$$AIR_TRAFFIC_PATH" || for source in drums bass vocals; do $(RUN) -m ddsp_models.train air_traffic-$$source || exit; done
 	test -z "$$AIR_TRAFFIC_PATH" || $(RUN) -m ddsp_models.train_separator air_traffic
+
+# Every training here is one line of a table; those that are there are left as they are
+studies: dataset ## ablations, and the studies of music and parameters, from nothing: many hours
+	$(RUN) -m virtual_band --sets one_artist_long
+	$(RUN) -m mss_nn_implementation.ablations
+	$(RUN) -m ddsp_models.ablations
+	$(RUN) -m experiments.studies
+	$(RUN) -m ddsp_models.substitution
 
 results: dataset ## every score and clip, from the shipped weights
 	$(RUN) -m experiments --jobs 2

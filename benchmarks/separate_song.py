@@ -18,7 +18,7 @@ import soundfile
 import virtual_band
 from audio_processing.results import ROOT
 
-MINUTES = (2, 10, 60)
+MINUTES = (4, 2, 10, 60)
 RATE = 44100
 BLOCK = 20 * RATE
 
