@@ -80,17 +80,23 @@ class Training:
 
 
 BASS = dataclasses.replace(
-    PRESETS["conv"], scale=feature.LISTENING["bass"]["scale"], n_harmonics=128, restart_cents=30.0, gate=True
+    PRESETS["conv"],
+    channels=128,
+    scale=feature.LISTENING["bass"]["scale"],
+    n_harmonics=128,
+    restart_cents=30.0,
+    gate=True,
 )
 """A low string has partials up to 5 kHz, and begins anew with every pluck."""
 VOICE = dataclasses.replace(PRESETS["conv"], gate=True)
 RECORDED_BASS = dataclasses.replace(BASS, restart_cents=0.0, gate=False)
 """A tracker's pitch leaps for other reasons than plucks, and a recording's pauses are not those of the band."""
+LONG = Training(steps=6000, steps_per_epoch=500)
 MODELS = {
     # name: source, settings, training
-    "band-drums": ("drums", PRESETS["drums"], Training()),
-    "band-bass": ("bass", BASS, Training()),
-    "band-vocals": ("vocals", VOICE, Training()),
+    "band-drums": ("drums", PRESETS["drums"], LONG),
+    "band-bass": ("bass", BASS, LONG),
+    "band-vocals": ("vocals", VOICE, LONG),
     "air_traffic-drums": (
         "drums",
         PRESETS["drums"],

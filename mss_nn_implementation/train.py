@@ -4,8 +4,9 @@ Stopped at any moment, the same command goes on from the last epoch. The best we
 `training_final_full/`, the curve to `results/training/`. The models:
 
 trio        drums, bass, vocals of the virtual band's training artist
-many_trio   the same of many artists: `python -m virtual_band --sets many_artists many_validation --many 60`
-many        drums, bass, other, vocals of many artists: what `musdb` may start from
+many        drums, bass, other, vocals of many artists, whom `python -m virtual_band --sets many_artists
+            many_validation --many 240` renders
+many_trio   drums, bass, vocals of many artists; starts from `many`
 musdb       drums, bass, other, vocals of MUSDB18's training songs, in the folder that MUSDB_PATH or --data names
 """
 
@@ -46,7 +47,7 @@ MANY = (BAND / "many_artists", "train"), (BAND / "many_validation", "test")
 MODELS = {
     # name: sizes, training, training songs, validation songs: root, subset and which side of a split
     "trio": (PRESETS["laptop"], TRIO, (BAND / "one_artist", "train"), (BAND / "validation", "test")),
-    "many_trio": (PRESETS["laptop"], TRIO, *MANY),
+    "many_trio": (PRESETS["laptop"], dataclasses.replace(TRIO, steps=2000, start_from="many"), *MANY),
     "many": (FOUR, dataclasses.replace(TRIO, steps=3000), *MANY),
     "musdb": (FOUR, REAL, (MUSDB, "train", "train"), (MUSDB, "train", "valid")),
 }
