@@ -105,7 +105,7 @@ def source(function):
 # --- where a result is missing --------------------------------------------------------------------
 
 
-def _in_its_place(show):
+def in_its_place(show):
     """Let a function that shows results show a box instead, where a result file is missing or damaged.
 
     One that draws returns axes of a figure that is not shown, so that what the caller does to them still can be done.
@@ -208,7 +208,7 @@ class _Values(dict):
         return value(name)
 
 
-@_in_its_place
+@in_its_place
 def text(template):
     """Show Markdown whose {names} are measured values: "… {score/same_artist/irm/mean/si_sdr:.1f} dB"."""
     _show("text", {"text/markdown": render_text(template)}, {"template": template})
@@ -261,7 +261,7 @@ def _table(rows, columns=None, caption=None, digits=2):
     return "\n".join([*lines, "</tbody></table>"])
 
 
-@_in_its_place
+@in_its_place
 def scores(test_set, metric="si_sdr", systems=None):
     """Show the scores of systems on a test set: one row each, a column per source, averaged over songs."""
     arguments = {"test_set": test_set, "metric": metric, "systems": systems}
@@ -309,7 +309,7 @@ def render_scores(test_set, metric="si_sdr", systems=None):
     return _table(rows, ["system", *sources], caption, DIGITS.get(metric, 1))
 
 
-@_in_its_place
+@in_its_place
 def facts(test_set, systems=None):
     """Show what systems are made of and what they cost: one row each."""
     arguments = {"test_set": test_set, "systems": systems}
@@ -341,7 +341,7 @@ def render_facts(test_set, systems=None):
     return _table(rows, caption=caption, digits=2)
 
 
-@_in_its_place
+@in_its_place
 def comparisons():
     """Show by how much systems are ahead of others, song by song, and what was asked of them."""
     _show("comparisons", {"text/html": render_comparisons()}, {})
@@ -438,7 +438,7 @@ def spectrograms(clips, sample_rate, *, columns=1, height=1.6, top=None):
     return figure
 
 
-@_in_its_place
+@in_its_place
 def training_curve(name, ax=None):
     """Draw the loss of a training run on its training crops and on the validation songs, over minutes."""
     rows = summary.training_log(name)
@@ -452,7 +452,7 @@ def training_curve(name, ax=None):
     return ax
 
 
-@_in_its_place
+@in_its_place
 def score_plot(test_set, metric="si_sdr", systems=None, ax=None):
     """Draw every song's score as a dot and the average as a bar, per source, systems side by side.
 
@@ -483,7 +483,7 @@ def score_plot(test_set, metric="si_sdr", systems=None, ax=None):
     return ax
 
 
-@_in_its_place
+@in_its_place
 def study_plot(x="minutes", ax=None):
     """Draw SI-SDR against minutes of music, or against parameters, of the trainings of `experiments.studies`."""
     by = {"minutes": ("size", "middle"), "parameters": ("minutes", 10)}[x]
@@ -494,14 +494,14 @@ def study_plot(x="minutes", ax=None):
                          ylabel="SI-SDR, mean over songs\nand stems (dB)")  # fmt: skip
 
 
-@_in_its_place
+@in_its_place
 def study_curves(minutes, ax=None):
     """Draw how the validation loss of the trainings on so many minutes fell, and where each was best."""
     found = [s for s in _studied(summary.read_studies()) if s["minutes"] == minutes and s["size"] == "middle"]
     return plots.validation_curves(_studied(found), _axes(ax, (8, 3)), names=SYSTEM_NAMES)
 
 
-@_in_its_place
+@in_its_place
 def studies():
     """Show every training of `experiments.studies`: one row each."""
     _show("studies", {"text/html": render_studies()}, {})
@@ -533,7 +533,7 @@ def _studied(found):
     return found
 
 
-@_in_its_place
+@in_its_place
 def cost_plot(test_set, systems, ax=None):
     """Draw SI-SDR against parameters for the systems that were scored; what was not is left out of the figure."""
     points = []
@@ -550,7 +550,7 @@ def cost_plot(test_set, systems, ax=None):
     return plots.cost(points, _axes(ax, (8, 3.4)))
 
 
-@_in_its_place
+@in_its_place
 def difference_plot(test_set, better, worse, metric="si_sdr", ax=None):
     """Draw how far one system is ahead of another on each song, and the 95 % interval of the mean."""
     found = summary.compared(test_set, better, worse, metric=metric)
@@ -594,7 +594,7 @@ def audio(clips, sample_rate, *, spectrogram=True, together=None):
     _show_player_code()
 
 
-@_in_its_place
+@in_its_place
 def player(test_set):
     """Show the test set's example song: its stems, true and estimated, in one player beside their spectrograms."""
     folder, index = _example(test_set)

@@ -202,6 +202,36 @@ def musdb_root():
     return Path(named) if named else EXCERPTS if EXCERPTS.is_dir() else None
 
 
+EXCERPT_SECONDS = 10.0
+"""Songs of MUSDB18 last longer than this, its excerpts do not."""
+
+
+def musdb_name(root, subset="test"):
+    """What the songs of a copy of MUSDB18 are called in results: "musdb18_7s" for the excerpts, else "musdb18".
+
+    Parameters
+    ----------
+    root : str or Path
+    subset : str
+
+    Raises
+    ------
+    AudioError
+        where none of its mixtures can be read; the message is that of the first.
+    FileNotFoundError
+        where it holds no song.
+    """
+    first = None
+    for song in tracks(root, subset):
+        try:
+            ((_, found),) = song._headers(("mixture",))
+        except (AudioError, OSError) as error:
+            first = first or error
+            continue
+        return "musdb18_7s" if found["length"] <= EXCERPT_SECONDS * found["sample rate"] else "musdb18"
+    raise AudioError(str(first))
+
+
 def tracks(root, subset=None):
     """List the songs of a dataset, sorted by name.
 
