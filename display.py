@@ -146,6 +146,7 @@ def value(name):
         facts/TEST_SET/SYSTEM/FIELD: parameters, training_minutes, training_seconds, realtime.
         study/MINUTES/MODEL/OTHER/FIELD: as compared, of two models trained on so many minutes; study/MINUTES/MODEL: its
         mean SI-SDR over songs, stems and seeds.
+        bench/NAME/FIELD: ours_s, peer_s, ratio, peak_mb of a benchmark.
 
     Returns
     -------
@@ -195,7 +196,10 @@ def value(name):
         if len(models) == 1:
             return summary.averages(records, "si_sdr")[systems[0], "mean"]
         return summary.difference_row(records, "si_sdr", *systems)[models[2]]
-    kinds = "score, ahead, above, songs, training, compared, facts, study"
+    if kind == "bench":
+        name, field = rest
+        return summary.benchmark(name)[field]
+    kinds = "score, ahead, above, songs, training, compared, facts, study, bench"
     raise ValueError(f"name: {name!r} begins with none of {kinds}")
 
 
@@ -525,6 +529,36 @@ def render_studies():
         for p in _studied(summary.study_points())
     ]
     return _table(rows, caption="Trainings, and SI-SDR on new songs of the training artist (same_artist)", digits=1)
+
+
+@in_its_place
+def benchmarks(names):
+    """Show what `python -m benchmarks` measured: our time and the peer's, one run, in turn.
+
+    Parameters
+    ----------
+    names : dict
+        benchmark → what the row calls it.
+    """
+    _show("benchmarks", {"text/html": render_benchmarks(names)}, {"names": names})
+
+
+def render_benchmarks(names):
+    """The table of `benchmarks`, as HTML."""
+    rows = []
+    for name, label in names.items():
+        found = summary.benchmark(name)
+        unit, scale = ("ms", 1e3) if found["ours_s"] < 2 else ("s", 1)
+        rows.append({
+            "": label,
+            "ours": f"{scale * found['ours_s']:.3g} {unit}",
+            "beside it": found["peer"],
+            "that one": f"{scale * found['peer_s']:.4g} {unit}",
+            "times as fast": found["ratio"],
+        })  # fmt: skip
+    where = results.read(results.RESULTS / "benchmarks.json")["environment"]
+    caption = f"Medians of one run in which both took turns; {where['platform']}, {where['cores']} processor cores"
+    return _table(rows, caption=caption, digits=1)
 
 
 def _studied(found):

@@ -75,6 +75,7 @@ def frame_sdr(references, estimates, sample_rate):
     Parameters
     ----------
     references, estimates : np.ndarray of one shape, (sources, samples) or (sources, channels, samples)
+        or lists of one array per source, which are not copied: memory grows by a frame.
     sample_rate : int
         in Hz: the length of a frame and of the hop. A signal of less than a frame is one frame.
 
@@ -83,15 +84,15 @@ def frame_sdr(references, estimates, sample_rate):
     np.ndarray, (sources, frames)
         in dB; NaN where the frame is dropped.
     """
-    references, estimates = _pair(references, estimates)
-    if references.ndim == 2:
-        references, estimates = references[:, None], estimates[:, None]
-    samples = references.shape[-1]
+    references, estimates = ([np.atleast_2d(signal) for signal in signals] for signals in (references, estimates))
+    if (given := [x.shape for x in estimates]) != (expected := [x.shape for x in references]):
+        raise ValueError(f"estimates: shapes {given} given, {expected} (those of the references) expected")
+    samples = references[0].shape[-1]
     n_frames = max(1, samples // sample_rate)
     result = np.full((len(references), n_frames), np.nan)
     for frame in range(n_frames):
         part = slice(frame * sample_rate, (frame + 1) * sample_rate if samples > sample_rate else samples)
-        true, guess = references[..., part], estimates[..., part]
+        true, guess = (np.stack([x[:, part] for x in found]).astype(np.float64) for found in (references, estimates))
         # museval calls a source silent where its channels add up to zero at every sample
         if any((signals.sum(axis=1) == 0).all(axis=-1).any() for signals in (true, guess)):
             continue

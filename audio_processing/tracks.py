@@ -189,10 +189,15 @@ def readable(songs, on_error="raise", sources=SOURCES):
         except (AudioError, OSError) as error:
             if on_error == "raise":
                 raise
-            left_out[song.name] = str(error).replace(f"{song.path.parent}{os.sep}", "").replace("\n", " ")
+            left_out[song.name] = reason(song, error)
     if songs and not good:
         raise AudioError(f"none of {len(songs)} songs can be read; the first: {next(iter(left_out.values()))}")
     return good, left_out
+
+
+def reason(song, error):
+    """Why a song is left out, in one line that names the file inside its dataset."""
+    return str(error).replace(f"{song.path.parent}{os.sep}", "").replace("\n", " ")
 
 
 def musdb_root():

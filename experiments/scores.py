@@ -5,9 +5,12 @@ import math
 import museval
 import numpy as np
 
+from audio_processing.files import atomic_path
 from audio_processing.metrics import frame_sdr, si_sdr, snr
 
 METRICS = ("si_sdr", "snr", "sdr", "sir", "sar")
+FRAMES = ("SDR", "ISR", "SIR", "SAR")
+"""What museval knows of every frame."""
 
 
 def score_track(stems, estimates, sample_rate, *, filters=False):
@@ -30,6 +33,19 @@ def score_track(stems, estimates, sample_rate, *, filters=False):
     dropped : int
         frames that `sdr` could not count because some stem or estimate is silent in them.
     """
+    return score_frames(stems, estimates, sample_rate, filters=filters)[:2]
+
+
+def score_frames(stems, estimates, sample_rate, *, filters=False):
+    """As `score_track`, which it is behind; returns records, dropped, and what museval's files hold.
+
+    Returns
+    -------
+    records : list of dict
+    dropped : int
+    frames : dict of dict of list of float
+        source → SDR, ISR, SIR, SAR → one value per second in dB; NaN where a stem is silent or nothing was computed.
+    """
     scored = [source for source in stems if source in estimates and np.any(stems[source])]
     records = []
 
@@ -41,20 +57,45 @@ def score_track(stems, estimates, sample_rate, *, filters=False):
         note(source, "si_sdr", si_sdr(stems[source], estimates[source]))
         note(source, "snr", snr(stems[source], estimates[source]))
     if not scored:
-        return records, 0
-    frames = frame_sdr(np.stack([stems[s] for s in scored]), np.stack([estimates[s] for s in scored]), sample_rate)
+        return records, 0, {}
+    rows = frame_sdr([stems[s] for s in scored], [estimates[s] for s in scored], sample_rate)
+    frames = {source: {name: [math.nan] * rows.shape[1] for name in FRAMES} for source in scored}
     # a frame counts where every stem sounds, estimated by this system or not: all systems are scored on the same frames
-    heard = np.stack([stem for stem in stems.values() if np.any(stem)])
-    counted = ~np.isnan(frames).all(axis=0) & ~np.isnan(frame_sdr(heard, heard, sample_rate)).all(axis=0)
-    for source, row in zip(scored, frames[:, counted]):
-        note(source, "sdr", np.median(row) if row.size else np.nan)
+    heard = [stem for stem in stems.values() if np.any(stem)]
+    counted = ~np.isnan(rows).all(axis=0) & ~np.isnan(frame_sdr(heard, heard, sample_rate)).all(axis=0)
+    for source, row in zip(scored, rows):
+        frames[source]["SDR"] = row.tolist()
+        note(source, "sdr", np.median(row[counted]) if counted.any() else np.nan)
     if filters and counted.any():
-        for metric, rows in interference_and_artefacts(stems, estimates, scored, sample_rate).items():
-            for source, row in zip(scored, rows):
+        for metric, found in interference_and_artefacts(stems, estimates, scored, sample_rate).items():
+            for source, row in zip(scored, found):
+                frames[source][metric.upper()] = row.tolist()
                 row = row[np.isfinite(row)]
                 value = np.median(row) if row.size else np.nan
-                note(source, metric, value if value < ROUNDING else np.nan)
-    return records, int((~counted).sum())
+                if metric in METRICS:
+                    note(source, metric, value if value < ROUNDING else np.nan)
+    return records, int((~counted).sum()), frames
+
+
+def write_museval(path, track, frames, made_of):
+    """Write what is known of a track's frames as museval does: its own programs put such files together.
+
+    Parameters
+    ----------
+    path : Path
+    track : str
+    frames : dict
+        of `score_frames`.
+    made_of : str
+        a checksum of settings and songs, kept in the file as "made_of": the same for all that belongs together.
+    """
+    store = museval.TrackStore(track)
+    for source, values in frames.items():
+        store.add_target(source, values)
+    store.validate()
+    store.scores["made_of"] = made_of
+    with atomic_path(path) as temporary:
+        store.save(temporary)
 
 
 ROUNDING = 100.0
@@ -79,7 +120,7 @@ def interference_and_artefacts(stems, estimates, scored, sample_rate):
     Returns
     -------
     dict of np.ndarray
-        "sir" and "sar", (sources, frames) in dB; NaN where a stem is silent.
+        "isr", "sir" and "sar", (sources, frames) in dB; NaN where a stem is silent.
     """
     rest = 0 if "rest" in scored else sum(stem for source, stem in stems.items() if source not in scored)
     true = [stems[source] for source in scored]
@@ -92,5 +133,5 @@ def interference_and_artefacts(stems, estimates, scored, sample_rate):
     noise = np.random.default_rng(0).standard_normal(true.shape)
     true = true + 1e-3 * np.sqrt(np.mean(true**2, axis=(1, 2), keepdims=True)) * noise
     frame = dict(window=sample_rate, hop=sample_rate)
-    _, _, sir, sar, _ = museval.metrics.bss_eval(true, given, compute_permutation=False, **frame)
-    return {"sir": sir[: len(scored)], "sar": sar[: len(scored)]}
+    _, isr, sir, sar, _ = museval.metrics.bss_eval(true, given, compute_permutation=False, **frame)
+    return {name: rows[: len(scored)] for name, rows in (("isr", isr), ("sir", sir), ("sar", sar))}

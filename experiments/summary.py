@@ -226,6 +226,23 @@ def study_points(metric="si_sdr"):
     ]
 
 
+def benchmark(name):
+    """A record of results/benchmarks.json: "ours_s", "peer", "peer_s", "ratio", "max_error", "peak_mb", …
+
+    Raises
+    ------
+    audio_processing.results.ResultsError
+        where it was not measured.
+    """
+    found = {r["benchmark"]: r for r in results.read(results.RESULTS / "benchmarks.json")["records"]}
+    if name not in found:
+        module = name.split("@")[0].removesuffix("_grad")
+        raise results.ResultsError(
+            f"results/benchmarks.json: no {name} in it; `python -m benchmarks {module}` measures"
+        )
+    return found[name]
+
+
 def training_log(name):
     """The rows of results/training/<name>.csv, one per epoch, as dicts of numbers."""
     path = results.RESULTS / "training" / f"{name}.csv"

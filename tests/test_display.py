@@ -61,6 +61,21 @@ def test_text_and_table_follow_the_results(scored):
     }
 
 
+def test_speed_follows_the_results(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "RESULTS", tmp_path)
+    record = {"benchmark": "fast", "ours_s": 0.0125, "peer": "a <peer>", "peer_s": 2.5, "ratio": 200.0, "peak_mb": 1.0}
+    for ratio in (200.0, 3.0):
+        results.write(
+            tmp_path / "benchmarks.json", results.head("benchmarks") | {"records": [record | {"ratio": ratio}]}
+        )
+        assert display.render_text("{bench/fast/ratio:.0f} times") == f"{ratio:.0f} times"
+        table = display.render_benchmarks({"fast": "the work"})
+        for cell in ("the work", "12.5 ms", "a &lt;peer&gt;", "2500 ms", f"{ratio:.1f}"):
+            assert f">{cell}<" in table
+    with pytest.raises(results.ResultsError, match="no slow in it; `python -m benchmarks slow` measures"):
+        display.render_benchmarks({"fast": "the work", "slow": "none"})
+
+
 def test_plots_follow_the_results(scored):
     before = [bar.get_height() for bar in display.score_plot("tiny").patches]
     edit(scored[0], by=3.0)

@@ -1,0 +1,203 @@
+"""Copies of MUSDB18 by one option, songs that cannot be read, and museval's files beside ours."""
+
+import json
+import shutil
+
+import museval
+import numpy as np
+import pytest
+
+from audio_processing import results
+from audio_processing.audio_processing import AudioError, load, save
+from audio_processing.tracks import SOURCES, musdb_name, tracks
+from experiments import __main__ as experiments
+from tests.audio_processing.test_tracks import needs_ffmpeg, stem_file
+from tests.conftest import make_tree
+
+TRIO = ("drums", "bass", "vocals")
+
+
+@pytest.fixture
+def places(tmp_path, monkeypatch):
+    """Results of this test's own; returns the folder for result files."""
+    monkeypatch.setattr(results, "ROOT", tmp_path)
+    monkeypatch.setattr(experiments, "SCORES", tmp_path / "scores")
+    monkeypatch.setattr(experiments, "UNFINISHED", tmp_path / "unfinished")
+    monkeypatch.setattr(experiments, "MUSDB", None)
+    return tmp_path / "scores"
+
+
+@pytest.fixture
+def tiny(places, tmp_path, monkeypatch):
+    """A test set of three songs; returns its folder."""
+    root = make_tree(tmp_path / "songs", subset="test", songs=3, seconds=3.0)
+    monkeypatch.setitem(experiments.TEST_SETS, "tiny", (root, "test", TRIO, 16000, True))
+    monkeypatch.setattr(experiments, "FILTERS_UP_TO", 0)
+    return root
+
+
+def score(*options, test_set="tiny", system="mixture"):
+    return experiments.main(["--test-sets", test_set, "--systems", system, *map(str, options)])
+
+
+def said(capsys):
+    """The lines on standard error but for progress bars."""
+    return [line for line in capsys.readouterr().err.splitlines() if line.strip() and "song/s]" not in line]
+
+
+def test_a_song_that_cannot_be_read_stops_the_run_or_is_left_out_and_named(tiny, places, capsys):
+    bad = tracks(tiny)[1]
+    shutil.copytree(bad.path, tiny / "kept")
+    (bad.path / "bass.wav").unlink()
+    assert score() == 2 and not places.exists()
+    (line,) = said(capsys)
+    assert line.startswith("experiments: ") and f"{bad.name}/bass.wav: no such file" in line
+    assert score("--on-error", "skip") == 0
+    assert said(capsys) == [f"tiny: {bad.name} is left out: {bad.name}/bass.wav: no such file"]
+    content = results.read(places / "tiny-mixture.json")
+    assert content["left_out"] == {bad.name: f"{bad.name}/bass.wav: no such file"} and content["songs"] == 2
+    assert {record["track"] for record in content["records"]} == {song.name for song in tracks(tiny)} - {bad.name}
+    assert score("--on-error", "skip") == 0 and "all current" in capsys.readouterr().out
+    shutil.copy(tiny / "kept" / "bass.wav", bad.path)
+    assert score() == 0  # it is there again
+    content = results.read(places / "tiny-mixture.json")
+    assert content["songs"] == 3 and "left_out" not in content
+
+
+def test_a_song_whose_sound_is_damaged_behind_a_good_header(tiny, places, monkeypatch, capsys):
+    stems = tracks(tiny)[2].__class__.stems
+
+    def damaged(song, *arguments, **options):
+        if song.name == "Artist - Song 2":
+            raise AudioError(f"{song.path}: the sound is damaged after 1.0 s")
+        return stems(song, *arguments, **options)
+
+    monkeypatch.setattr("audio_processing.tracks.Track.stems", damaged)
+    assert score() == 2 and "Artist - Song 2: the sound is damaged" in capsys.readouterr().err
+    assert score("--on-error", "skip") == 0
+    assert said(capsys) == ["tiny: Artist - Song 2 is left out: Artist - Song 2: the sound is damaged after 1.0 s"]
+    content = results.read(places / "tiny-mixture.json")
+    assert list(content["left_out"]) == ["Artist - Song 2"] and content["songs"] == 2
+    assert score("--on-error", "skip") == 0 and "all current" in capsys.readouterr().out
+    assert score() == 2  # whoever asks to be stopped is, by the same song
+    monkeypatch.setattr("audio_processing.tracks.Track.stems", stems)
+    assert score() == 0 and results.read(places / "tiny-mixture.json")["songs"] == 3
+
+
+def test_no_song_that_can_be_read_is_one_line(tiny, places, capsys):
+    for song in tracks(tiny):
+        (song.path / "drums.wav").write_text("no sound")
+    assert score("--on-error", "skip") == 2
+    (line,) = said(capsys)
+    assert "none of 3 songs can be read" in line and not places.exists()
+
+
+@pytest.fixture
+def copies(tmp_path):
+    """One song, whole (12 s) and as an excerpt (3 s), each as wav and, where there is ffmpeg, as a stem file."""
+    found = {}
+    for name, seconds in (("musdb18", 12.0), ("musdb18_7s", 3.0)):
+        root = make_tree(tmp_path / name, subset="test", songs=1, seconds=seconds, sample_rate=44100)
+        found[name, "wav"] = root
+        if shutil.which("ffmpeg"):
+            (song,) = tracks(root)
+            found[name, "mp4"] = tmp_path / f"{name}-mp4"
+            stem_file(found[name, "mp4"] / "test" / f"{song.name}.stem.mp4", song.path)
+    return found
+
+
+def test_one_option_for_every_copy_of_musdb18(copies, places, tmp_path, monkeypatch, capsys):
+    values = {}
+    for (name, kind), root in copies.items():
+        assert musdb_name(root) == name
+        assert name in experiments.test_sets(root) and len({"musdb18", "musdb18_7s"} & set(experiments.test_sets(root)))
+        out = tmp_path / f"{name}-{kind}"
+        assert score("--musdb", root, "--out", out, test_set=name) == 0
+        content = results.read(out / f"{name}-mixture.json")
+        assert content["songs"] == 1 and content["config"]["sample_rate"] == 44100 and "excluded" in content
+        values[name, kind] = [record["value"] for record in content["records"]]
+        assert {record["test_set"] for record in content["records"]} == {name} and len(values[name, kind]) == 12
+        other = "musdb18" if name == "musdb18_7s" else "musdb18_7s"
+        capsys.readouterr()
+        assert score("--musdb", root, "--out", out, test_set=other) == 2
+        assert f"holds the songs of {name}" in capsys.readouterr().err
+    for name in {name for name, _ in copies}:
+        if (name, "mp4") in values:  # coded with loss, and otherwise the same
+            np.testing.assert_allclose(values[name, "mp4"], values[name, "wav"], atol=0.5)
+    assert not places.exists()  # nothing where the committed results are
+
+
+@needs_ffmpeg
+def test_stem_files_without_ffmpeg_are_one_line(copies, monkeypatch, capsys):
+    monkeypatch.setenv("PATH", "/nowhere")
+    root = copies["musdb18", "mp4"]
+    for mode in ("stop", "skip"):
+        assert score("--musdb", root, "--on-error", mode, test_set="musdb18") == 2
+        (line,) = said(capsys)
+        assert "needs ffmpeg" in line
+    assert "musdb18_7s" in experiments.test_sets(root)  # which copy it is cannot be told, and scoring it says why
+
+
+def test_museval_puts_its_files_together(tiny, places, tmp_path, monkeypatch):
+    monkeypatch.setattr(experiments, "FILTERS_UP_TO", 16000)
+    folder = tmp_path / "museval"
+    for system in ("mixture", "irm"):
+        assert score("--museval", folder, system=system) == 0
+    methods = museval.MethodStore()
+    for system in ("mixture", "irm"):
+        methods.add_eval_dir(folder / "tiny" / system)
+    theirs = methods.agg_frames_scores()
+    assert len(theirs) == 2 * 3 * 3 * 4  # systems, songs, sources, metrics
+    assert np.isfinite(theirs.values).all()
+    for system in ("mixture", "irm"):
+        for record in results.read(places / f"tiny-{system}.json")["records"]:
+            if record["metric"] in ("sdr", "sir", "sar"):
+                value = theirs[system, record["track"], record["source"], record["metric"].upper()]
+                assert value == pytest.approx(record["value"], abs=2e-5)
+    song = tracks(tiny)[0]
+    stems = song.stems(16000, mono=True, sources=TRIO)
+    true = np.stack([stem[:, None] for stem in stems.values()])
+    given = np.repeat(true.sum(axis=0, keepdims=True), 3, axis=0)
+    sdr, isr, sir, sar = museval.evaluate(true, given, win=16000, hop=16000)
+    written = json.loads((folder / "tiny" / "mixture" / "test" / f"{song.name}.json").read_text())
+    assert [target["name"] for target in written["targets"]] == list(TRIO)
+    for i, target in enumerate(written["targets"]):
+        found = {m: [frame["metrics"][m] for frame in target["frames"]] for m in ("SDR", "ISR", "SIR")}
+        np.testing.assert_allclose(found["SDR"], sdr[i], atol=2e-5)
+        np.testing.assert_allclose(found["ISR"], isr[i], atol=0.1)  # white noise 60 dB below the stems (scores.py)
+        np.testing.assert_allclose(found["SIR"], sir[i], atol=0.1)
+
+
+def test_what_museval_does_not_get_is_nan_and_files_follow_the_scores(tiny, places, tmp_path):
+    """Without sir and sar, as at 44.1 kHz; a changed song is scored again, one that is gone leaves no file."""
+    folder = tmp_path / "museval"
+    assert score() == 0
+    assert score("--museval", folder) == 0  # the scores were current, museval's files were not there
+    assert score("--museval", folder) == 0
+    files = sorted((folder / "tiny" / "mixture" / "test").iterdir())
+    assert [path.stem for path in files] == [song.name for song in tracks(tiny)]
+    written = files[0].stat().st_mtime_ns
+    assert score("--museval", folder) == 0 and files[0].stat().st_mtime_ns == written
+    store = museval.EvalStore()
+    store.add_eval_dir(folder / "tiny" / "mixture")
+    scores = store.agg_frames_tracks_scores()
+    assert np.isfinite(scores["vocals", "SDR"]) and np.isnan(scores["vocals", "SIR"]) and "SAR:     nan" in repr(store)
+    songs = tracks(tiny)
+    audio, rate = load(songs[0].path / "bass.wav")
+    save(songs[0].path / "bass.wav", 0.5 * audio, rate)
+    shutil.rmtree(songs[2].path)
+    (folder / "tiny" / "mixture" / "test" / "notes.json").write_text("{}")
+    assert score("--museval", folder) == 0
+    left = sorted(path.name for path in (folder / "tiny" / "mixture" / "test").iterdir())
+    assert left == ["Artist - Song 0.json", "Artist - Song 1.json", "notes.json"]  # what is not ours stays
+
+
+def test_a_song_of_silence_has_no_file_of_museval(tiny, places, tmp_path):
+    song = tracks(tiny)[0]
+    for part in ("mixture", *SOURCES):
+        save(song.path / f"{part}.wav", np.zeros((2, 48000), np.float32), 16000)
+    for _ in range(2):
+        assert score("--museval", tmp_path / "museval") == 0
+    found = sorted(path.stem for path in (tmp_path / "museval" / "tiny" / "mixture" / "test").iterdir())
+    assert found == [song.name for song in tracks(tiny)[1:]]
+    assert results.read(places / "tiny-mixture.json")["silent_stems"] == {"drums": 1, "bass": 1, "vocals": 1}
