@@ -33,6 +33,7 @@ SYSTEM_NAMES = {
     "ibm": "ideal binary mask (ceiling)",
     "ibm@sisec": "binary mask of SiSEC 2018 (ceiling)",
     "irm": "ideal ratio mask (ceiling)",
+    "irm@4096": "ideal ratio mask, window of the DDSP masks (ceiling)",
     "irm@power": "ideal ratio mask of powers (ceiling)",
     "psm": "phase-sensitive mask (ceiling)",
     "mwf": "multichannel Wiener filter (ceiling)",
@@ -70,6 +71,17 @@ METRIC_NAMES = {
     "spectral_loss_per_bin": "Spectral loss per bin",
     "crepe_bce": "Cross-entropy of CREPE's activations",
 }
+SHORT_NAMES = {
+    "si_sdr": "SI-SDR (dB)",
+    "sir": "SIR (dB)",
+    "sar": "SAR (dB)",
+    "loudness_l1": "loudness (dB)",
+    "raw_pitch_accuracy": "within 50 cents",
+    "f0_l1_hz": "pitch (Hz)",
+    "spectral_loss": "spectral loss",
+    "crepe_bce": "CREPE's cross-entropy",
+}
+"""Of metrics, where several stand side by side."""
 DIGITS = {"raw_pitch_accuracy": 3, "f0_confidence": 2, "spectral_loss": 2, "spectral_loss_per_bin": 2, "crepe_bce": 4}
 """After the point, where it is not 1."""
 TEST_SET_NAMES = {
@@ -236,8 +248,8 @@ def table(rows, columns=None, *, caption=None, digits=2):
     columns : list of str, optional
         which, and in what order; those of the first row where it is None.
     caption : str, optional
-    digits : int
-        after the point, for floats.
+    digits : int or dict
+        after the point, for floats; or so for each column.
     """
     ipython.display(ipython.HTML(_table(rows, columns, caption, digits)))
 
@@ -245,7 +257,7 @@ def table(rows, columns=None, *, caption=None, digits=2):
 def _table(rows, columns=None, caption=None, digits=2):
     columns = list(rows[0]) if columns is None else columns
 
-    def cell(x):
+    def cell(x, digits):
         if x is None:
             return '<td style="text-align:right">–</td>'
         if isinstance(x, bool) or not isinstance(x, (int, float, np.number)):
@@ -261,7 +273,8 @@ def _table(rows, columns=None, caption=None, digits=2):
     if caption:
         lines.append(f"<caption>{html.escape(caption)}</caption>")
     lines.append("<thead><tr>" + "".join(heading(column) for column in columns) + "</tr></thead><tbody>")
-    lines += ["<tr>" + "".join(cell(row.get(column)) for column in columns) + "</tr>" for row in rows]
+    places = {column: digits if isinstance(digits, int) else digits[column] for column in columns}
+    lines += ["<tr>" + "".join(cell(row.get(c), places[c]) for c in columns) + "</tr>" for row in rows]
     return "\n".join([*lines, "</tbody></table>"])
 
 
@@ -311,6 +324,27 @@ def render_scores(test_set, metric="si_sdr", systems=None):
     if absent := summary.not_defined(test_set, found, metric):
         caption += f"; of {absent} stems it is not defined, and they are left out"
     return _table(rows, ["system", *sources], caption, DIGITS.get(metric, 1))
+
+
+@in_its_place
+def overview(test_set, systems, metrics):
+    """Show several metrics of several systems side by side: means over the stems."""
+    arguments = {"test_set": test_set, "systems": list(systems), "metrics": list(metrics)}
+    _show("overview", {"text/html": render_overview(**arguments)}, arguments)
+
+
+def render_overview(test_set, systems, metrics):
+    """The table of `overview`, as HTML."""
+    names = {metric: SHORT_NAMES.get(metric, METRIC_NAMES.get(metric, metric)) for metric in metrics}
+    rows = []
+    for system in systems:
+        records = summary.read_scores(test_set, [system])
+        means = {metric: summary.averages(records, metric, over=_protocol(metric)) for metric in metrics}
+        row = {name: means[metric].get((system, "mean")) for metric, name in names.items()}
+        rows.append({"system": SYSTEM_NAMES.get(system, system), **row})
+    digits = {"system": 0} | {name: DIGITS.get(metric, 1) for metric, name in names.items()}
+    caption = f"Means over the stems, on {TEST_SET_NAMES.get(test_set, test_set)} ({test_set})"
+    return _table(rows, caption=caption, digits=digits)
 
 
 @in_its_place

@@ -65,11 +65,15 @@ def _ensemble():
 SEPARATORS = {
     "hps": _hps,
     "conv_tasnet": _conv_tasnet,
+    "conv_tasnet@many": partial(_conv_tasnet, "many_trio"),
     "musdb": partial(_conv_tasnet, "musdb", averaged=True),
     "numpy_cnn": _numpy_cnn,
     "ddsp_masked": _ddsp("MaskedSeparator"),
     "ddsp_resynthesis": _ddsp("ResynthesisSeparator", "one_artist_played"),
+    "ddsp_masked@many": _ddsp("MaskedSeparator", "many_artists"),
+    "ddsp_masked@four": _ddsp("MaskedSeparator", "many_four"),
     "ddsp_masked@air_traffic": _ddsp("MaskedSeparator", "air_traffic"),
+    "ddsp_resynthesis@air_traffic": _ddsp("ResynthesisSeparator", "air_traffic", decoders="air_traffic"),
     "conv_tasnet_ddsp": _chain,
     "ensemble": _ensemble,
 }

@@ -59,7 +59,7 @@ ONLY = {name: (*CEILINGS, "hps", "musdb") for name in MUSDB_SETS}
 FEATURES_ON = ("same_artist", "other_artist", "air_traffic")
 """Test sets on which pitch, loudness and spectra are compared, too: mono at 16 kHz, and pitch is known or, in the
 recorded song, that of one voice, which a tracker can follow."""
-WITHOUT_FEATURES = ("ibm@sisec", "irm@power", "psm", "mwf")
+WITHOUT_FEATURES = ("ibm@sisec", "irm@4096", "irm@power", "psm", "mwf")
 """Ceilings whose stems sound like those of `ibm` and `irm`: they are scored by their samples alone, to save time."""
 EXCLUDED = {"PR - Oh No": "its stems do not add up", "PR - Happy Daze": "stems are missing"}
 """Songs of MUSDB18's test set that are not scored, and why."""

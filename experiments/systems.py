@@ -38,6 +38,11 @@ def ibm_as_in_sisec(mixture, stems, sample_rate):
     return masks.ibm(stems, mixture=mixture, threshold=0.5, n_fft=n_fft, hop_length=n_fft // 2)
 
 
+def irm_as_wide(mixture, stems, sample_rate):
+    """A ceiling: the ideal ratio mask of magnitudes with the window that the DDSP masks have, STFT 4096/128."""
+    return masks.irm(stems, n_fft=4096, hop_length=128, mixture=mixture)
+
+
 def _separator(name):
     def system(mixture, stems, sample_rate):
         return separate(mixture, sample_rate, name)
@@ -75,6 +80,7 @@ SYSTEMS = {
     "ibm": _oracle(masks.ibm, "ideal binary mask"),
     "ibm@sisec": ibm_as_in_sisec,
     "irm": _oracle(masks.irm, "ideal ratio mask of magnitudes"),
+    "irm@4096": irm_as_wide,
     "irm@power": _oracle(partial(masks.irm, power=2), "ideal ratio mask of powers"),
     "psm": _oracle(masks.psm, "phase-sensitive mask"),
     "mwf": _oracle(masks.mwf, "multichannel Wiener filter with the true spectra and covariances"),

@@ -53,6 +53,8 @@ def test_text_and_table_follow_the_results(scored):
     text, table = display.render_text(template), display.render_scores("tiny")
     shown = float(text.split("reaches ")[1].split(" dB")[0])
     assert f">{shown:.1f}<" in table
+    beside = display.render_overview("tiny", ["mixture", "irm"], ["si_sdr", "f0_l1_hz"])
+    assert f">{shown:.1f}<" in beside and ">pitch (Hz)<" in beside and beside.count(">–<") == 2
     edit(scored[1], by=7.0)
     assert f"reaches {shown + 7:.1f} dB" in display.render_text(template)
     assert f">{shown + 7:.1f}<" in display.render_scores("tiny")
