@@ -73,12 +73,12 @@ MODELS = {
     # name: sizes, training, training songs, validation songs
     "one_artist_played": (
         THREE,
-        Through(steps=800, learning_rate=1e-3, taught_until=0.0, start_from="one_artist"),
+        Through(steps=400, learning_rate=1e-3, taught_until=0.0, start_from="one_artist"),
         *SETS,
     ),
     "one_artist_mixtures": (
         THREE,
-        Through(mode="unsupervised", steps=500, learning_rate=2e-3, taught_until=1.0),
+        Through(mode="unsupervised", steps=300, learning_rate=2e-3, taught_until=1.0),
         *SETS,
     ),
 }

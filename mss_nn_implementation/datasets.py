@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from audio_processing.audio_processing import AudioError, resample
 from audio_processing.files import atomic_path, sha256_of
-from audio_processing.tracks import tracks
+from audio_processing.tracks import readable, reason, tracks
 
 VALIDATION = (
     "ANiMAL - Rockshow",
@@ -63,12 +63,18 @@ def songs_of(root, subset, split=None):
     return chosen
 
 
-def load_stems(root, subset, sources, sample_rate, *, split=None, **options):
+def load_stems(root, subset, sources, sample_rate, *, split=None, left_out=None, **options):
     """Decode a dataset once, at one sample rate: `load_songs` of `songs_of(root, subset, split)`."""
-    return load_songs(songs_of(root, subset, split), sources, sample_rate, **options)
+    songs = songs_of(root, subset, split)
+    if left_out is not None:
+        songs, unreadable = readable(songs, "skip", sources)
+        left_out |= unreadable
+    return load_songs(songs, sources, sample_rate, left_out=left_out, **options)
 
 
-def load_songs(songs, sources, sample_rate, *, channels=1, speeds=(), at_least=0.0, cache=None, dtype="float32"):
+def load_songs(
+    songs, sources, sample_rate, *, channels=1, speeds=(), at_least=0.0, cache=None, dtype="float32", left_out=None
+):
     """Decode songs once, at one sample rate.
 
     Parameters
@@ -89,6 +95,9 @@ def load_songs(songs, sources, sample_rate, *, channels=1, speeds=(), at_least=0
         dataset; without it they are held in memory.
     dtype : str
         of the files: "float16" takes half the space at an error 70 dB below each sample.
+    left_out : dict, optional
+        songs that cannot be read are added to it, name → reason, and the others are returned; where it is None, the
+        first of them stops.
 
     Returns
     -------
@@ -100,19 +109,29 @@ def load_songs(songs, sources, sample_rate, *, channels=1, speeds=(), at_least=0
     ValueError
         where songs are too short; the message names them.
     AudioError
-        where one cannot be read.
+        where one cannot be read, or none.
     """
-    decoded = []
+    decoded, kept = [], []
     for song in tqdm(songs, desc="reading songs", unit="song", leave=False):
         wanted = [
             {"rate": sample_rate, "sources": list(sources), "channels": channels, "speed": s} for s in (1, *speeds)
         ]
-        if cache is None:
-            first = _decode(song, wanted[0])
-            decoded.append([first, *(_at_speed(first, want["speed"]) for want in wanted[1:])])
-        else:
-            decoded.append(_from_cache(song, wanted, Path(cache), np.dtype(dtype)))
-    short = [s.name for s, d in zip(songs, decoded) if min(v.shape[-1] for v in d) < at_least * sample_rate]
+        try:
+            if cache is None:
+                first = _decode(song, wanted[0])
+                variants = [first, *(_at_speed(first, want["speed"]) for want in wanted[1:])]
+            else:
+                variants = _from_cache(song, wanted, Path(cache), np.dtype(dtype))
+        except AudioError as error:
+            if left_out is None:
+                raise
+            left_out[song.name] = reason(song, error)
+            continue
+        decoded.append(variants)
+        kept.append(song)
+    if songs and not kept:
+        raise AudioError(f"none of {len(songs)} songs can be read; the first: {left_out[songs[0].name]}")
+    short = [s.name for s, d in zip(kept, decoded) if min(v.shape[-1] for v in d) < at_least * sample_rate]
     if short:
         where = songs[0].path.parent.parent
         raise ValueError(f"{where}: shorter than a crop of {at_least:g} s: {', '.join(short)}; choose shorter crops")

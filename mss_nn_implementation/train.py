@@ -7,7 +7,11 @@ trio        drums, bass, vocals of the virtual band's training artist
 many        drums, bass, other, vocals of many artists, whom `python -m virtual_band --sets many_artists
             many_validation --many 240` renders
 many_trio   drums, bass, vocals of many artists; starts from `many`
-musdb       drums, bass, other, vocals of MUSDB18's training songs, in the folder that MUSDB_PATH or --data names
+musdb       drums, bass, other, vocals of MUSDB18's training songs, in the folder that MUSDB_PATH or --data names:
+            MUSDB18, MUSDB18-HQ or the 7 s excerpts
+
+A song that cannot be read stops it; with --on-error skip it is named on standard error and in the record, and the
+others are trained on.
 """
 
 import argparse
@@ -29,7 +33,7 @@ import keras
 
 from audio_processing import results
 from audio_processing.files import atomic_path, sha256_of
-from audio_processing.tracks import SOURCES
+from audio_processing.tracks import SOURCES, musdb_root
 from mss_nn_implementation.convtas import WEIGHTS, ConvTasNet
 from mss_nn_implementation.datasets import RandomCrops, fixed_crops, load_stems, songs_of
 from mss_nn_implementation.loss import LOSSES
@@ -128,13 +132,16 @@ def check_settings(path, sizes, training):
     return changes
 
 
-def keep_settings(run, sizes, training, changes, start=None):
-    """Write what a run is made with into its folder: sizes, training, changes to it so far, and what it starts from."""
+def keep_settings(run, sizes, training, changes, start=None, left_out=None):
+    """Write what a run is made with into its folder: sizes, training, changes to it so far, what it starts from, and
+    the songs that are left out, and why."""
     run.mkdir(parents=True, exist_ok=True)
     with atomic_path(run / "settings.json") as temporary:
         settings = {"sizes": sizes.to_dict(), "training": training.to_dict(), "changes": changes}
         if start is not None:
             settings["start_sha256"] = sha256_of(start)
+        if left_out:
+            settings["left_out"] = left_out
         temporary.write_text(json.dumps(settings, indent=1))
 
 
@@ -277,7 +284,18 @@ def computing(precision="float32", devices=1):
 
 
 def train(
-    name, training, sizes, train_songs, validation_songs, run, *, start=None, devices=1, cache=None, callbacks=()
+    name,
+    training,
+    sizes,
+    train_songs,
+    validation_songs,
+    run,
+    *,
+    start=None,
+    devices=1,
+    cache=None,
+    callbacks=(),
+    on_error="stop",
 ):
     """Fit one network, resuming what `run` holds, and keep its best weights there.
 
@@ -298,6 +316,8 @@ def train(
         folder of decoded songs (`datasets.load_stems`).
     callbacks : sequence of keras.callbacks.Callback
         such as one that ends a training early.
+    on_error : {"stop", "skip"}
+        what a song does that cannot be read: stops the run, or is left out and named.
 
     Returns
     -------
@@ -308,14 +328,17 @@ def train(
     if training.batch_size % devices:
         raise ValueError(f"devices: a divisor of the batch size, {training.batch_size}, expected, got {devices}")
     samples = round(training.seconds * sizes.sample_rate)
-    options = {"channels": sizes.channels, "cache": cache, "at_least": training.seconds}
+    left_out = {} if on_error == "skip" else None
+    options = {"channels": sizes.channels, "cache": cache, "at_least": training.seconds, "left_out": left_out}
     songs = load(train_songs, sizes, speeds=training.speeds, **options)
     crops, validation = (
         RandomCrops(songs, samples, training),
         fixed_crops(load(validation_songs, sizes, **options), samples),
     )
 
-    keep_settings(run, sizes, training, changes, start)
+    for song, why in (left_out or {}).items():
+        print(f"train: {song} is left out: {why}", file=sys.stderr)
+    keep_settings(run, sizes, training, changes, start, left_out)
 
     keras.utils.set_random_seed(training.seed)
     with computing(training.precision, devices):
@@ -396,6 +419,8 @@ def publish(name, training, sizes, train_songs, validation_songs, run, weights=W
         record["data_share"] = max(float(row["data_share"]) for row in log)
     if "start_sha256" in settings:
         record["start_sha256"] = settings["start_sha256"]
+    if "left_out" in settings:
+        record["left_out"] = settings["left_out"]
     model = keras.saving.load_model(run / "best.keras", compile=False).copy()  # as `Parameters` has them, in float32
     with atomic_path(weights / f"{name}.keras") as temporary:
         model.save(temporary)
@@ -416,10 +441,10 @@ def at(songs, data):
     root, *rest = songs
     if root != MUSDB:
         return (data / root.name if data else root), *rest
-    root = data or os.environ.get("MUSDB_PATH")
+    root = data or musdb_root()
     if not root:
         raise FileNotFoundError(
-            "MUSDB_PATH: not set; the folder that holds MUSDB18's train and test expected, or --data"
+            "MUSDB_PATH: not set; the folder that holds MUSDB18's train and test expected, or --data, or `make musdb`"
         )
     return Path(root), *rest
 
@@ -436,6 +461,7 @@ def main(arguments=None):
         "--data", type=Path, help="the virtual band's folder of sets, or MUSDB18's (default: MUSDB_PATH)"
     )
     parser.add_argument("--cache", type=Path, help="folder for decoded songs; without it they are held in memory")
+    parser.add_argument("--on-error", choices=("stop", "skip"), default="stop", help="at a song that cannot be read")
     parser.add_argument("--devices", type=int, default=1, help="how many share a batch (default: %(default)s)")
     parser.add_argument("--force", action="store_true", help="train again what is current")
     parser.add_argument("--dry", action="store_true", help="train, but leave the shipped weights and results alone")
@@ -459,7 +485,7 @@ def main(arguments=None):
         ):
             print(f"{options.name}: current")
             return 0
-        train(*job, start=start, devices=options.devices, cache=options.cache)
+        train(*job, start=start, devices=options.devices, cache=options.cache, on_error=options.on_error)
     except (OSError, ValueError) as error:
         print(f"train: {str(error).splitlines()[0]}", file=sys.stderr)
         return 2

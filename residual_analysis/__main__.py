@@ -16,7 +16,7 @@ from audio_processing.audio_processing import stft
 from audio_processing.files import sha256_of
 from audio_processing.masks import irm
 from audio_processing.metrics import si_sdr
-from audio_processing.tracks import tracks
+from audio_processing.tracks import musdb_root, tracks
 from residual_analysis.residual import exchange, scores, weighted_phase_error
 
 PATH = results.RESULTS / "residual_musdb18_7s.json"
@@ -64,7 +64,7 @@ def measure(stems):
 def main(arguments=None):
     """The command. Returns its exit status: 0, or 2 where the songs cannot be read."""
     parser = argparse.ArgumentParser(prog="python -m residual_analysis", description=__doc__.split("\n")[0])
-    parser.add_argument("--musdb", default=os.environ.get("MUSDB_PATH"), help="folder that holds test (MUSDB_PATH)")
+    parser.add_argument("--musdb", default=musdb_root(), help="folder that holds test (MUSDB_PATH)")
     options = parser.parse_args(arguments)
     if options.musdb is None:
         print("residual_analysis: --musdb: a folder expected, or MUSDB_PATH set to one; found neither", file=sys.stderr)

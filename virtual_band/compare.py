@@ -20,7 +20,7 @@ from audio_processing.audio_processing import load, resample
 from audio_processing.files import sha256_of
 from audio_processing.masks import irm
 from audio_processing.metrics import si_sdr
-from audio_processing.tracks import SOURCES, tracks
+from audio_processing.tracks import SOURCES, musdb_root, tracks
 from virtual_band.annotations import FRAME_RATE, loudness
 
 EXCERPT = 7.0  # s
@@ -295,7 +295,7 @@ def main(arguments=None):
         "--root", type=Path, default=Path("data/virtual_band"), help="the band's sets (default: %(default)s)"
     )
     parser.add_argument(
-        "--musdb", type=Path, default=os.environ.get("MUSDB_PATH"), help="MUSDB18 (default: $MUSDB_PATH)"
+        "--musdb", type=Path, default=musdb_root(), help="MUSDB18 (default: $MUSDB_PATH)"
     )
     parser.add_argument(
         "--voice", type=Path, help="a recorded solo voice, beside it its f0 (NAME.wav, NAME_f0.csv: s, Hz)"
