@@ -5,7 +5,6 @@ Reads the test songs of MUSDB18 (MUSDB_PATH, or the option), writes results/resi
 
 import argparse
 import math
-import os
 import sys
 
 import numpy as np

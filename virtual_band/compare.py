@@ -7,7 +7,6 @@ have no advantage. A trio is compared with a trio: drums, bass and vocals of the
 """
 
 import argparse
-import os
 import sys
 from pathlib import Path
 

@@ -164,6 +164,42 @@ def test_a_network_starts_from_another_ones_weights_by_the_names_of_its_sources(
         trainer.start_from(three, tmp_path / "four.keras")
 
 
+def test_songs_that_cannot_be_read_stop_a_training_or_are_left_out(tmp_path, monkeypatch, capsys):
+    """One stem is missing, another one is damaged behind its header: named, and the other songs are trained on."""
+    make_tree(tmp_path / "tiny", songs=3)
+    make_tree(tmp_path / "tiny", songs=1, subset="test")
+    gone, damaged, good = tracks(tmp_path / "tiny", "train")
+    (gone.path / "bass.wav").unlink()
+    stems = gone.__class__.stems
+
+    def read(song, *arguments, **options):
+        if song == damaged:
+            raise AudioError(f"{song.path}: the sound is damaged after 1.0 s")
+        return stems(song, *arguments, **options)
+
+    monkeypatch.setattr("audio_processing.tracks.Track.stems", read)
+    left_out = {}
+    arguments = (tmp_path / "tiny", "train", SOURCES, 16000)
+    (found,) = load_stems(*arguments, left_out=left_out, at_least=1.0)
+    np.testing.assert_array_equal(found, np.stack(list(good.stems(16000, mono=True).values())))
+    assert left_out == {
+        gone.name: f"{gone.name}/bass.wav: no such file",
+        damaged.name: f"{damaged.name}: the sound is damaged after 1.0 s",
+    }
+    with pytest.raises(AudioError, match="bass.wav: no such file"):
+        load_stems(*arguments)
+    short = Training(seconds=0.5, batch_size=2, steps=2, steps_per_epoch=1, warmup=1)
+    songs = [(tmp_path / "tiny", part) for part in ("train", "test")]
+    with pytest.raises(AudioError, match="bass.wav: no such file"):
+        trainer.train("tiny", short, TINY, *songs, tmp_path / "stopped")
+    assert not (tmp_path / "stopped").exists()
+    sizes = dataclasses.replace(TINY, sources=SOURCES)
+    monkeypatch.setattr(trainer, "MODELS", {"tiny": (sizes, short, *songs)})
+    assert trainer.main(["tiny", "--run", str(tmp_path / "run"), "--dry", "--on-error", "skip"]) == 0
+    assert f"train: {gone.name} is left out: {gone.name}/bass.wav: no such file" in capsys.readouterr().err
+    assert json.loads((tmp_path / "run" / "settings.json").read_text())["left_out"] == left_out
+
+
 @pytest.mark.parametrize(
     "arguments, words",
     [
@@ -178,6 +214,7 @@ def test_a_network_starts_from_another_ones_weights_by_the_names_of_its_sources(
 )
 def test_the_command_says_in_one_line_what_is_wrong(arguments, words, tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("MUSDB_PATH", raising=False)
+    monkeypatch.setattr("audio_processing.tracks.EXCERPTS", tmp_path / "none")
     monkeypatch.chdir(tmp_path)
     assert trainer.main([*arguments, "--run", "run", "--force"]) == 2
     message = capsys.readouterr().err

@@ -28,8 +28,9 @@ def test_the_command_writes_what_it_measured(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("arguments", [[], ["--musdb", "nowhere"]])
-def test_without_songs_it_says_so_in_one_line(arguments, monkeypatch, capsys):
+def test_without_songs_it_says_so_in_one_line(arguments, monkeypatch, capsys, tmp_path):
     monkeypatch.delenv("MUSDB_PATH", raising=False)
+    monkeypatch.setattr("audio_processing.tracks.EXCERPTS", tmp_path / "none")
     assert command.main(arguments) == 2
     message = capsys.readouterr().err
     assert message.startswith("residual_analysis: ") and message.count("\n") == 1

@@ -72,6 +72,7 @@ def test_the_shipped_comparison_keeps_what_the_band_promises():
 
 def test_the_command_says_what_is_missing(capsys, monkeypatch, tmp_path):
     monkeypatch.delenv("MUSDB_PATH", raising=False)
+    monkeypatch.setattr("audio_processing.tracks.EXCERPTS", tmp_path / "none")
     assert compare.main([]) == 2
     assert "--musdb: no folder given" in capsys.readouterr().err
     assert compare.main(["--musdb", str(tmp_path), "--root", str(tmp_path)]) == 2
