@@ -574,13 +574,14 @@ def benchmarks(names):
     names : dict
         benchmark → what the row calls it.
     """
-    _show("benchmarks", {"text/html": render_benchmarks(names)}, {"names": names})
+    rows = [list(pair) for pair in names.items()]  # a notebook would sort the keys of a dict
+    _show("benchmarks", {"text/html": render_benchmarks(rows)}, {"names": rows})
 
 
 def render_benchmarks(names):
-    """The table of `benchmarks`, as HTML."""
+    """The table of `benchmarks`, as HTML; `names` may be pairs."""
     rows = []
-    for name, label in names.items():
+    for name, label in dict(names).items():
         found = summary.benchmark(name)
         unit, scale = ("ms", 1e3) if found["ours_s"] < 2 else ("s", 1)
         rows.append({
