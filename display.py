@@ -586,9 +586,9 @@ def render_benchmarks(names):
         unit, scale = ("ms", 1e3) if found["ours_s"] < 2 else ("s", 1)
         rows.append({
             "": label,
-            "ours": f"{scale * found['ours_s']:.3g} {unit}",
-            "beside it": found["peer"],
-            "that one": f"{scale * found['peer_s']:.4g} {unit}",
+            "ours": f"{scale * found['ours_s']:.3g}\N{NO-BREAK SPACE}{unit}",
+            "compared with": found["peer"],
+            "its time": f"{scale * found['peer_s']:.4g}\N{NO-BREAK SPACE}{unit}",
             "times as fast": found["ratio"],
         })  # fmt: skip
     where = results.read(results.RESULTS / "benchmarks.json")["environment"]

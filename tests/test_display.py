@@ -72,7 +72,13 @@ def test_speed_follows_the_results(tmp_path, monkeypatch):
         )
         assert display.render_text("{bench/fast/ratio:.0f} times") == f"{ratio:.0f} times"
         table = display.render_benchmarks({"fast": "the work"})
-        for cell in ("the work", "12.5 ms", "a &lt;peer&gt;", "2500 ms", f"{ratio:.1f}"):
+        for cell in (
+            "the work",
+            "12.5\N{NO-BREAK SPACE}ms",
+            "a &lt;peer&gt;",
+            "2500\N{NO-BREAK SPACE}ms",
+            f"{ratio:.1f}",
+        ):
             assert f">{cell}<" in table
     with pytest.raises(results.ResultsError, match="no slow in it; `python -m benchmarks slow` measures"):
         display.render_benchmarks({"fast": "the work", "slow": "none"})
