@@ -1,9 +1,10 @@
 """Train a decoder: python -m ddsp_models.train NAME [--steps N …]
 
-NAME is band-drums, band-bass or band-vocals (the virtual band's training artist), air_traffic-drums, -bass or -vocals
-(the first two minutes of a recorded song, whose folder AIR_TRAFFIC_PATH names), or one of the first three with @tiny,
-the paper's small recurrent decoder. Stopped at any moment, the same command goes on from the last epoch. The best
-weights on the validation songs go to `ddsp_models/trained/`, the curve to `results/training/`.
+NAME is band-drums, band-bass or band-vocals (the virtual band's training artist), heard-drums, -bass or -vocals (the
+same, which go on with what a listener hears in mixtures), air_traffic-drums, -bass or -vocals (the first two minutes of
+a recorded song, whose folder AIR_TRAFFIC_PATH names), or band-vocals@tiny, the paper's small recurrent decoder.
+Stopped at any moment, the same command goes on from the last epoch. The best weights on the validation songs go to
+`ddsp_models/trained/`, the curve to `results/training/`.
 """
 
 import argparse
@@ -92,11 +93,15 @@ VOICE = dataclasses.replace(PRESETS["conv"], gate=True)
 RECORDED_BASS = dataclasses.replace(BASS, restart_cents=0.0, gate=False)
 """A tracker's pitch leaps for other reasons than plucks, and a recording's pauses are not those of the band."""
 LONG = Training(steps=6000, steps_per_epoch=500)
+HEARD = Training(steps=1500, learning_rate=1e-3)
 MODELS = {
     # name: source, settings, training
     "band-drums": ("drums", PRESETS["drums"], LONG),
     "band-bass": ("bass", BASS, LONG),
     "band-vocals": ("vocals", VOICE, LONG),
+    "heard-drums": ("drums", PRESETS["drums"], dataclasses.replace(HEARD, start="band-drums")),
+    "heard-bass": ("bass", BASS, dataclasses.replace(HEARD, start="band-bass")),
+    "heard-vocals": ("vocals", VOICE, dataclasses.replace(HEARD, start="band-vocals")),
     "air_traffic-drums": (
         "drums",
         PRESETS["drums"],
@@ -192,17 +197,26 @@ def examples(name, part, data=BAND, song=None):
         folders of the virtual band's sets and of the recorded song's stems.
     """
     source = MODELS[name][0]
+    songs = TRAINING_SONGS if part == "train" else VALIDATION_SONGS
     if name.startswith("band-"):
-        return band_examples(source, TRAINING_SONGS if part == "train" else VALIDATION_SONGS, data)
+        return band_examples(source, songs, data)
+    if name.startswith("heard-"):
+        from ddsp_models.heard import REMIXES, heard_examples
+
+        return heard_examples(source, Path(data) / songs[0], songs[1], REMIXES if part == "train" else 0)
     return song_examples(source, part, song)
 
 
 def checksum(name, data=BAND, song=None):
-    """SHA-256 of the sound files that a model learns from and is validated on."""
+    """SHA-256 of what a model learns from and is validated on: sound files, and the listener's weights where one is."""
     source = MODELS[name][0]
-    if not name.startswith("band-"):
+    if name.startswith("air_traffic-"):
         return sha256_of(_stem_file(song_path(song), source))
     songs = [s for root, subset in (TRAINING_SONGS, VALIDATION_SONGS) for s in tracks(Path(data) / root, subset)]
+    if name.startswith("heard-"):
+        from ddsp_models.heard import LISTENER
+
+        return sha256_of(WEIGHTS / f"separator-{LISTENER}.keras", *[path for s in songs for path in s.files()])
     return sha256_of(*[s.path / f"{source}.wav" for s in songs])
 
 

@@ -1,12 +1,30 @@
-"""What every separator promises, as numbers that should be 0: length, level, silence, sum, chunks, order of songs."""
+"""What every separator promises, as numbers that should be 0: length, level, silence, sum, chunks, order of songs.
+
+And what separators that make waveforms of a mixture promise: better than the mixture, no better than an oracle.
+"""
 
 import tempfile
 from pathlib import Path
 
 import numpy as np
 
+from audio_processing import results
 from audio_processing.audio_processing import load, save
 from separate import SEPARATORS, separate, separate_file, separator
+
+CHUNKED = {"numpy_cnn": -35.0, "conv_tasnet": -10.0}
+"""dB by which a song in chunks may differ from the whole. What a network hears is relative to its window's level, and
+Conv-TasNet hears each window for itself, so other windows are other stems: -38 dB were measured of numpy_cnn."""
+CHUNKED_OTHERS = -40.0
+"""The same for all other separators."""
+CEILING = "psm"
+"""The oracle that no mask gets above: the phase-sensitive mask, the best of the real ones."""
+MASKS = ("hps", "numpy_cnn", "ddsp_masked")
+WAVEFORMS = ("conv_tasnet", "ensemble")
+"""Separators that are above the mixture on every stem. Those that make masks are below the ceiling, too. Conv-TasNet's
+waveforms are bound by no mask: of the artist that it was trained on it knows more than a mask can say, and only on
+artists that it never heard is it compared with the ceiling."""
+SETS = ("same_artist", "other_artist", "extra_instrument")
 
 
 def available():
@@ -74,3 +92,35 @@ def order_error(model, songs, rate):
     first = [separate(audio, rate, model) for audio in songs]
     again = [separate(audio, rate, model) for audio in reversed(songs)][::-1]
     return float(np.max([np.abs(a[name] - b[name]).max() for a, b in zip(first, again) for name in a]))
+
+
+def margins(test_set, model):
+    """By how many dB of SI-SDR a model is above the mixture, and below the ceiling, for every song and stem.
+
+    Parameters
+    ----------
+    test_set : str
+        of `SETS`.
+    model : str
+        of `MASKS` or `WAVEFORMS`.
+
+    Returns
+    -------
+    list of float
+        all of which should be positive.
+
+    Raises
+    ------
+    audio_processing.results.ResultsError
+        where scores are missing.
+    """
+
+    def scores(system):
+        records = results.read(results.RESULTS / "scores" / f"{test_set}-{system}.json")["records"]
+        return {(r["track"], r["source"]): r["value"] for r in records if r["metric"] == "si_sdr"}
+
+    floor, found, ceiling = (scores(system) for system in ("mixture", model, CEILING))
+    shared = [key for key in found if key in floor]  # of drums against the rest the drums alone
+    above = [found[key] - floor[key] for key in shared]
+    bound = model in MASKS or test_set == "other_artist"
+    return above + [ceiling[key] - found[key] for key in shared if bound]

@@ -293,9 +293,7 @@ def main(arguments=None):
     parser.add_argument(
         "--root", type=Path, default=Path("data/virtual_band"), help="the band's sets (default: %(default)s)"
     )
-    parser.add_argument(
-        "--musdb", type=Path, default=musdb_root(), help="MUSDB18 (default: $MUSDB_PATH)"
-    )
+    parser.add_argument("--musdb", type=Path, default=musdb_root(), help="MUSDB18 (default: $MUSDB_PATH)")
     parser.add_argument(
         "--voice", type=Path, help="a recorded solo voice, beside it its f0 (NAME.wav, NAME_f0.csv: s, Hz)"
     )
