@@ -17,7 +17,6 @@ from dataclasses import dataclass
 import keras
 from keras import ops
 
-from audio_processing.files import atomic_path
 from ddsp_models.features import HOP_LENGTH
 from ddsp_models.parametric import WEIGHTS_OF_TERMS, ParametricSeparator
 from ddsp_models.separators import load_decoders
@@ -26,14 +25,13 @@ from ddsp_models.spectral_loss import spectral_loss
 from ddsp_models.train_separator import (
     THREE,
     HoldThenCosine,
-    Patience,
     Training,
     command,
     start_from,
     training_songs,
     validation_examples,
 )
-from mss_nn_implementation.train import Clock, check_settings, go_back, keep_settings
+from mss_nn_implementation.fit import check_settings, fit, keep_settings
 from virtual_band.annotations import LOUDNESS_FLOOR
 
 
@@ -187,20 +185,6 @@ def held(f0):
     return f0
 
 
-class KeepBest(keras.callbacks.Callback):
-    """Saves the separator whenever the validation loss is the lowest so far."""
-
-    def __init__(self, path, best):
-        super().__init__()
-        self.path, self.best = path, best
-
-    def on_epoch_end(self, epoch, logs=None):
-        if logs["val_loss"] < self.best:
-            self.best = logs["val_loss"]
-            with atomic_path(self.path) as temporary:
-                self.model.separator.save(temporary)
-
-
 def train(training, sizes, train_songs, validation_songs, run, start=None, decoders=None):
     """Fit one separator through the decoders, resuming what `run` holds, and keep its best weights there.
 
@@ -215,6 +199,11 @@ def train(training, sizes, train_songs, validation_songs, run, start=None, decod
         .keras file of the separator to start from.
     decoders : dict of autoencoder.Decoder, optional
         the shipped ones by default.
+
+    Returns
+    -------
+    ParametricSeparator
+        with the best weights on the validation songs.
     """
     keep_settings(run, sizes, training, check_settings(run / "settings.json", sizes, training), start)
     keras.utils.set_random_seed(training.seed)
@@ -234,26 +223,8 @@ def train(training, sizes, train_songs, validation_songs, run, start=None, decod
         optimizer=keras.optimizers.Adam(schedule, global_clipnorm=training.clip_norm),
         jit_compile=keras.backend.backend() != "torch",
     )
-    log = run / "log.csv"
-    best = go_back(run)
-    patience = [Patience(training.patience, log, "val_loss")] if training.patience else []
-    if patience and patience[0].idle:
-        return
-    model.fit(
-        crops,
-        validation_data=(inputs, targets),
-        validation_batch_size=training.batch_size,
-        epochs=training.steps // training.steps_per_epoch,
-        callbacks=[
-            Clock(crops, run / "seconds.txt"),
-            KeepBest(run / "best.keras", best),
-            *patience,
-            keras.callbacks.CSVLogger(log, append=log.exists()),
-            # last: an epoch that it holds is in the log, too
-            keras.callbacks.BackupAndRestore(run / "backup", double_checkpoint=True, delete_checkpoint=False),
-        ],
-        verbose=1 if sys.stdout.isatty() else 2,
-    )
+    best = fit(model, crops, (inputs, targets), training, run, part="separator")
+    return keras.saving.load_model(best, compile=False)
 
 
 def main(arguments=None):

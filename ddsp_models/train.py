@@ -8,11 +8,9 @@ Stopped at any moment, the same command goes on from the last epoch. The best we
 """
 
 import argparse
-import csv
 import dataclasses
 import json
 import os
-import shutil
 import sys
 import time
 from dataclasses import dataclass
@@ -27,10 +25,10 @@ from audio_processing.audio_processing import load
 from audio_processing.files import atomic_path, sha256_of
 from audio_processing.tracks import tracks
 from ddsp_models import features as feature
-from ddsp_models.autoencoder import PRESETS, WEIGHTS, Decoder, ResynthesisLoss, Settings, WeightsError, load_decoder
+from ddsp_models.autoencoder import PRESETS, WEIGHTS, Decoder, ResynthesisLoss, Settings, load_decoder
 from ddsp_models.drums import resonances
 from ddsp_models.noise import even_noise
-from mss_nn_implementation.train import Clock, check_settings
+from mss_nn_implementation.fit import Clock, check_settings, fit, keep_settings, ship
 
 BAND = results.ROOT / "data" / "virtual_band"
 TRAINING_SONGS, VALIDATION_SONGS = ("one_artist", "train"), ("validation", "test")
@@ -62,6 +60,8 @@ class Training:
         name of a shipped decoder of the same sizes whose weights to begin with; "" for none.
     seed : int
         of weights, crops and their order.
+    patience : int
+        training ends after so many looks at the validation songs that found nothing better; 0 for never.
     """
 
     seconds: float = 1.0
@@ -74,6 +74,7 @@ class Training:
     loudness_weight: float = 0.1
     start: str = ""
     seed: int = 0
+    patience: int = 0
 
     def to_dict(self):
         """The fields as plain types."""
@@ -374,12 +375,7 @@ def train(name, settings, training, run, data=BAND, song=None):
     """
     songs = examples(name, "train", data, song)
     validation = fixed_crops(examples(name, "validation", data, song), settings.inputs)
-    run.mkdir(parents=True, exist_ok=True)
-    changes = check_settings(run / "settings.json", settings, training)
-    with atomic_path(run / "settings.json") as temporary:
-        content = {"sizes": settings.to_dict(), "training": training.to_dict(), "changes": changes}
-        temporary.write_text(json.dumps(content, indent=1))
-
+    keep_settings(run, settings, training, check_settings(run / "settings.json", settings, training))
     with atomic_path(run / "statistics.json") as temporary:
         temporary.write_text(json.dumps(statistics(songs, settings.inputs)))
     keras.utils.set_random_seed(training.seed)
@@ -393,24 +389,7 @@ def train(name, settings, training, run, data=BAND, song=None):
         loss=ResynthesisLoss(training.loudness_weight),
         jit_compile=keras.backend.backend() != "torch",
     )
-    best, log = run / "best.keras", run / "log.csv"
-    checkpoint = keras.callbacks.ModelCheckpoint(best, monitor="val_loss", save_best_only=True)
-    if log.exists() and best.exists():  # a resumed run must beat what was best before
-        with open(log) as file:
-            checkpoint.best = min((float(row["val_loss"]) for row in csv.DictReader(file)), default=float("inf"))
-    model.fit(
-        crops,
-        validation_data=validation,
-        validation_batch_size=training.batch_size,
-        epochs=training.steps // training.steps_per_epoch,
-        callbacks=[
-            keras.callbacks.BackupAndRestore(run / "backup", delete_checkpoint=False),
-            ProcessorClock(crops, run / "seconds.txt"),
-            checkpoint,
-            keras.callbacks.CSVLogger(log, append=log.exists()),
-        ],
-        verbose=1 if sys.stdout.isatty() else 2,
-    )
+    best = fit(model, crops, validation, training, run, clock=ProcessorClock)
     return keras.saving.load_model(best, compile=False)
 
 
@@ -432,27 +411,12 @@ def is_current(name, settings, training, data=BAND, song=None, weights=WEIGHTS):
 
 def publish(name, settings, training, run, data=BAND, song=None, weights=WEIGHTS):
     """Copy the best weights of a finished run beside their record, and its curve into the results."""
-    record = results.head(
-        f"train {name}", config=training.to_dict(), seed=training.seed, data=checksum(name, data, song)
-    )
     model = keras.saving.load_model(run / "best.keras", compile=False)
-    record |= {
-        "settings": settings.to_dict(),
-        "training": training.to_dict(),
-        "weights": model.count_params(),
-        "changes": json.loads((run / "settings.json").read_text())["changes"],
-        "seconds": float((run / "seconds.txt").read_text()),
-        "statistics": json.loads((run / "statistics.json").read_text()),
-    }
-    with atomic_path(weights / f"{name}.keras") as temporary:  # without the optimiser's state, twice the weights
-        model.save(temporary)
-    record["sha256"] = sha256_of(weights / f"{name}.keras")
-    with atomic_path(weights / f"{name}.json") as temporary:
-        temporary.write_text(json.dumps(record, indent=1) + "\n")
-    curve = results.RESULTS / "training" / f"ddsp-{name}.csv"
-    with atomic_path(curve) as temporary:
-        shutil.copyfile(run / "log.csv", temporary)
-    return [weights / f"{name}.keras", weights / f"{name}.json", curve]
+    sounds = checksum(name, data, song)
+    record = results.head(f"train {name}", config=training.to_dict(), seed=training.seed, data=sounds)
+    record |= {"settings": settings.to_dict(), "training": training.to_dict(), "weights": model.count_params()}
+    record["statistics"] = json.loads((run / "statistics.json").read_text())
+    return ship(name, model, record, run, weights, f"ddsp-{name}")
 
 
 def main(arguments=None):
@@ -478,8 +442,8 @@ def main(arguments=None):
             print(f"{options.name}: current")
             return 0
         train(options.name, settings, training, run, **places)
-    except (FileNotFoundError, WeightsError) as error:
-        print(f"train: {error}", file=sys.stderr)
+    except (OSError, ValueError) as error:
+        print(f"train: {str(error).splitlines()[0]}", file=sys.stderr)
         return 2
     written = [run / "best.keras"] if options.dry else publish(options.name, settings, training, run, **places)
     print("wrote", ", ".join(os.path.relpath(path) for path in written))

@@ -10,11 +10,9 @@ air_traffic   the four of a recorded song, its first two minutes; AIR_TRAFFIC_PA
 """
 
 import argparse
-import csv
 import dataclasses
 import json
 import os
-import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,14 +22,14 @@ import numpy as np
 
 from audio_processing import results
 from audio_processing.audio_processing import load
-from audio_processing.files import atomic_path, sha256_of
+from audio_processing.files import sha256_of
 from audio_processing.tracks import SOURCES, tracks
 from ddsp_models.autoencoder import WEIGHTS
 from ddsp_models.features import LISTENING, N_BANDS, SAMPLE_RATE, heard, pitched_features
 from ddsp_models.parametric import ParametricSeparator, Sizes
 from ddsp_models.song_crops import SongCrops, described, examples, load_songs, resampled
 from ddsp_models.train import SONG_PARTS, song_path
-from mss_nn_implementation.train import Clock, check_settings, completed, go_back, keep_settings
+from mss_nn_implementation.fit import check_settings, completed, fit, keep_settings, ship
 
 BAND = results.ROOT / "data" / "virtual_band"
 
@@ -156,39 +154,6 @@ class HoldThenCosine(keras.optimizers.schedules.LearningRateSchedule):
 
     def get_config(self):
         return {"rate": self.rate, "warmup": self.warmup, "steps": self.steps, "hold": self.hold}
-
-
-class Patience(keras.callbacks.Callback):
-    """Ends a training whose last `looks` at the validation songs found nothing better; resumed runs count on.
-
-    Parameters
-    ----------
-    looks : int
-    log : Path
-        of the run so far: `keras.callbacks.CSVLogger`'s.
-    monitor : str
-        the less the better.
-    """
-
-    def __init__(self, looks, log, monitor="val_snr"):
-        super().__init__()
-        self.looks, self.monitor = looks, monitor
-        self.seen = _logged(log, monitor)
-        self.idle = bool(self.seen) and self._is_idle()  # it had ended already
-
-    def _is_idle(self):
-        return len(self.seen) - 1 - int(np.argmin(self.seen)) >= self.looks
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.seen.append(logs[self.monitor])
-        self.model.stop_training = self._is_idle()
-
-
-def _logged(log, name):
-    if not log.exists():
-        return []
-    with open(log) as file:
-        return [float(row[name]) for row in csv.DictReader(file)]
 
 
 def find_weights(name, weights=WEIGHTS):
@@ -320,6 +285,11 @@ def train(training, sizes, train_songs, validation_songs, run, start=None):
         folder of this run: checkpoints, log, best weights.
     start : str or Path, optional
         .keras file of the separator to start from.
+
+    Returns
+    -------
+    ParametricSeparator
+        with the best weights on the validation songs.
     """
     keep_settings(run, sizes, training, check_settings(run / "settings.json", sizes, training), start)
     keras.utils.set_random_seed(training.seed)
@@ -334,29 +304,8 @@ def train(training, sizes, train_songs, validation_songs, run, start=None):
     )
     if start is not None:
         start_from(model, start)
-    best, log = run / "best.keras", run / "log.csv"
-    go_back(run)
-    checkpoint = keras.callbacks.ModelCheckpoint(best, monitor="val_snr", mode="min", save_best_only=True)
-    if best.exists():  # a resumed run must beat what was best before
-        checkpoint.best = min(_logged(log, "val_snr"), default=float("inf"))
-    patience = [Patience(training.patience, log)] if training.patience else []
-    if patience and patience[0].idle:
-        return
-    model.fit(
-        crops,
-        validation_data=validation,
-        validation_batch_size=training.batch_size,
-        epochs=training.steps // training.steps_per_epoch,
-        callbacks=[
-            Clock(crops, run / "seconds.txt"),
-            checkpoint,
-            *patience,
-            keras.callbacks.CSVLogger(log, append=log.exists()),
-            # last: an epoch that it holds is in the log, too
-            keras.callbacks.BackupAndRestore(run / "backup", double_checkpoint=True, delete_checkpoint=False),
-        ],
-        verbose=1 if sys.stdout.isatty() else 2,
-    )
+    best = fit(model, crops, validation, training, run, monitor="val_snr")
+    return keras.saving.load_model(best, compile=False)
 
 
 def checksum(songs, folder=BAND, recorded=None):
@@ -386,27 +335,9 @@ def publish(name, training, sizes, data, run, weights=WEIGHTS):
     """Copy the best weights of a finished run beside their record, and its curve into the results."""
     title = f"separator-{name}"
     model = keras.saving.load_model(run / "best.keras", compile=False)
-    settings = json.loads((run / "settings.json").read_text())
     record = results.head(f"train {title}", config=training.to_dict(), seed=training.seed, data=data)
-    record |= {
-        "sizes": sizes.to_dict(),
-        "training": training.to_dict(),
-        "weights": model.count_params(),
-        "changes": settings["changes"],
-        "seconds": float((run / "seconds.txt").read_text()),
-    }
-    if "start_sha256" in settings:
-        record["start_sha256"] = settings["start_sha256"]
-    weights.mkdir(exist_ok=True)
-    with atomic_path(weights / f"{title}.keras") as temporary:  # without the optimiser's state
-        model.save(temporary)
-    record["sha256"] = sha256_of(weights / f"{title}.keras")
-    with atomic_path(weights / f"{title}.json") as temporary:
-        temporary.write_text(json.dumps(record, indent=1) + "\n")
-    curve = results.RESULTS / "training" / f"ddsp-{title}.csv"
-    with atomic_path(curve) as temporary:
-        shutil.copyfile(run / "log.csv", temporary)
-    return [weights / f"{title}.keras", weights / f"{title}.json", curve]
+    record |= {"sizes": sizes.to_dict(), "training": training.to_dict(), "weights": model.count_params()}
+    return ship(title, model, record, run, weights, f"ddsp-{title}")
 
 
 def command(module, description, models, kind, trained, arguments=None):

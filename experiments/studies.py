@@ -56,7 +56,7 @@ SIZES = {
     },
 }
 TRAINING = {
-    "conv_tasnet": ConvTasNetTraining(optimizer="muon", learning_rate=2e-3, steps=3000, **LOOK),
+    "conv_tasnet": ConvTasNetTraining(optimizer="muon", learning_rate=2e-3, steps=3000, patience=PATIENCE, **LOOK),
     "ddsp_masked": train_separator.Training(steps=3000, patience=PATIENCE, **LOOK),
 }
 """As the shipped networks were trained, but shorter, with more looks."""
@@ -83,13 +83,6 @@ SIZE_STUDY = [Study(model, size=size, seed=seed) for size in ("small", "large") 
 STUDIES = {study.name: study for study in [*DATA_STUDY, *SIZE_STUDY]}
 """Every training, in the order in which they are done: what matters most comes first. The middle size of the study of
 sizes is the study of data's at 10 minutes."""
-
-
-class Patience(train_separator.Patience):
-    """The rule by which both models' trainings end; `train_separator.train` has it built in, this is for the other."""
-
-    def __init__(self, looks, run):
-        super().__init__(looks, run / "log.csv", "val_loss")
 
 
 def training_set(study):
@@ -133,16 +126,12 @@ def fit(study, sizes, training, run):
     """Train what is missing of a study, in its run's folder; returns a separator with its best weights."""
     validation = (BAND / "validation", "test")
     if study.model == "conv_tasnet":
-        patience = Patience(PATIENCE, run)
-        if not patience.idle:
-            songs = (linked_set(study), "train")
-            train_conv_tasnet.train(study.name, training, sizes, songs, validation, run, callbacks=[patience])
-        model = keras.saving.load_model(run / "best.keras", compile=False)
+        songs = (linked_set(study), "train")
+        model = train_conv_tasnet.train(study.name, training, sizes, songs, validation, run)
         return ConvTasNetSeparator.of(model, training.seconds)
     songs = [load_songs(root, part, sizes.sources, sizes.pitched) for root, part in
              ((linked_set(study), "train"), validation)]  # fmt: skip
-    train_separator.train(training, sizes, *songs, run)
-    return MaskedSeparator.of(keras.saving.load_model(run / "best.keras", compile=False))
+    return MaskedSeparator.of(train_separator.train(training, sizes, *songs, run))
 
 
 def scores(separator, study):
@@ -182,7 +171,7 @@ def run(name, *, steps=None, force=False):
     study = STUDIES[name]
     sizes, training = settings(study, steps)
     config = json.loads(json.dumps({
-        **dataclasses.asdict(study), "patience": PATIENCE, "sizes": sizes.to_dict(), "training": training.to_dict(),
+        **dataclasses.asdict(study), "sizes": sizes.to_dict(), "training": training.to_dict(),
     }))  # fmt: skip
     data, path, folder = checksum(study), FOLDER / f"{name}.json", RUNS / name
     if force:

@@ -160,6 +160,8 @@ class Training:
         of what the layers compute; weights stay float32, and float16's gradients are scaled up before they round to 0.
     start_from : str
         name of the trained network that this one started from; its own random weights where it is empty.
+    patience : int
+        training ends after so many looks at the validation songs that found nothing better; 0 for never.
     """
 
     seconds: float = 2.0
@@ -178,12 +180,15 @@ class Training:
     speeds: tuple = ()
     precision: str = "float32"
     start_from: str = ""
+    patience: int = 0
 
     def __post_init__(self):
         object.__setattr__(self, "speeds", tuple(float(speed) for speed in self.speeds))
         for name in ("seconds", "batch_size", "steps", "steps_per_epoch", "learning_rate", "clip_norm"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name}: more than 0 expected, got {getattr(self, name)}")
+        if self.patience < 0:
+            raise ValueError(f"patience: at least 0 expected, got {self.patience}")
         for speed in self.speeds:
             if not 0.5 <= speed <= 2:
                 raise ValueError(f"speeds: from 0.5 to 2 expected, got {speed:g}")

@@ -15,27 +15,22 @@ others are trained on.
 """
 
 import argparse
-import csv
 import dataclasses
 import inspect
 import json
-import math
 import os
-import shutil
 import sys
-import time
-import zipfile
 from contextlib import contextmanager
 from pathlib import Path
 
-import h5py
 import keras
 
 from audio_processing import results
-from audio_processing.files import atomic_path, sha256_of
+from audio_processing.files import sha256_of
 from audio_processing.tracks import SOURCES, musdb_root
 from mss_nn_implementation.convtas import WEIGHTS, ConvTasNet
 from mss_nn_implementation.datasets import RandomCrops, fixed_crops, load_stems, songs_of
+from mss_nn_implementation.fit import check_settings, completed, fit, keep_settings, read_log, ship
 from mss_nn_implementation.loss import LOSSES
 from mss_nn_implementation.parameters import PRESETS, Training
 
@@ -76,143 +71,6 @@ def make_optimizer(training):
             global_clipnorm=training.clip_norm,
         )
     raise ValueError(f"optimizer: {training.optimizer!r} found, 'adam' or 'muon' expected")
-
-
-class Clock(keras.callbacks.Callback):
-    """Tells the dataset which epoch begins, and writes seconds of training into the log, resumed runs included.
-
-    Where the dataset knows the seconds that it has `spent` on batches, their share of an epoch is written, too: an
-    upper limit of how long training waits for data, since batches are made while the step before is computed.
-    """
-
-    def __init__(self, dataset, path):
-        super().__init__()
-        self.dataset, self.path = dataset, path
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.dataset.epoch = epoch
-        self.begun, self.spent = time.monotonic(), getattr(self.dataset, "spent", None)
-
-    def on_epoch_end(self, epoch, logs=None):
-        before = float(self.path.read_text()) if self.path.exists() and epoch else 0.0
-        logs["seconds"] = before + time.monotonic() - self.begun
-        logs["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
-        log = self.path.parent / "log.csv"
-        older = log.exists() and log.stat().st_size and "data_share" not in log.read_text().split("\n")[0]
-        if self.spent is not None and not older:  # a log from before there was this column keeps its columns
-            logs["data_share"] = (self.dataset.spent - self.spent) / (time.monotonic() - self.begun)
-        with atomic_path(self.path) as temporary:
-            temporary.write_text(str(logs["seconds"]))
-
-
-def check_settings(path, sizes, training):
-    """Compare a run's saved settings with those it is to go on with.
-
-    The number of steps may change, which bends the rest of the learning rate; everything else must be as it was.
-
-    Returns
-    -------
-    list of dict
-        every change of the number of steps so far: "steps", and how many "epochs" were done before it.
-    """
-    if not path.exists():
-        return []
-    try:
-        saved = json.loads(path.read_text())
-        was = [completed(saved["sizes"], sizes), completed({**saved["training"], "steps": training.steps}, training)]
-    except (ValueError, KeyError, TypeError) as error:
-        raise SystemExit(f"train: {path} is damaged; delete {path.parent} or choose another --run") from error
-    if was != json.loads(json.dumps([sizes.to_dict(), training.to_dict()])):
-        raise SystemExit(f"train: {path.parent} holds a run with other settings; delete it or choose another --run")
-    changes = saved.get("changes", [])
-    if saved["training"]["steps"] != training.steps:
-        log = path.parent / "log.csv"
-        done = sum(1 for _ in open(log)) - 1 if log.exists() else 0
-        changes = [*changes, {"epochs": done, "steps": saved["training"]["steps"]}]
-    return changes
-
-
-def keep_settings(run, sizes, training, changes, start=None, left_out=None):
-    """Write what a run is made with into its folder: sizes, training, changes to it so far, what it starts from, and
-    the songs that are left out, and why."""
-    run.mkdir(parents=True, exist_ok=True)
-    with atomic_path(run / "settings.json") as temporary:
-        settings = {"sizes": sizes.to_dict(), "training": training.to_dict(), "changes": changes}
-        if start is not None:
-            settings["start_sha256"] = sha256_of(start)
-        if left_out:
-            settings["left_out"] = left_out
-        temporary.write_text(json.dumps(settings, indent=1))
-
-
-def completed(saved, settings):
-    """Settings read from a file, and the defaults of the fields that `settings` has got since then."""
-    fields = dataclasses.fields(settings) if dataclasses.is_dataclass(settings) else ()
-    defaults = {field.name: field.default for field in fields if field.default is not dataclasses.MISSING}
-    return json.loads(json.dumps({**defaults, **saved}))
-
-
-def go_back(run):
-    """Cut a run's log to the epochs that its backup holds: one that was killed in between does the last one again.
-
-    Returns
-    -------
-    float
-        the lowest validation loss so far; infinite in a new run.
-    """
-    log, backup = run / "log.csv", run / "backup" / "training_metadata.json"
-    if not log.exists():
-        return math.inf
-    try:
-        epochs = json.loads(backup.read_text())["epoch"]
-    except (OSError, ValueError, KeyError):
-        epochs = 0
-    with open(log) as file:
-        rows = [row for row in csv.DictReader(file) if row["epoch"].isdigit() and int(row["epoch"]) < epochs]
-    if not rows:
-        log.unlink()
-        (run / "seconds.txt").unlink(missing_ok=True)
-        return math.inf
-    with atomic_path(log) as temporary, open(temporary, "w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0].keys())
-        writer.writeheader()
-        writer.writerows(rows)
-    with atomic_path(run / "seconds.txt") as temporary:
-        temporary.write_text(rows[-1]["seconds"])
-    return min(float(row["val_loss"]) for row in rows)
-
-
-def mend_backup(run):
-    """Put the backup before the last one in its place, where a run was killed while it wrote the last.
-
-    Raises
-    ------
-    ValueError
-        where neither can be read.
-    """
-    latest, before = (
-        [run / "backup" / f"{name}{end}" for name in ("latest.weights.h5", "training_metadata.json")]
-        for end in ("", ".bkp")
-    )
-    if not latest[0].exists() or readable(latest[0]):
-        return
-    if not readable(before[0]):
-        raise ValueError(f"{latest[0]}: damaged; delete {run} to train anew")
-    for source, target in zip(before, latest):
-        with atomic_path(target) as temporary:
-            shutil.copyfile(source, temporary)
-
-
-def readable(path):
-    """Whether a file of weights (.h5) or a network (.keras, whose checksums are compared) is there and complete."""
-    try:
-        if path.suffix == ".keras":
-            with zipfile.ZipFile(path) as archive:
-                return archive.testzip() is None
-        with h5py.File(path) as file:
-            return len(file) > 0
-    except (OSError, zipfile.BadZipFile):
-        return False
 
 
 def find_weights(name):
@@ -294,7 +152,6 @@ def train(
     start=None,
     devices=1,
     cache=None,
-    callbacks=(),
     on_error="stop",
 ):
     """Fit one network, resuming what `run` holds, and keep its best weights there.
@@ -314,8 +171,6 @@ def train(
         how many share a batch.
     cache : str or Path, optional
         folder of decoded songs (`datasets.load_stems`).
-    callbacks : sequence of keras.callbacks.Callback
-        such as one that ends a training early.
     on_error : {"stop", "skip"}
         what a song does that cannot be read: stops the run, or is left out and named.
 
@@ -351,31 +206,7 @@ def train(
         model.build((None, samples))
         if start is not None:
             start_from(model, start)
-        best, log = run / "best.keras", run / "log.csv"
-        checkpoint = keras.callbacks.ModelCheckpoint(best, monitor="val_loss", save_best_only=True)
-        mend_backup(run)
-        checkpoint.best = go_back(run)  # a resumed run must beat what was best before
-        if checkpoint.best < math.inf and not readable(best):
-            print(f"{best}: damaged; the best of the epochs to come takes its place", file=sys.stderr)
-            checkpoint.best = math.inf
-        model.fit(
-            crops,
-            validation_data=validation,
-            validation_batch_size=training.batch_size,
-            shuffle=False,  # batches are random already, and a resumed run must see them in the same order
-            epochs=training.steps // training.steps_per_epoch,
-            callbacks=[
-                Clock(crops, run / "seconds.txt"),
-                checkpoint,
-                *callbacks,
-                keras.callbacks.CSVLogger(log, append=log.exists()),
-                # last: an epoch that it holds is in the log, too
-                keras.callbacks.BackupAndRestore(run / "backup", double_checkpoint=True, delete_checkpoint=False),
-            ],
-            verbose=1 if sys.stdout.isatty() else 2,
-        )
-    if not readable(best):
-        raise ValueError(f"{best}: damaged, and no epoch is left; delete {run} to train anew")
+        best = fit(model, crops, validation, training, run)
     return keras.saving.load_model(best, compile=False)
 
 
@@ -405,35 +236,13 @@ def is_current(name, training, sizes, train_songs, validation_songs, weights=WEI
 def publish(name, training, sizes, train_songs, validation_songs, run, weights=WEIGHTS):
     """Copy the best weights of a finished run beside their record, and its curve into the results."""
     data = checksum(train_songs, validation_songs)
-    settings = json.loads((run / "settings.json").read_text())
     record = results.head(f"train {name}", config=training.to_dict(), seed=training.seed, data=data)
-    log = [row for row in csv.DictReader((run / "log.csv").read_text().splitlines()) if row.get("data_share")]
-    record |= {
-        "parameters": sizes.to_dict(),
-        "training": training.to_dict(),
-        "weights": ConvTasNet.count(sizes),
-        "changes": settings["changes"],
-        "seconds": float((run / "seconds.txt").read_text()),
-    }
-    if log:  # the largest share of an epoch's time in which batches were made
-        record["data_share"] = max(float(row["data_share"]) for row in log)
-    if "start_sha256" in settings:
-        record["start_sha256"] = settings["start_sha256"]
-    if "left_out" in settings:
-        record["left_out"] = settings["left_out"]
+    record |= {"parameters": sizes.to_dict(), "training": training.to_dict(), "weights": ConvTasNet.count(sizes)}
+    shares = [float(row["data_share"]) for row in read_log(run / "log.csv") if row.get("data_share")]
+    if shares:  # the largest share of an epoch's time in which batches were made
+        record["data_share"] = max(shares)
     model = keras.saving.load_model(run / "best.keras", compile=False).copy()  # as `Parameters` has them, in float32
-    with atomic_path(weights / f"{name}.keras") as temporary:
-        model.save(temporary)
-    record["sha256"] = sha256_of(weights / f"{name}.keras")
-    with atomic_path(weights / f"{name}.json") as temporary:
-        temporary.write_text(json.dumps(record, indent=1) + "\n")
-    with atomic_path(results.RESULTS / "training" / f"conv_tasnet-{name}.csv") as temporary:
-        shutil.copyfile(run / "log.csv", temporary)
-    return [
-        weights / f"{name}.keras",
-        weights / f"{name}.json",
-        results.RESULTS / "training" / f"conv_tasnet-{name}.csv",
-    ]
+    return ship(name, model, record, run, weights, f"conv_tasnet-{name}")
 
 
 def at(songs, data):

@@ -95,7 +95,9 @@ def test_a_run_that_is_stopped_goes_on_with_the_same_curve(band, job, tmp_path, 
     assert len(curve(tmp_path / "stopped")) == 2
     trainer.train(*job, tmp_path / "stopped", band)
     assert len(curve(tmp_path / "whole")) == 4
-    np.testing.assert_allclose(curve(tmp_path / "stopped"), curve(tmp_path / "whole"), rtol=0.02)
+    np.testing.assert_allclose(
+        curve(tmp_path / "stopped"), curve(tmp_path / "whole"), rtol=2e-3
+    )  # noise begins elsewhere
     with pytest.raises(SystemExit, match="other settings"):
         trainer.train(job[0], job[1], dataclasses.replace(SHORT, seed=5), tmp_path / "whole", band)
 

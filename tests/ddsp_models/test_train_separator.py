@@ -12,6 +12,7 @@ from audio_processing.files import sha256_of
 from ddsp_models import train_separator
 from ddsp_models.parametric import ParametricSeparator
 from ddsp_models.train_separator import Training
+from mss_nn_implementation.fit import Patience
 from tests.ddsp_models.test_parametric import SMALL, make_song
 
 SHORT = Training(seconds=0.5, batch_size=2, steps=2, steps_per_epoch=1, seed=3)
@@ -53,8 +54,8 @@ def test_a_run_goes_on_where_it_stopped(tmp_path, uncompiled):
 def test_patience_counts_looks_since_the_best_also_those_before_a_resumption(tmp_path):
     log = tmp_path / "log.csv"
     log.write_text("epoch,val_snr\n0,-1.0\n1,-2.0\n2,-1.5\n")
-    patience = train_separator.Patience(2, log)
-    assert not patience.idle and train_separator.Patience(1, log).idle
+    patience = Patience(2, log, "val_snr")
+    assert not patience.idle and Patience(1, log, "val_snr").idle
     patience.set_model(keras.Sequential())
     patience.on_epoch_end(3, {"val_snr": -2.5})
     assert not patience.model.stop_training
