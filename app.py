@@ -26,6 +26,7 @@ from separate import SEPARATORS, separate_file
 
 LARGEST = 300  # MB of a file that may be uploaded
 LONGEST = 30 * 60  # s of a song
+PATIENCE = 20 * 60  # s that separating it may take
 SHOWN = 60.0  # s of a song that are drawn
 
 
@@ -82,7 +83,7 @@ def separated(song, model, progress=gr.Progress(track_tqdm=True)):  # noqa: B008
     try:
         path = checked(own_upload(song))
         out = tempfile.mkdtemp(prefix="stems-", dir=get_upload_folder())
-        files = separate_file(path, model, out)
+        files = separate_file(path, model, out, limit=PATIENCE)
     except (AudioError, ValueError, OSError) as error:
         raise gr.Error(str(error).replace(f"{Path(song).parent}{os.sep}", ""), print_exception=False) from error
     players = [gr.Audio(str(file), label=file.stem, visible=True) for file in files]

@@ -8,6 +8,7 @@ import argparse
 import os
 import shutil
 import sys
+import time
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache, partial
 from pathlib import Path
@@ -163,7 +164,7 @@ class FiniteReader:
         return block if good.all() else np.where(good, block, np.float32(0))
 
 
-def separate_file(song, model="conv_tasnet", out="separated", *, progress=True):
+def separate_file(song, model="conv_tasnet", out="separated", *, progress=True, limit=None):
     """Separate a sound file into wav files, in memory that does not grow with its length.
 
     Parameters
@@ -178,6 +179,8 @@ def separate_file(song, model="conv_tasnet", out="separated", *, progress=True):
         a temporary folder and moved there when all are complete; stems of an earlier run are replaced.
     progress : bool
         show a progress bar on standard error.
+    limit : float, optional
+        seconds that separating may take; it ends with the first window that is finished later.
 
     Returns
     -------
@@ -187,7 +190,7 @@ def separate_file(song, model="conv_tasnet", out="separated", *, progress=True):
     Raises
     ------
     AudioError
-        where the song cannot be read, or a stem would overwrite it; nothing is written then.
+        where the song cannot be read, a stem would overwrite it, or `limit` is exceeded; nothing is written then.
     OSError
         where the folder cannot be written, or the disk is full; nothing is written then, either.
     """
@@ -225,7 +228,10 @@ def separate_file(song, model="conv_tasnet", out="separated", *, progress=True):
                     window=window,
                     overlap=overlap,
                 )
+                begun = time.monotonic()
                 for block in blocks:  # (sources, channels, samples)
+                    if limit is not None and time.monotonic() - begun > limit:
+                        raise AudioError(f"{song}: not separated in {limit:g} s, which is the limit")
                     rest = mixture.take(block.shape[-1]) - block.sum(axis=0)
                     for file, stem in zip(files, [*block, rest]):
                         file.write(stem.T)

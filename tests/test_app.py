@@ -68,6 +68,22 @@ def test_files_too_large_or_songs_too_long_are_refused(client, tmp_path, song):
         app.checked(song, longest=0.5)
 
 
+def test_a_separation_that_takes_too_long_is_stopped(client, song, monkeypatch, tmp_path):
+    monkeypatch.setattr(app, "PATIENCE", 0)
+    with pytest.raises(gradio_client.exceptions.AppError, match="not separated in 0 s, which is the limit"):
+        client.predict(gradio_client.handle_file(song), "hps", api_name="/separate")
+    with pytest.raises(AudioError, match="the limit"):
+        app.separate_file(song, "hps", tmp_path / "out", progress=False, limit=0)
+    assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "README.md", "app.py", str(app.Path(app.__file__).resolve())])
+def test_no_file_of_this_machine_is_served(page, name):
+    """Gradio has an address for files; it gives those that it made or got itself, and no others."""
+    answer = httpx.get(f"{page.local_url}gradio_api/file={name}")
+    assert answer.status_code in (403, 404) and "root:" not in answer.text and "import" not in answer.text
+
+
 def test_the_page_listens_on_loopback_alone(page, monkeypatch):
     assert page.local_url.startswith("http://127.0.0.1:") and not page.share_url
     asked = {}

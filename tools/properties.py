@@ -12,9 +12,8 @@ from audio_processing import results
 from audio_processing.audio_processing import load, save
 from separate import SEPARATORS, separate, separate_file, separator
 
-CHUNKED = {"numpy_cnn": -35.0, "conv_tasnet": -10.0}
-"""dB by which a song in chunks may differ from the whole. What a network hears is relative to its window's level, and
-Conv-TasNet hears each window for itself, so other windows are other stems: -38 dB were measured of numpy_cnn."""
+CHUNKED = {"numpy_cnn": -35.0}
+"""dB by which a song in chunks may differ from the whole: what this network hears is relative to its window's level."""
 CHUNKED_OTHERS = -40.0
 """The same for all other separators."""
 CEILING = "psm"

@@ -3,6 +3,7 @@
 files       every file of tools/hostile.py through separate.py
 mutants     1,000 damaged files through separate.py
 kills       SIGKILL at 100 random moments of data set, separation, results and training
+long_run    50 songs of 250 s through `python -m experiments`, killed midway and finished by the next run
 properties  length, level, silence, sum, chunks and order of songs, for every separator; oracle ≥ model ≥ mixture
 """
 
@@ -71,6 +72,25 @@ def kills():
         yield record("kills", task, found["tried"], found["passed"], "kills before it finished", found["worst"], "")
 
 
+def long_run():
+    """As many songs as MUSDB18's test set has, and as long: nothing lost, nothing done twice, memory that stays."""
+    from tools.long_run import GROWTH, run
+
+    found = run()
+    hours, songs = found["songs"] * found["song_seconds"] / 3600, found["songs"]
+    case = f"{songs} songs, {hours:.1f} h, killed when {found['before']} were done"
+    yield record("long_run", f"{case}: scores", found["scores"], found["right"], "seconds", found["seconds"], "s")
+    good = songs - found["twice"]
+    yield record("long_run", f"{case}: songs not scored twice", songs, good, "scored twice", found["twice"], "songs")
+    yield record("long_run", "files that museval reads", songs, found["museval"], "seconds", found["seconds"], "s")
+    good = found["growth"] <= GROWTH
+    yield record(
+        "long_run", f"memory, {found['jobs']} songs at a time", 1, good, "peak of all processes", found["peak_mb"], "MB"
+    )
+    figure = f"growth from first to last songs, at most {GROWTH:g}"
+    yield record("long_run", "memory that does not grow", 1, good, figure, found["growth"], "")
+
+
 def properties():
     """Every separator keeps what is promised of all."""
     from separate import separator
@@ -109,7 +129,7 @@ def properties():
             yield record("properties", case, len(found), good, "smallest distance", min(found), "dB")
 
 
-CHECKS = {"files": files, "mutants": mutants, "kills": kills, "properties": properties}
+CHECKS = {"files": files, "mutants": mutants, "kills": kills, "long_run": long_run, "properties": properties}
 
 
 def main(arguments=None):
