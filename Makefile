@@ -47,7 +47,9 @@ train: dataset ## the shipped weights, from nothing: hours
 	$(RUN) -m virtual_band --sets many_artists many_validation --many 240
 	$(RUN) -m ddsp_models.train_separator many_artists
 	$(RUN) -m ddsp_models.train_separator many_four
-	test -z "$$MUSDB_PATH" || { $(RUN) -m mss_nn_implementation.train many --dry && $(RUN) -m mss_nn_implementation.train musdb; }
+	$(RUN) -m mss_nn_implementation.train many --dry
+	$(RUN) -m mss_nn_implementation.train many_trio
+	test -z "$$MUSDB_PATH" || $(RUN) -m mss_nn_implementation.train musdb
 	test -z "$$AIR_TRAFFIC_PATH" || for source in drums bass vocals; do $(RUN) -m ddsp_models.train air_traffic-$$source || exit; done
 	test -z "$$AIR_TRAFFIC_PATH" || $(RUN) -m ddsp_models.train_separator air_traffic
 
