@@ -18,12 +18,17 @@ from audio_processing.metrics import si_sdr
 from audio_processing.tracks import tracks
 from ddsp_models.autoencoder import WEIGHTS
 from ddsp_models.separators import MaskedSeparator, decoded_masks, load_decoders, load_separator, play
-from ddsp_models.train_separator import BAND, checksum
+from ddsp_models.train_separator import BAND, RECORDED, checksum, recorded_songs
 
 WINDOWS = (1024, 2048, 4096)
 POWERS = (0.7, 1.0, 1.3, 1.6, 2.0)
-SONGS = {"one_artist": "validation", "many_artists": "many_validation", "many_four": "many_validation"}
-"""Which set the masks of a separator are chosen on."""
+SONGS = {
+    "one_artist": ("validation", "test"),
+    "many_artists": ("many_validation", "test"),
+    "many_four": ("many_validation", "test"),
+    "air_traffic": (RECORDED, "validation"),
+}
+"""Which songs the masks of a separator are chosen on: a set of the virtual band, or a part of the recorded song."""
 
 
 def trials(name, songs, weights=WEIGHTS, decoders=None):
@@ -33,8 +38,8 @@ def trials(name, songs, weights=WEIGHTS, decoders=None):
     ----------
     name : str
         a separator of `weights`.
-    songs : list of audio_processing.tracks.Track
-        none of which is tested on.
+    songs : dict of str to np.ndarray, (sources, samples)
+        stems by the name of the song, at the separator's rate; none of them is tested on.
     weights : str or Path
     decoders : dict of autoencoder.Decoder, optional
         also try masks from what they play.
@@ -49,8 +54,7 @@ def trials(name, songs, weights=WEIGHTS, decoders=None):
     separators = {n_fft: MaskedSeparator.of(model, n_fft=n_fft) for n_fft in WINDOWS}
     s = model.sizes
     size = round(MaskedSeparator.window_seconds * s.sample_rate)
-    for song in songs:
-        stems = np.stack(list(song.stems(s.sample_rate, True, s.sources).values()))
+    for song, stems in songs.items():
         mixture = stems.sum(axis=0)
         starts = range(0, len(mixture) - size + 1, size)
         known = np.concatenate([stems[:, i : i + size] for i in starts], axis=1)
@@ -75,7 +79,7 @@ def trials(name, songs, weights=WEIGHTS, decoders=None):
                 for system, estimate in estimates.items():
                     found += [
                         {
-                            "track": song.name,
+                            "track": song,
                             "system": system,
                             "n_fft": n_fft,
                             "power": power,
@@ -86,6 +90,29 @@ def trials(name, songs, weights=WEIGHTS, decoders=None):
                         if known[i].any()
                     ]
     return found
+
+
+def validation_songs(name, sizes, data=BAND, recorded=None):
+    """The songs of `SONGS`, as `trials` takes them.
+
+    Parameters
+    ----------
+    name : str
+        of `SONGS`.
+    sizes : Sizes
+    data, recorded : str or Path, optional
+        folders of the virtual band's sets and of the recorded song's stems.
+
+    Returns
+    -------
+    dict of str to np.ndarray, (sources, samples)
+    """
+    which, part = SONGS[name]
+    if which == RECORDED:
+        [song] = recorded_songs(part, sizes, recorded)
+        return {RECORDED: song.stems}
+    found = tracks(Path(data) / which, part)
+    return {song.name: np.stack(list(song.stems(sizes.sample_rate, True, sizes.sources).values())) for song in found}
 
 
 def best(found, system="ddsp_masked"):
@@ -107,19 +134,22 @@ def main(arguments=None):
     parser.add_argument("name", nargs="?", default="one_artist", choices=SONGS, help="(default: %(default)s)")
     parser.add_argument("--songs", type=int, default=0, help="the first so many (default: all)")
     parser.add_argument("--data", type=Path, default=BAND, help="folder of the virtual band's sets")
+    parser.add_argument("--song", type=Path, help="folder of the recorded song's stems (default: AIR_TRAFFIC_PATH)")
     options = parser.parse_args(arguments)
-    which = (SONGS[options.name], "test")
+    which = SONGS[options.name]
     path, scores = WEIGHTS / "masks.json", results.RESULTS / "masks-validation.json"
     try:
-        songs = tracks(options.data / which[0], which[1])[: options.songs or None]
+        songs = validation_songs(options.name, load_separator(options.name)[0].sizes, options.data, options.song)
+        songs = dict(list(songs.items())[: options.songs or None])
         decoders = load_decoders("band", ("drums", "bass", "vocals")) if options.name == "one_artist" else None
         found = trials(options.name, songs, decoders=decoders)
         chosen = results.read(path)["chosen"] if path.exists() else {}
     except (OSError, ValueError) as error:
         print(f"choices: {str(error).splitlines()[0]}", file=sys.stderr)
         return 2
-    head = results.head("windows and exponents of masks", data=checksum([which], options.data))
-    results.write(path, head | {"chosen": chosen | {options.name: best(found)}})
+    data = checksum([which], options.data, options.song)
+    head = results.head("windows and exponents of masks", data=data)
+    results.write(path, head | {"chosen": chosen | {options.name: best(found) | {"data": data}}})
     row = {"test_set": which[0], "metric": "si_sdr", "unit": "dB"}
     written = [path]
     if options.name == "one_artist":

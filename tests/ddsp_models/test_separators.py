@@ -3,15 +3,18 @@
 import dataclasses
 import itertools
 import json
+import types
 
 import keras
 import numpy as np
 import pytest
 
 from audio_processing.files import sha256_of
+from audio_processing.tracks import tracks
 from ddsp_models import autoencoder, choices, separators, substitution
 from ddsp_models.features import PITCHED, STRUCK
 from ddsp_models.parametric import ParametricSeparator
+from tests.conftest import make_tree
 from tests.ddsp_models.test_parametric import SMALL, tone
 
 SOURCES = ("drums", "bass", "vocals")
@@ -222,6 +225,16 @@ def test_the_best_window_and_exponent_are_those_with_the_highest_mean():
         for (n_fft, power), noise in itertools.product(itertools.product((1024, 2048), (1.0, 1.3)), (-0.2, 0.2))
     ]
     assert choices.best(rows) == {"n_fft": 2048, "power": 1.3}
+
+
+def test_masks_are_chosen_on_songs_that_no_test_knows(tmp_path, monkeypatch):
+    band = make_tree(tmp_path / "validation", seconds=1.0, subset="test")
+    found = choices.validation_songs("one_artist", SMALL, tmp_path)
+    assert list(found) == [song.name for song in tracks(band, "test")]
+    assert all(stems.shape == (len(SMALL.sources), 16000) for stems in found.values())
+    song = types.SimpleNamespace(stems=np.zeros((4, 10)))
+    monkeypatch.setattr(choices, "recorded_songs", lambda part, sizes, path: [song] if part == "validation" else [])
+    assert choices.validation_songs("air_traffic", SMALL)["air_traffic"] is song.stems
 
 
 def test_a_pitched_source_is_measured_as_its_decoder_listens(masked):
