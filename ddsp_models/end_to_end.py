@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import keras
 from keras import ops
 
+from ddsp_models.autoencoder import WEIGHTS
 from ddsp_models.features import HOP_LENGTH
 from ddsp_models.parametric import WEIGHTS_OF_TERMS, ParametricSeparator
 from ddsp_models.separators import load_decoders
@@ -227,8 +228,13 @@ def train(training, sizes, train_songs, validation_songs, run, start=None, decod
     return keras.saving.load_model(best, compile=False)
 
 
+def decoder_files(training, sizes):
+    """Weights of the decoders that a separator is trained through."""
+    return [WEIGHTS / f"{training.decoders}-{source}.keras" for source in sizes.sources]
+
+
 def main(arguments=None):
-    return command("end_to_end", __doc__, MODELS, Through, train, arguments)
+    return command("end_to_end", __doc__, MODELS, Through, train, arguments, teachers=decoder_files)
 
 
 if __name__ == "__main__":

@@ -308,9 +308,9 @@ def train(training, sizes, train_songs, validation_songs, run, start=None):
     return keras.saving.load_model(best, compile=False)
 
 
-def checksum(songs, folder=BAND, recorded=None):
-    """SHA-256 over the sound files of several (set, subset), or of the recorded song."""
-    files = []
+def checksum(songs, folder=BAND, recorded=None, also=()):
+    """SHA-256 over the sound files of several (set, subset), or of the recorded song, and over other files."""
+    files = [*also]
     for name, part in songs:
         if name == RECORDED:
             files += sorted(path for path in song_path(recorded).iterdir() if path.stem in SOURCES)
@@ -319,8 +319,9 @@ def checksum(songs, folder=BAND, recorded=None):
     return sha256_of(*files)
 
 
-def is_current(name, training, sizes, data, weights=WEIGHTS):
-    """Whether the shipped weights are intact and were trained with these settings on data of this checksum."""
+def is_current(name, training, sizes, data, weights=WEIGHTS, start=None):
+    """Whether the shipped weights are intact and were trained with these settings, from these weights (the .keras file
+    `start`), on data of this checksum."""
     try:
         record = json.loads((weights / f"separator-{name}.json").read_text())
         intact = sha256_of(weights / f"separator-{name}.keras") == record["sha256"]
@@ -328,7 +329,8 @@ def is_current(name, training, sizes, data, weights=WEIGHTS):
         return False
     wanted = json.loads(json.dumps([training.to_dict(), sizes.to_dict()]))
     same = [completed(record.get("training", {}), training), completed(record.get("sizes", {}), sizes)] == wanted
-    return intact and same and record.get("data") == data
+    begun = record.get("start_sha256") == (None if start is None else sha256_of(start))
+    return intact and same and begun and record.get("data") == data
 
 
 def publish(name, training, sizes, data, run, weights=WEIGHTS):
@@ -340,7 +342,7 @@ def publish(name, training, sizes, data, run, weights=WEIGHTS):
     return ship(title, model, record, run, weights, f"ddsp-{title}")
 
 
-def command(module, description, models, kind, trained, arguments=None):
+def command(module, description, models, kind, trained, arguments=None, *, teachers=None):
     """A command that trains one of several models, goes on with what was begun, and skips what is current.
 
     Parameters
@@ -356,6 +358,8 @@ def command(module, description, models, kind, trained, arguments=None):
     trained : callable
         (training, sizes, training songs, validation songs, run, start) trains.
     arguments : list of str, optional
+    teachers : callable, optional
+        (training, sizes) → files that a training also learns from, such as decoders.
 
     Returns
     -------
@@ -383,8 +387,9 @@ def command(module, description, models, kind, trained, arguments=None):
         given = {f.name: getattr(options, f.name) for f in dataclasses.fields(kind)}
         training = dataclasses.replace(training, **{key: value for key, value in given.items() if value is not None})
         start = find_weights(training.start_from) if training.start_from else None
-        data = checksum(songs, options.data, options.song)
-        if not (options.dry or options.force) and is_current(options.name, training, sizes, data):
+        also = teachers(training, sizes) if teachers else ()
+        data = checksum(songs, options.data, options.song, also)
+        if not (options.dry or options.force) and is_current(options.name, training, sizes, data, start=start):
             print(f"{options.name}: current")
             return 0
         trained(training, sizes, *(songs_of(which, sizes, options.data, options.song) for which in songs), run, start)

@@ -111,3 +111,4 @@ def test_weights_from_before_a_setting_existed_are_current(tmp_path):
     assert train_separator.is_current("old", SHORT, SMALL, "d", tmp_path)
     assert not train_separator.is_current("old", dataclasses.replace(SHORT, patience=3), SMALL, "d", tmp_path)
     assert not train_separator.is_current("old", SHORT, SMALL, "other data", tmp_path)
+    assert not train_separator.is_current("old", SHORT, SMALL, "d", tmp_path, tmp_path / "separator-old.keras")
