@@ -56,8 +56,8 @@ SIZES = {
     },
 }
 TRAINING = {
-    "conv_tasnet": ConvTasNetTraining(optimizer="muon", learning_rate=2e-3, steps=3000, patience=PATIENCE, **LOOK),
-    "ddsp_masked": train_separator.Training(steps=3000, patience=PATIENCE, **LOOK),
+    "conv_tasnet": ConvTasNetTraining(optimizer="muon", learning_rate=2e-3, steps=2000, patience=PATIENCE, **LOOK),
+    "ddsp_masked": train_separator.Training(steps=2000, patience=PATIENCE, **LOOK),
 }
 """As the shipped networks were trained, but shorter, with more looks."""
 
