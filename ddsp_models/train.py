@@ -99,7 +99,7 @@ MODELS = {
     # name: source, settings, training
     "band-drums": ("drums", PRESETS["drums"], LONG),
     "band-bass": ("bass", BASS, LONG),
-    "band-vocals": ("vocals", VOICE, LONG),
+    "band-vocals": ("vocals", VOICE, dataclasses.replace(LONG, steps=9000)),
     "heard-drums": ("drums", PRESETS["drums"], dataclasses.replace(HEARD, start="band-drums")),
     "heard-bass": ("bass", BASS, dataclasses.replace(HEARD, start="band-bass")),
     "heard-vocals": ("vocals", VOICE, dataclasses.replace(HEARD, start="band-vocals")),
