@@ -23,6 +23,11 @@ WAVEFORMS = ("conv_tasnet", "ensemble")
 """Separators that are above the mixture on every stem. Those that make masks are below the ceiling, too. Conv-TasNet's
 waveforms are bound by no mask: of the artist that it was trained on it knows more than a mask can say, and only on
 artists that it never heard is it compared with the ceiling."""
+PLAYED = ("ddsp_resynthesis", "ddsp_resynthesis@air_traffic", "conv_tasnet_ddsp")
+"""Separators that play stems anew from pitch and loudness: decoders were trained on loudness in dB and play a louder
+song with another timbre, so that only its level is promised to follow."""
+GAIN, LEVEL = 2e-3, 3.0
+"""Largest error of `gain_error`; of `level_error` in dB."""
 SETS = ("same_artist", "other_artist", "extra_instrument")
 
 
@@ -58,6 +63,21 @@ def gain_error(model, audio, rate, gain):
     louder, stems = separate(gain * audio, rate, model), separate(audio, rate, model)
     peak = np.abs(gain * audio).max()
     return float(np.max([np.abs(louder[name] - gain * stems[name]).max() / peak for name in stems]))  # NaN stays NaN
+
+
+def level_error(model, audio, rate, gain):
+    """By how many dB the level of a louder song's stems differs from that of its stems made louder; the largest."""
+    louder, stems = separate(gain * audio, rate, model), separate(audio, rate, model)
+    changes = [np.mean(louder[name] ** 2) / np.mean((gain * stems[name]) ** 2) for name in stems if np.any(stems[name])]
+    return float(np.max(np.abs(10 * np.log10(changes))))
+
+
+def gain_promise(model):
+    """What is promised of a louder song: a name, the function of the error, by how many dB it may be louder, how large
+    the error may be, and its unit."""
+    if model in PLAYED:
+        return "level in = level out", level_error, 6.0, LEVEL, "dB"
+    return "gain in = gain out", gain_error, 60.0, GAIN, ""
 
 
 def loudest_of_silence(model, channels, samples, rate):
@@ -105,8 +125,8 @@ def margins(test_set, model):
 
     Returns
     -------
-    list of float
-        all of which should be positive.
+    above, below : list of float
+        all of which should be positive. `below` is empty where a model's waveforms are bound by no mask.
 
     Raises
     ------
@@ -120,6 +140,5 @@ def margins(test_set, model):
 
     floor, found, ceiling = (scores(system) for system in ("mixture", model, CEILING))
     shared = [key for key in found if key in floor]  # of drums against the rest the drums alone
-    above = [found[key] - floor[key] for key in shared]
     bound = model in MASKS or test_set == "other_artist"
-    return above + [ceiling[key] - found[key] for key in shared if bound]
+    return [found[key] - floor[key] for key in shared], [ceiling[key] - found[key] for key in shared if bound]

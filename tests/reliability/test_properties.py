@@ -37,9 +37,21 @@ def test_gain_in_is_gain_out(model):
     @given(st.floats(-60, 60), st.integers(0, 99))
     def check(decibels, seed):
         audio = properties.song(8000, 1, 16000, seed)
-        assert properties.gain_error(model, audio, 16000, np.float32(10 ** (decibels / 20))) < 2e-3
+        assert properties.gain_error(model, audio, 16000, np.float32(10 ** (decibels / 20))) < properties.GAIN
 
     check()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("gain", [-6, 6])
+def test_what_is_played_anew_follows_the_level(gain):
+    """Decoders play a louder song with another timbre; its level is that of the song."""
+    try:
+        separator("ddsp_resynthesis")
+    except (ValueError, OSError, ImportError) as error:
+        pytest.skip(f"ddsp_resynthesis is not here: {error}")
+    audio = properties.song(16000)
+    assert properties.level_error("ddsp_resynthesis", audio, 16000, np.float32(10 ** (gain / 20))) < properties.LEVEL
 
 
 def test_silence_gives_silence(model):
@@ -71,7 +83,8 @@ def test_the_order_of_songs_does_not_matter(model):
 def test_oracle_above_model_above_mixture_on_every_song_and_stem(test_set, model):
     """The ceiling bounds what masks can do; `properties.WAVEFORMS` are compared with it where they know no better."""
     try:
-        found = properties.margins(test_set, model)
+        above, below = properties.margins(test_set, model)
     except results.ResultsError as error:
         pytest.skip(str(error))
-    assert len(found) >= 8 and min(found) > 0
+    assert len(above) >= 8 and min(above) > 0
+    assert min(below, default=1) > 0 and (len(below) == len(above) or model in properties.WAVEFORMS)

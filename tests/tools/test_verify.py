@@ -2,15 +2,17 @@
 
 import copy
 
+import keras
 import pytest
 
 from audio_processing import results
 from tools import verify
 
+BACKEND = keras.backend.backend()
 REFERENCE = {
     "environment": results.environment(),
     "data_fingerprints": {"a song": {"sha256": "abc", "levels": {"drums": -20.0, "bass": -25.0}}},
-    "curve": [3.0, 2.5],
+    "curves": {BACKEND: [3.0, 2.5], "another": [9.0]},
 }
 SCORES = {"drums": 10.0}
 
@@ -33,8 +35,9 @@ def test_every_difference_is_named():
         wrong(curve=[3.0, 2.4])
         == wrong(curve=[3.0])
         == wrong(curve=[3.0, float("nan")])
-        == ["training: validation loss"]
+        == [f"training: validation loss on {BACKEND}"]
     )
+    assert wrong(reference={**REFERENCE, "curves": {"another": [3.0, 2.5]}}) == wrong(curve=[3.0])
     assert wrong(scores={"drums": 9.9}) == ["evaluation: SI-SDR of drums"]
 
 
@@ -43,6 +46,17 @@ def test_another_machine_is_held_to_levels_not_to_bits():
     other_bits = {"a song": {"sha256": "def", "levels": {"drums": -20.00001, "bass": -25.0}}}
     assert wrong(data=other_bits) == ["data: a song, bits"]
     assert wrong(data=other_bits, reference=elsewhere) == []
+
+
+def test_each_backend_has_a_curve_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "ROOT", tmp_path)
+    monkeypatch.setattr(verify, "PATH", tmp_path / "verify.json")
+    data = REFERENCE["data_fingerprints"]
+    verify.write(data, [1.0])
+    here = results.environment()
+    monkeypatch.setattr(results, "environment", lambda: {**here, "backend": "another"})
+    verify.write(data, [2.0])
+    assert results.read(verify.PATH)["curves"] == {BACKEND: [1.0], "another": [2.0]}
 
 
 @pytest.mark.slow
