@@ -1,4 +1,4 @@
-"""What is installed and tested: the lower bounds are those of requirements-min.txt, and the lock is within all bounds."""
+"""What is tested: the lower bounds are those of requirements-min.txt, and the lock is within all bounds."""
 
 from packaging.requirements import Requirement
 from packaging.version import Version
