@@ -66,10 +66,10 @@ def gain_error(model, audio, rate, gain):
 
 
 def level_error(model, audio, rate, gain):
-    """By how many dB the level of a louder song's stems differs from that of its stems made louder; the largest."""
+    """By how many dB the level of a louder song's stems, all together, differs from that of its stems made louder."""
     louder, stems = separate(gain * audio, rate, model), separate(audio, rate, model)
-    changes = [np.mean(louder[name] ** 2) / np.mean((gain * stems[name]) ** 2) for name in stems if np.any(stems[name])]
-    return float(np.max(np.abs(10 * np.log10(changes))))
+    energies = [sum(np.mean(stem**2) for stem in found.values()) for found in (louder, stems)]
+    return float(abs(10 * np.log10(energies[0] / (gain**2 * energies[1]))))
 
 
 def gain_promise(model):

@@ -113,18 +113,25 @@ def properties(models=None):
         for case, values in errors.items():
             good = sum(value == 0 for value in values)
             yield record("properties", f"{case}, {model}", len(values), good, "largest error", np.max(values), "")
-        case, error, largest, allowed, unit = measured.gain_promise(model)
-        gains = np.linspace(-largest, largest, 10)
-        values = [
-            error(model, measured.song(16000, seed=i), 16000, np.float32(10 ** (g / 20))) for i, g in enumerate(gains)
-        ]
-        good, figure = sum(value <= allowed for value in values), f"largest error, at most {allowed:g}"
-        yield record("properties", f"{case}, {model}", len(values), good, figure, np.max(values), unit)
+        yield loudness(model)
         sums, chunks = measured.file_errors(model, measured.song(int(seconds * 8000)), 8000)
         yield record("properties", f"stems + residual = song, {model}", 1, sums < 1e-6, "largest error", sums, "")
         limit = measured.CHUNKED.get(model, measured.CHUNKED_OTHERS)
         figure = f"difference, at most {limit:g}"
         yield record("properties", f"chunks = whole, {model}", 1, chunks <= limit, figure, chunks, "dB of the song")
+
+
+def loudness(model):
+    """What a louder song does to a separator's stems."""
+    from tools import properties as measured
+
+    case, error, largest, allowed, unit = measured.gain_promise(model)
+    gains = np.linspace(-largest, largest, 10)
+    values = [
+        error(model, measured.song(16000, seed=i), 16000, np.float32(10 ** (g / 20))) for i, g in enumerate(gains)
+    ]
+    good, figure = sum(value <= allowed for value in values), f"largest error, at most {allowed:g}"
+    return record("properties", f"{case}, {model}", len(values), good, figure, np.max(values), unit)
 
 
 def margins():
@@ -159,14 +166,8 @@ def main(arguments=None):
         print(f"reliability: {unknown[0]!r} is none of {', '.join(CHECKS)}", file=sys.stderr)
         return 2
     wanted = options.checks or list(CHECKS)
-    try:
-        before = results.read(PATH)
-    except results.ResultsError:
-        before = {"records": [], "check_seconds": {}}
     again = {"properties": partial(properties, options.models)} if options.models else {}
-    kept = [row for row in before["records"] if row["check"] not in wanted or stays(row, options.models)]
-    seconds = {name: value for name, value in before["check_seconds"].items() if name not in wanted}
-    rows = []
+    rows, seconds = [], {}
     for name in wanted:
         begun = time.monotonic()
         for row in again.get(name, CHECKS[name])():
@@ -176,6 +177,12 @@ def main(arguments=None):
                 flush=True,
             )
         seconds[name] = round(time.monotonic() - begun, 1)
+    try:  # now: another check may have been written while this one ran
+        before = results.read(PATH)
+    except results.ResultsError:
+        before = {"records": [], "check_seconds": {}}
+    kept = [row for row in before["records"] if row["check"] not in wanted or stays(row, options.models)]
+    seconds = {**before["check_seconds"], **seconds}
     content = results.head("reliability", config={"mutants": MUTANTS, "kills": KILLS}, seed=SEED)
     content["seconds"] = round(sum(seconds.values()), 1)
     content["check_seconds"] = seconds

@@ -38,6 +38,14 @@ def test_rows_of_one_check_are_replaced(checks, capsys):
     assert capsys.readouterr().err.strip() == "reliability: 'third' is none of first, second"
 
 
+def test_rows_of_models_that_are_not_measured_again_stay():
+    rows = [
+        {"check": check, "case": f"chunks = whole, {model}"} for check in ("properties", "margins") for model in "ab"
+    ]
+    assert [reliability.stays(row, ["a"]) for row in rows] == [False, True, False, False]
+    assert not any(reliability.stays(row, None) for row in rows)
+
+
 def test_the_committed_file_says_that_all_passed():
     path = results.RESULTS / "reliability.json"
     if not path.exists():
