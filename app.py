@@ -22,7 +22,7 @@ import matplotlib.pyplot as plt
 
 import display
 from audio_processing.audio_processing import AudioError, load, open_audio
-from separate import SEPARATORS, separate_file
+from separate import DEFAULT, SEPARATORS, separate_file
 
 LARGEST = 300  # MB of a file that may be uploaded
 LONGEST = 30 * 60  # s of a song
@@ -104,7 +104,7 @@ def build():
         with gr.Row():
             song = gr.File(label="song (wav, flac, ogg, mp3, m4a)", type="filepath", file_types=["audio"])
             model = gr.Dropdown(
-                [name for name in SEPARATORS if "@" not in name], value="conv_tasnet", label="separator"
+                [name for name in SEPARATORS if name == DEFAULT or "@" not in name], value=DEFAULT, label="separator"
             )
         button = gr.Button("Separate", variant="primary")
         players = [gr.Audio(visible=False, interactive=False, buttons=["download"]) for _ in range(PLAYERS)]

@@ -43,6 +43,7 @@ SYSTEM_NAMES = {
     "conv_tasnet@many": "Conv-TasNet, trained on many artists",
     "conv_tasnet@air_traffic": "Conv-TasNet, trained on the song's beginning",
     "musdb": "Conv-TasNet, trained on recordings",
+    "musdb@once": "Conv-TasNet, trained on recordings, hearing once",
     "conv_tasnet_ddsp": "Conv-TasNet, then DDSP decoders",
     "ddsp_features": "DDSP decoders, true features",
     "ddsp_resynthesis": "DDSP resynthesis",

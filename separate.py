@@ -68,6 +68,7 @@ SEPARATORS = {
     "conv_tasnet": _conv_tasnet,
     "conv_tasnet@many": partial(_conv_tasnet, "many_trio"),
     "musdb": partial(_conv_tasnet, "musdb", averaged=True),
+    "musdb@once": partial(_conv_tasnet, "musdb"),
     "numpy_cnn": _numpy_cnn,
     "ddsp_masked": _ddsp("MaskedSeparator"),
     "ddsp_resynthesis": _ddsp("ResynthesisSeparator", "one_artist_played"),
@@ -82,6 +83,10 @@ SEPARATORS = {
 `window_seconds`, how much of a long song it wants to hear at once; or `chunk_seconds` and `overlap_seconds`, where it
 cuts what it gets into windows by itself."""
 
+DEFAULT = "musdb@once"
+"""The separator for songs of unknown origin: it learned from recorded music, and hears everything once; `musdb` takes
+several times as long and gains a little."""
+
 CROSSFADE = 0.25
 """Share of a window that fades into the next."""
 
@@ -92,7 +97,7 @@ below; powers of what lies beyond leave the range of the numbers."""
 
 
 @lru_cache(maxsize=2)
-def separator(name="conv_tasnet"):
+def separator(name=DEFAULT):
     """The separator of that name, its weights loaded once.
 
     Raises
@@ -105,7 +110,7 @@ def separator(name="conv_tasnet"):
     return SEPARATORS[name]()
 
 
-def separate(mixture, sample_rate, model="conv_tasnet"):
+def separate(mixture, sample_rate, model=DEFAULT):
     """Separate a song that is in memory.
 
     Parameters
@@ -164,7 +169,7 @@ class FiniteReader:
         return block if good.all() else np.where(good, block, np.float32(0))
 
 
-def separate_file(song, model="conv_tasnet", out="separated", *, progress=True, limit=None):
+def separate_file(song, model=DEFAULT, out="separated", *, progress=True, limit=None):
     """Separate a sound file into wav files, in memory that does not grow with its length.
 
     Parameters
@@ -335,9 +340,7 @@ def main(arguments=None):
     """The command. Returns its exit status: 0, or 2 where the song or the model is no good."""
     parser = argparse.ArgumentParser(prog="separate.py", description=__doc__.split("\n")[0])
     parser.add_argument("song", help="a wav, flac, ogg or mp3 file; with ffmpeg also m4a, webm, wma")
-    parser.add_argument(
-        "--model", default="conv_tasnet", choices=SEPARATORS, help="which separator (default: %(default)s)"
-    )
+    parser.add_argument("--model", default=DEFAULT, choices=SEPARATORS, help="which separator (default: %(default)s)")
     parser.add_argument("--out", default="separated", help="folder for the stems (default: %(default)s)")
     options = parser.parse_args(arguments)
     try:

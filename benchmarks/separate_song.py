@@ -52,6 +52,7 @@ def largest_error(song, stems):
 
 def measure(minutes, model="conv_tasnet"):
     """A record: seconds and peak memory of the command on a song of so many minutes."""
+    name = f"separate_song@{model}" if model != "conv_tasnet" else "separate_song"
     with tempfile.TemporaryDirectory() as folder:
         song, out = Path(folder) / "song.wav", Path(folder) / "out"
         write_song(song, minutes)
@@ -67,7 +68,7 @@ def measure(minutes, model="conv_tasnet"):
             raise RuntimeError(f"{' '.join(command)}: exit status {process.returncode}: {message.strip()[-300:]}")
         error = largest_error(song, sorted((out / "song").glob("*.wav")))
     return {
-        "benchmark": "separate_song" if minutes == MINUTES[0] else f"separate_song@{minutes:g}min",
+        "benchmark": name if minutes == MINUTES[0] else f"{name}@{minutes:g}min",
         "ours_s": taken,
         "peer": "the song's duration (real time)",
         "peer_s": 60 * minutes,
@@ -79,5 +80,5 @@ def measure(minutes, model="conv_tasnet"):
 
 
 def run():
-    """A record per length."""
-    return [measure(minutes) for minutes in MINUTES]
+    """A record per length, and of the networks of recorded music one each."""
+    return [measure(minutes) for minutes in MINUTES] + [measure(MINUTES[0], model) for model in ("musdb@once", "musdb")]

@@ -28,6 +28,7 @@ WEIGHTS = {
     "conv_tasnet@many": (CONV_TASNET / "many_trio.keras",),
     "conv_tasnet@air_traffic": (CONV_TASNET / "air_traffic.keras",),
     "musdb": (CONV_TASNET / "musdb.keras",),
+    "musdb@once": (CONV_TASNET / "musdb.keras",),
     "ddsp_masked": (ONE,),
     "ddsp_masked@true_f0": (ONE,),
     "ddsp_masked@many": (MANY,),
@@ -56,21 +57,18 @@ MASKS = DDSP / "masks.json"
 """What was found best for the masks, of all parametric separators; without it they use their defaults."""
 
 
-def files(system):
-    """All trained files of a system: its weights, and choices that were made on validation songs."""
-    found = WEIGHTS.get(system, ())
-    chosen = any(path.name.startswith("separator-") for path in found) and MASKS.exists()
-    return (*found, MASKS) if chosen else found
-
-
 def missing(system):
     """The trained files of a system that are not there."""
     return [path for path in WEIGHTS.get(system, ()) if not path.exists()]
 
 
 def checksums(system):
-    """SHA-256 of each of a system's trained files, by name."""
-    return {path.name: sha256_of(path) for path in files(system)}
+    """SHA-256 of each of a system's trained files, by name, and what was chosen for its masks on validation songs."""
+    found = {path.name: sha256_of(path) for path in WEIGHTS.get(system, ())}
+    chosen = results.read(MASKS)["chosen"] if MASKS.exists() else {}
+    names = [name.removeprefix("separator-").removesuffix(".keras") for name in found]
+    masks = [{key: chosen[name][key] for key in ("n_fft", "power")} for name in names if name in chosen]
+    return found | ({"masks": masks[0]} if masks else {})
 
 
 def facts(system):

@@ -135,7 +135,7 @@ def test_the_command_separates_a_whole_recorded_song(shared, tmp_path):
         audio, _ = load(file)
         total, energies[file.stem] = total + audio, float(np.mean(audio**2))
     assert np.abs(total - mixture).max() < 1e-4
-    assert set(energies) == {"drums", "bass", "vocals", "residual"} and min(energies.values()) > 0
+    assert set(energies) == {"drums", "bass", "other", "vocals", "residual"} and min(energies.values()) > 0
 
 
 @pytest.mark.slow
