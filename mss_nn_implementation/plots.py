@@ -1,6 +1,7 @@
 """The chapter's figures: functions of data and an Axes."""
 
 import numpy as np
+from matplotlib.patches import FancyBboxPatch
 
 
 def basis_order(kernel):
@@ -23,15 +24,23 @@ def basis_order(kernel):
     return order, spectra / np.maximum(spectra.max(axis=0), 1e-12)
 
 
-def basis(kernel, sample_rate, waveforms_ax, spectra_ax):
-    """Draw a filterbank as waveforms and as magnitude responses, sorted by frequency."""
-    order, spectra = basis_order(kernel)
+def waveforms(kernel, sample_rate, ax):
+    """Draw basis signals (L, N), each divided by its peak, in a row each: low ones of `basis_order` at the bottom."""
+    order, _ = basis_order(kernel)
     waves = kernel[:, order] / np.maximum(np.abs(kernel[:, order]).max(axis=0), 1e-12)
-    milliseconds, khz = 1000 * len(kernel) / sample_rate, sample_rate / 2000
-    waveforms_ax.imshow(waves.T, aspect="auto", cmap="RdBu", vmin=-1, vmax=1, extent=(0, milliseconds, len(order), 0))
-    waveforms_ax.set(xlabel="time (ms)", ylabel="basis signal, sorted")
-    spectra_ax.imshow(spectra.T, aspect="auto", cmap="magma", extent=(0, khz, len(order), 0))
-    spectra_ax.set(xlabel="frequency (kHz)")
+    extent = (0, 1000 * len(kernel) / sample_rate, 0, len(order))
+    image = ax.imshow(waves.T, aspect="auto", origin="lower", cmap="RdBu", vmin=-1, vmax=1, extent=extent)
+    ax.set(xlabel="time (ms)", ylabel="basis signal, sorted")
+    return image
+
+
+def spectra(kernel, sample_rate, ax):
+    """Draw the magnitude spectra of basis signals (L, N), each divided by its peak, in the order of `waveforms`."""
+    order, magnitudes = basis_order(kernel)
+    extent = (0, sample_rate / 2000, 0, len(order))
+    image = ax.imshow(magnitudes.T, aspect="auto", origin="lower", cmap="magma", vmin=0, vmax=1, extent=extent)
+    ax.set(xlabel="frequency (kHz)")
+    return image
 
 
 def masks(values, order, seconds, axes, names):
@@ -54,14 +63,73 @@ def masks(values, order, seconds, axes, names):
 
 
 def reach(changes, hop, sample_rate, receptive_field, ax):
-    """Draw how much each frame of an output changes when one frame of the input does, over the distance in seconds."""
-    centre = int(np.argmax(changes))
-    seconds = (np.arange(len(changes)) - centre) * hop / sample_rate
-    ax.semilogy(seconds, np.maximum(changes / changes.max(), 1e-9), color="#0072b2")
+    """Draw how much the frames around a changed one change, (2·reach + 1,), as shares of the change in the middle."""
+    middle = len(changes) // 2
+    seconds = (np.arange(len(changes)) - middle) * hop / sample_rate
+    ax.semilogy(seconds, np.maximum(changes / changes[middle], 1e-9), color="#0072b2")
     for side in (-1, 1):
         ax.axvline(side * receptive_field / 2, color="#d55e00", linestyle="--", linewidth=1)
-    ax.set(xlabel="distance from the change (s)", ylabel="change, relative", ylim=(1e-4, 2))
+    ax.set(xlabel="distance from the change (s)", ylabel="change / change\nat distance 0", ylim=(1e-4, 2))
     ax.grid(alpha=0.3)
+
+
+def network(sizes, ax):
+    """Draw the network as boxes, and below it one of its blocks; on each arrow stands how many channels it carries.
+
+    Parameters
+    ----------
+    sizes : parameters.Parameters
+        with a skip path.
+    ax : matplotlib.axes.Axes
+    """
+    colours = {"frames": "#cfe3f2", "separator": "#fbe0cc", "block": "#e4e4e4"}
+
+    def box(x, y, words, kind, width=1.4):
+        place = {"boxstyle": "round,pad=0.02", "facecolor": colours[kind], "edgecolor": "#555555"}
+        ax.add_patch(FancyBboxPatch((x - width / 2, y - 0.42), width, 0.84, **place))
+        ax.text(x, y, words, ha="center", va="center", fontsize=11)
+
+    def arrow(start, end, words="", above=0.1):
+        ax.annotate("", end, start, arrowprops={"arrowstyle": "->", "color": "#333333", "shrinkA": 0, "shrinkB": 0})
+        middle = (start[0] + end[0]) / 2, (start[1] + end[1]) / 2 + above
+        ax.text(*middle, words, ha="center", va="bottom", fontsize=11)
+
+    J, top, low = len(sizes.sources), 2.3, 0.3
+    labels = (
+        ("frames,\nU, ReLU", "frames"),
+        ("norm,\nbottleneck", "separator"),
+        (f"R × X =\n{sizes.R} × {sizes.X} blocks", "separator"),
+        ("sum, PReLU,\nmasks, σ", "separator"),
+        ("w ⊙ mask", "frames"),
+        ("V, overlap-\nadd", "frames"),
+    )
+    carried = (f"N = {sizes.N}", f"B = {sizes.B}", f"Sc = {sizes.Sc}", f"{J}·N = {J * sizes.N}", f"{J}·N")
+    places = [1.5 + 2.6 * i for i in range(len(labels))]
+    for x, (words, kind) in zip(places, labels):
+        box(x, top, words, kind)
+    arrow((-0.25, top), (places[0] - 0.72, top), "mixture")
+    for left, right, words in zip(places, places[1:], carried):
+        arrow((left + 0.72, top), (right - 0.72, top), words)
+    arrow((places[-1] + 0.72, top), (places[-1] + 1.85, top), f"{J} stems")
+    ax.plot([places[0], places[0], places[4]], [top + 0.44, top + 0.95, top + 0.95], color="#333333", linewidth=1)
+    arrow((places[4], top + 0.95), (places[4], top + 0.44))
+    ax.text((places[0] + places[4]) / 2, top + 0.99, "w", ha="center", va="bottom", fontsize=12)
+
+    inner = ("widen", "PReLU,\nnorm", f"depthwise,\nP = {sizes.P}", "PReLU,\nnorm", "outputs")
+    carried = (f"H = {sizes.H}", "H", "H", "H")
+    places = [2.9 + 2.5 * i for i in range(len(inner))]
+    for x, words in zip(places, inner):
+        box(x, low, words, "block")
+    arrow((1.2, low), (places[0] - 0.72, low), "B")
+    for left, right, words in zip(places, places[1:], carried):
+        arrow((left + 0.72, low), (right - 0.72, low), words)
+    end = places[-1] + 0.72
+    arrow((end, low + 0.15), (end + 1.5, low + 0.15), "+ input: B", 0.04)
+    arrow((end, low - 0.2), (end + 1.5, low - 0.2), "")
+    ax.text(end + 0.75, low - 0.25, "skip: Sc", ha="center", va="top", fontsize=11)
+    ax.text(-0.25, low, "a block:", va="center", fontsize=12)
+    ax.set(xlim=(-0.3, 16.4), ylim=(-0.4, 3.7))
+    ax.axis("off")
 
 
 def ablations(rows, ax):
