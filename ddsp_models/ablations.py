@@ -262,7 +262,7 @@ def main(arguments=None):
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--steps", type=int, default=400, help="of each variant (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=300, help="of each variant (default: %(default)s)")
     parser.add_argument("--seeds", type=int, default=1, help="runs of each variant (default: %(default)s)")
     parser.add_argument("--only", nargs="*", choices=VARIANTS, help="these variants alone")
     parser.add_argument("--data", type=Path, default=BAND, help="folder of the virtual band's sets")
