@@ -182,8 +182,8 @@ def voicing_rates(reference, voiced):
 def autocorrelation(audio, hop_length, window=1024, max_lag=489):
     """How much a sound resembles itself a moment later (Rabiner 1977, https://doi.org/10.1109/TASSP.1977.1162905).
 
-    r_k(lag) = sum_j x_j x_(j+lag) over `window` pairs of samples whose middle is the centre of frame k, as a share of
-    r_k(0), the energy.
+    r_k(lag) = sum_j x_j x_(j+lag) over `window` pairs of samples whose middle is the centre of frame k, so that j
+    begins at k hop_length - window / 2 - floor(lag / 2); as a share of the sum for lag 0, the energy.
 
     Parameters
     ----------
@@ -233,7 +233,7 @@ def _sums(audio, hop_length, window, max_lag, combine):
 
 
 def cumulative_mean_normalised(difference):
-    """Divide a difference function by its mean over all shorter lags (YIN's equation 8).
+    """Divide a difference function by its mean over all lags up to this one (YIN's equation 8).
 
     Parameters
     ----------

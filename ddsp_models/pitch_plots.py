@@ -31,7 +31,7 @@ def lag_curve(curve, sample_rate, ax, *, period=None, chosen=None, ylabel=None):
 
 
 def tracks(times, truth, found, ax, *, limits=None):
-    """Draw pitch over time, octaves evenly spaced: the truth as a line (NaN where there is none), trackers as dots.
+    """Draw pitch over time, octaves evenly spaced: the truth as a line, grey where it is unvoiced, trackers as dots.
 
     Parameters
     ----------
@@ -44,6 +44,9 @@ def tracks(times, truth, found, ax, *, limits=None):
         in Hz.
     """
     ax.plot(times, np.where(truth > 0, truth, np.nan), color="black", lw=3, alpha=0.35, label="truth")
+    if (truth <= 0).any():
+        across = {"transform": ax.get_xaxis_transform(), "color": "#bbbbbb", "alpha": 0.4, "lw": 0}
+        ax.fill_between(times, 0, 1, where=truth <= 0, label="unvoiced", **across)
     for name, f0 in found.items():
         style = {"ls": "", "ms": 3, "marker": "."} | STYLES.get(name, {})
         ax.plot(times, np.where(f0 > 0, f0, np.nan), label=NAMES.get(name, name), **style)
@@ -55,42 +58,64 @@ def tracks(times, truth, found, ax, *, limits=None):
     return ax
 
 
-def salience(values, hertz, seconds, ax, lines=None):
-    """Draw activations, (frames, bins), over time and pitch, and lines of pitch over them: label to (frames,) in Hz."""
-    bins = np.arange(len(hertz))
+def salience(values, hertz, seconds, ax, lines=None, *, limits=None):
+    """Draw activations, (frames, bins), over time and pitch, and up to three lines of pitch over them.
+
+    Parameters
+    ----------
+    values : np.ndarray, (frames, bins)
+    hertz : np.ndarray, (bins,)
+        pitches of the bins.
+    seconds : float
+        that the frames span.
+    ax : matplotlib.axes.Axes
+    lines : dict of str to np.ndarray, (frames,), optional
+        label to Hz; 0 is not drawn.
+    limits : (float, float), optional
+        in Hz.
+    """
     image = ax.imshow(
         values.T, origin="lower", aspect="auto", extent=(0, seconds, -0.5, len(hertz) - 0.5), cmap="magma", vmin=0
     )
     times = (np.arange(len(values)) + 0.5) * seconds / len(values)
-    for (name, f0), colour in zip((lines or {}).items(), ("#56b4e9", "#ffffff")):
-        ax.plot(times, np.interp(np.log2(f0), np.log2(hertz), bins), color=colour, lw=1.2, label=name)
-    ticks = [octave for octave in OCTAVES if hertz[0] <= octave <= hertz[-1]]
-    ax.set_yticks(np.interp(np.log2(ticks), np.log2(hertz), bins), [f"{tick:g}" for tick in ticks])
+    styles = ({"color": "#56b4e9", "ls": "", "marker": ".", "ms": 4}, {"color": "#ffffff", "lw": 0.8, "ls": "--"},
+              {"color": "#00d69a", "lw": 0.8})  # fmt: skip
+
+    def height(f0):
+        return np.interp(np.log2(np.where(f0 > 0, f0, np.nan)), np.log2(hertz), np.arange(len(hertz)))
+
+    for (name, f0), style in zip((lines or {}).items(), styles):
+        ax.plot(times, height(np.asarray(f0)), label=name, **style)
+    ticks = np.array([octave for octave in OCTAVES if hertz[0] <= octave <= hertz[-1]])
+    ax.set_yticks(height(ticks), [f"{tick:g}" for tick in ticks])
+    if limits:
+        ax.set_ylim(*height(np.array(limits)))
     ax.set(xlabel="time (s)", ylabel="pitch (Hz)")
     ax.figure.colorbar(image, ax=ax, label="activation", pad=0.02)
     if lines:
-        ax.legend(frameon=False, fontsize=9, labelcolor="white", loc="upper right")
+        ax.legend(frameon=False, fontsize=9, labelcolor="white", loc="upper right", ncols=3)
     return ax
 
 
-def hardness(records, test, source, ax, *, xlabel, metric="raw_pitch_accuracy"):
-    """Draw each tracker's score over the steps by which a sound gets harder, in the order of the records.
+def hardness(records, test, source, ax, *, xlabel, metric="raw_pitch_accuracy", falling=False):
+    """Draw each tracker's score over what makes a sound harder, which grows to the right.
 
     Parameters
     ----------
     records : list of dict
-        of results/scores/pitch_trackers.json.
+        of results/scores/pitch_trackers.json; tracks are numbers, with or without " dB".
     test, source, metric : str
         which of them.
+    falling : bool
+        the sound is harder where the number is lower, so the axis falls.
     """
     chosen = [r for r in records if (r["test_set"], r["source"], r["metric"]) == (test, source, metric)]
-    levels = list(dict.fromkeys(r["track"] for r in chosen))
     for method, style in STYLES.items():
-        value = {r["track"]: r["value"] for r in chosen if r["system"] == method}
-        if value:
-            y = [value.get(level, np.nan) for level in levels]
-            ax.plot(range(len(levels)), y, label=NAMES[method], ms=5, lw=1.3, **style)
-    ax.set_xticks(range(len(levels)), [level.removesuffix(" dB").replace("-", "−") for level in levels])
+        points = sorted((float(r["track"].removesuffix(" dB")), r["value"]) for r in chosen if r["system"] == method)
+        if points:
+            ax.plot(*zip(*points), label=NAMES[method], ms=5, lw=1.3, **style)
+    if falling:
+        ax.invert_xaxis()
     ax.set(xlabel=xlabel, ylim=(-0.04, 1.04))
     ax.grid(alpha=0.3)
     return ax
