@@ -1,7 +1,8 @@
 """Fifty whole songs through `python -m experiments`, killed midway: python -m tools.long_run [--songs N]
 
-A stand-in for MUSDB18's test set (50 songs, 3 h 28 min): songs of the virtual band, tiled to minutes, in other
-combinations of stems for every song. Stems are linked, mixtures written: 3 GB in the folder for temporary files.
+A stand-in for MUSDB18's test set, as many songs and as long (3 h 28 min): stems of the virtual band, tiled to minutes,
+in another combination for every song. They are mono at 22.05 kHz; --stereo makes them like MUSDB18's, at 44.1 kHz,
+which takes four times as long, and 3 GB in the folder for temporary files.
 """
 
 import argparse
@@ -21,22 +22,35 @@ import psutil
 import soundfile
 
 from audio_processing import results
-from audio_processing.tracks import SOURCES
+from audio_processing.audio_processing import resample, to_mono
+from audio_processing.tracks import SOURCES, tracks
 
 SONGS, SECONDS = 50, 250.0
 SYSTEM, JOBS = "mixture", 2
+TEST_SET = "fifty"
 COMMAND = """
 import sys
 from pathlib import Path
 from experiments import __main__ as experiments
-experiments.UNFINISHED = Path(sys.argv.pop())
-sys.exit(experiments.main(sys.argv[1:]))
+from tools.long_run import TEST_SET, test_set
+root, stereo = Path(sys.argv[1]), sys.argv[2] == "stereo"
+experiments.TEST_SETS[TEST_SET] = test_set(root, stereo)
+experiments.UNFINISHED = root / "unfinished"
+sys.exit(experiments.main(sys.argv[3:]))
 """
-"""`python -m experiments` with a folder of its own for songs that are done."""
+"""`python -m experiments` with one more test set, and a folder of its own for songs that are done."""
 
 
-def write_songs(root, songs=SONGS, seconds=SECONDS, tile=5.0):
-    """A copy of MUSDB18 in wav files: every song another combination of three drums, basses, others and vocals.
+def test_set(root, stereo):
+    """The row of `experiments.TEST_SETS`."""
+    return root, "test", SOURCES, 44100 if stereo else 22050, not stereo
+
+
+test_set.__test__ = False  # of pytest
+
+
+def write_songs(root, songs=SONGS, seconds=SECONDS, stereo=False, tile=5.0):
+    """Songs in MUSDB18-HQ layout: each another combination of three drums, basses, others and vocals, which are linked.
 
     Parameters
     ----------
@@ -45,14 +59,21 @@ def write_songs(root, songs=SONGS, seconds=SECONDS, tile=5.0):
         at most 81.
     seconds, tile : float
         length of a song, and of what it repeats.
+    stereo : bool
+        at 44.1 kHz, too; else mono at 22.05 kHz, which is above `experiments.FILTERS_UP_TO`.
     """
     from virtual_band import render_song
     from virtual_band.dataset import songs_of
 
     bands = [render_song(artist, seed, tile) for artist, seed in songs_of("one_artist", 3)]
-    rate = bands[0].sample_rate
-    samples = round(seconds * rate)
-    tiled = [{s: np.resize(band.stems[s].T, (samples, 2)) for s in SOURCES} for band in bands]  # (samples, channels)
+    _, _, _, rate, mono = test_set(root, stereo)
+    samples, channels = round(seconds * rate), 1 if mono else 2
+
+    def tiled_stem(band, source):
+        audio = resample(to_mono(band.stems[source])[None] if mono else band.stems[source], band.sample_rate, rate)
+        return np.resize(audio.T, (samples, channels))  # repeats it
+
+    tiled = [{source: tiled_stem(band, source) for source in SOURCES} for band in bands]
     (root / "stems").mkdir(parents=True)
     for i, band in enumerate(tiled):
         for source, audio in band.items():
@@ -69,10 +90,10 @@ def write_songs(root, songs=SONGS, seconds=SECONDS, tile=5.0):
 class Run:
     """One run of the command in a session of its own, watched: what it holds in memory, and which songs are done."""
 
-    def __init__(self, root, system, jobs):
+    def __init__(self, root, system, jobs, stereo):
         self.kept, self.peaks = root / "unfinished", []
-        command = [sys.executable, "-c", COMMAND, "--test-sets", "musdb18", "--systems", system, "--jobs", str(jobs)]
-        command += ["--musdb", root, "--out", root / "out", "--museval", root / "museval", self.kept]
+        command = [sys.executable, "-c", COMMAND, root, "stereo" if stereo else "mono", "--test-sets", TEST_SET]
+        command += ["--systems", system, "--jobs", jobs, "--out", root / "out", "--museval", root / "museval"]
         self.said = open(root / "said", "w+")
         options = {"stdout": self.said, "stderr": subprocess.STDOUT, "start_new_session": True, "cwd": results.ROOT}
         self.process = subprocess.Popen([str(word) for word in command], **options)
@@ -117,7 +138,7 @@ class Run:
         return self.said.read()[-2000:]
 
 
-def run(songs=SONGS, seconds=SECONDS, system=SYSTEM, jobs=JOBS):
+def run(songs=SONGS, seconds=SECONDS, system=SYSTEM, jobs=JOBS, stereo=False):
     """Score the songs, kill it when half are done, and let the next run finish.
 
     Returns
@@ -138,27 +159,27 @@ def run(songs=SONGS, seconds=SECONDS, system=SYSTEM, jobs=JOBS):
 
     with tempfile.TemporaryDirectory() as root:
         root = Path(root)
-        write_songs(root, songs, seconds)
+        write_songs(root, songs, seconds, stereo)
         begun = time.monotonic()
-        first = Run(root, system, jobs)
+        first = Run(root, system, jobs, stereo)
         first.until(songs // 2)
         if first.process.poll() is not None:
             raise RuntimeError(f"the first run ended by itself: {first.last_words()}")
         first.kill()
         before = first.done()
-        second = Run(root, system, jobs)
+        second = Run(root, system, jobs, stereo)
         after = second.until(songs + 1)
         if second.process.wait() != 0:
             raise RuntimeError(f"the second run failed: {second.last_words()}")
         took = time.monotonic() - begun
-        records = results.read(root / "out" / f"musdb18-{system}.json")["records"]
+        records = results.read(root / "out" / f"{TEST_SET}-{system}.json")["records"]
         found = Counter((row["track"], row["source"], row["metric"]) for row in records)
         names = sorted(path.name for path in (root / "test").iterdir())
         expected = list(itertools.product(names, SOURCES, ("si_sdr", "snr", "sdr")))
         right = sum(found[key] == 1 for key in expected) - sum(key not in expected for key in found)
-        right -= sum(not agree for agree in again(root, system, records, (names[0], names[-1])))
+        right -= sum(not agree for agree in again(root, system, stereo, records, (names[0], names[-1])))
         store = museval.EvalStore()
-        store.add_eval_dir(root / "museval" / "musdb18" / system)
+        store.add_eval_dir(root / "museval" / TEST_SET / system)
         peaks = first.peaks + second.peaks
         early = max(size for count, size in peaks if count <= max(jobs, songs // 5))
         late = max(size for count, size in peaks if count >= songs - max(jobs, songs // 5))
@@ -177,12 +198,12 @@ def run(songs=SONGS, seconds=SECONDS, system=SYSTEM, jobs=JOBS):
         }
 
 
-def again(root, system, records, names):
+def again(root, system, stereo, records, names):
     """Whether the scores of these songs are those that each has where it is scored by itself: one truth per score."""
     from experiments import __main__ as experiments
 
-    _, _, sources, rate, mono = experiments.TEST_SETS["musdb18"]
-    for song in experiments.songs_of("musdb18", root):
+    _, subset, sources, rate, mono = test_set(root, stereo)
+    for song in tracks(root, subset):
         if song.name in names:
             alone = experiments.score_song(song, system, sources, rate, mono)["records"]
             values = {(row["source"], row["metric"]): row["value"] for row in records if row["track"] == song.name}
@@ -196,8 +217,9 @@ def main(arguments=None):
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of each song (default: %(default)s)")
     parser.add_argument("--system", default=SYSTEM, help="of `python -m experiments` (default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=JOBS, help="songs at a time (default: %(default)s)")
+    parser.add_argument("--stereo", action="store_true", help="as MUSDB18's songs are: stereo at 44.1 kHz")
     options = parser.parse_args(arguments)
-    found = run(options.songs, options.seconds, options.system, options.jobs)
+    found = run(options.songs, options.seconds, options.system, options.jobs, options.stereo)
     print(json.dumps(found))
     return 0 if passed(found) else 1
 

@@ -80,7 +80,7 @@ def long_run():
 
     found = run()
     hours, songs = found["songs"] * found["song_seconds"] / 3600, found["songs"]
-    case = f"{songs} songs, {hours:.1f} h, killed when {found['before']} were done"
+    case = f"{songs} songs, {hours:.1f} h, mono at 22.05 kHz, killed when {found['before']} were done"
     yield record("long_run", f"{case}: scores", found["scores"], found["right"], "seconds", found["seconds"], "s")
     good = songs - found["twice"]
     yield record("long_run", f"{case}: songs not scored twice", songs, good, "scored twice", found["twice"], "songs")
