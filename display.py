@@ -518,7 +518,11 @@ def score_plot(test_set, metric="si_sdr", systems=None, ax=None):
     ax.set_xticks(range(len(sources)), sources)
     ax.set(ylabel=f"{METRIC_NAMES.get(metric, metric)} ({records[0]['unit']})")
     ax.grid(axis="y", alpha=0.3)
-    ax.legend(frameon=False, ncols=min(4, len(found)), loc="upper center", bbox_to_anchor=(0.5, 1.16))
+    handles, names = ax.get_legend_handles_labels()
+    columns = min(len(names), 4 if max(map(len, names)) < 25 else 3)  # else it is wider than the plot
+    if ax.figure.get_layout_engine() is None:
+        ax.figure.set_layout_engine("constrained")
+    ax.figure.legend(handles, names, frameon=False, fontsize=9, ncols=columns, loc="outside upper center")
     return ax
 
 

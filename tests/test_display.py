@@ -176,6 +176,14 @@ def test_plots_carry_intervals_that_follow_the_results(scored):
     np.testing.assert_allclose(moved, [0, 0, 0, 2, 2, 2], atol=1e-9)
 
 
+def test_long_names_do_not_squeeze_the_plot(scored, monkeypatch):
+    names = {name: f"a system whose name is quite long: {name}" for name in ("mixture", "irm", "new")}
+    monkeypatch.setattr(display, "SYSTEM_NAMES", names)
+    ax = display.score_plot("tiny")
+    ax.figure.canvas.draw()
+    assert ax.get_position().width > 0.8 and ax.get_position().height > 0.6
+
+
 @pytest.fixture
 def outputs(monkeypatch):
     """What a notebook would show: (data, metadata) of each output."""
