@@ -233,7 +233,8 @@ def text(template):
 
 def render_text(template):
     """The paragraph of `text`, as Markdown, with a minus sign before negative numbers."""
-    return re.sub(r"(?<=[\s(*])-(?=\d)", "−", template.format_map(_Values()))
+    filled = re.sub(r"(?<=[\s(*])-(?=0\.?0*(?!\d|\.\d))", "", template.format_map(_Values()))  # no negative zero
+    return re.sub(r"(?<=[\s(*])-(?=\d)", "−", filled)
 
 
 # --- tables ---------------------------------------------------------------------------------------

@@ -176,6 +176,12 @@ def test_plots_carry_intervals_that_follow_the_results(scored):
     np.testing.assert_allclose(moved, [0, 0, 0, 2, 2, 2], atol=1e-9)
 
 
+def test_minus_signs_stand_before_negative_numbers_alone(monkeypatch):
+    monkeypatch.setattr(display, "value", lambda name: {"below": -0.06, "nearly": -0.04, "far": -10.0}[name])
+    found = display.render_text("It is {below:.1f} dB ({nearly:.1f}), {far:.0f}, well-known: {nearly:+.1f}.")
+    assert found == "It is −0.1 dB (0.0), −10, well-known: 0.0."
+
+
 def test_long_names_do_not_squeeze_the_plot(scored, monkeypatch):
     names = {name: f"a system whose name is quite long: {name}" for name in ("mixture", "irm", "new")}
     monkeypatch.setattr(display, "SYSTEM_NAMES", names)
