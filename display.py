@@ -610,16 +610,18 @@ def _studied(found):
 
 @in_its_place
 def cost_plot(test_set, systems, ax=None):
-    """Draw SI-SDR against parameters for the systems that were scored; what was not is left out of the figure."""
+    """Draw SI-SDR against parameters for the systems that were scored on all stems; others are left out."""
     points = []
+    floor = summary.averages(summary.read_scores(test_set, ["mixture"]), "si_sdr")
     for system in systems:
         try:
             parameters = (summary.run_facts(test_set, system)["network"] or {}).get("parameters")
-            mean = summary.averages(summary.read_scores(test_set, [system]), "si_sdr")[system, "mean"]
+            means = summary.averages(summary.read_scores(test_set, [system]), "si_sdr")
         except results.ResultsError:
             continue
-        if parameters:
-            points.append({"name": SYSTEM_NAMES.get(system, system), "parameters": parameters, "value": mean})
+        if parameters and {source for _, source in means} == {source for _, source in floor}:
+            point = {"name": SYSTEM_NAMES.get(system, system), "parameters": parameters}
+            points.append(point | {"value": means[system, "mean"]})
     if not points:
         raise results.ResultsError(f"results/scores/{test_set}-*.json: no network was scored; `make results` does")
     return plots.cost(points, _axes(ax, (8, 3.4)))

@@ -77,7 +77,7 @@ def validation_curves(studies, ax, *, names):
 
 
 def cost(points, ax):
-    """Draw scores against parameters, every system a dot with its name.
+    """Draw scores against parameters, every system a dot of its own colour, named beside the plot.
 
     Parameters
     ----------
@@ -85,12 +85,14 @@ def cost(points, ax):
         "name", "parameters" (at least 1) and "value".
     ax : matplotlib.axes.Axes
     """
-    for point in points:
-        ax.plot(point["parameters"], point["value"], "o", color="#0072b2")
-        ax.annotate(point["name"], (point["parameters"], point["value"]), xytext=(5, 4), textcoords="offset points")
-    ax.set_xscale("log")
-    ax.margins(x=0.25, y=0.15)
-    ax.set(xlabel="parameters, decoders included", ylabel="SI-SDR, mean over songs and stems (dB)")
+    shades = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#999999"]
+    for i, point in enumerate(points):
+        thousands = point["parameters"] / 1000
+        ax.plot(thousands, point["value"], "os^vDPX"[i % 7], color=shades[i % 7], label=point["name"])
+    ax.margins(x=0.15, y=0.15)
+    ax.set_xlim(left=0)
+    ax.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
+    ax.set(xlabel="thousand parameters, decoders included", ylabel="SI-SDR, mean over\nsongs and stems (dB)")
     ax.grid(alpha=0.3)
     return ax
 
