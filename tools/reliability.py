@@ -82,8 +82,8 @@ def long_run():
     hours, songs = found["songs"] * found["song_seconds"] / 3600, found["songs"]
     case = f"{songs} songs, {hours:.1f} h, mono at 22.05 kHz, killed when {found['before']} were done"
     yield record("long_run", f"{case}: scores", found["scores"], found["right"], "seconds", found["seconds"], "s")
-    good = songs - found["twice"]
-    yield record("long_run", f"{case}: songs not scored twice", songs, good, "scored twice", found["twice"], "songs")
+    done, twice = found["before"], found["twice"]
+    yield record("long_run", "songs that were done are kept", done, done - twice, "scored twice", twice, "songs")
     yield record("long_run", "files that museval reads", songs, found["museval"], "seconds", found["seconds"], "s")
     good = found["growth"] <= GROWTH
     yield record(
