@@ -9,6 +9,7 @@ import bz2
 import hashlib
 import io
 import os
+import time
 from pathlib import Path
 
 import keras
@@ -125,14 +126,24 @@ def _installed():
     return [Path(folder) for folder in (spec.submodule_search_locations or [])] if spec else []
 
 
+UNREACHED = {}
+"""When the download of a file last failed, in s; it is not tried again for `RETRY` seconds."""
+RETRY = 300.0
+
+
 def _download(name, blob):
+    address = ADDRESS.format(file=name)
+    missing = WeightsError(
+        f"{name}: not on this machine, and {address} cannot be reached; put the file anywhere and its path into"
+        " CREPE_WEIGHTS"
+    )
+    if time.monotonic() - UNREACHED.get(name, -RETRY) < RETRY:  # a song has many windows, each of which asks
+        raise missing
     try:
-        path = Path(keras.utils.get_file(name, ADDRESS.format(file=name), cache_subdir="crepe"))
+        path = Path(keras.utils.get_file(name, address, cache_subdir="crepe"))
     except Exception as error:  # Keras passes on whatever the network raises
-        raise WeightsError(
-            f"{name}: not on this machine, and {ADDRESS.format(file=name)} cannot be reached;"
-            " put the file anywhere and its path into CREPE_WEIGHTS"
-        ) from error
+        UNREACHED[name] = time.monotonic()
+        raise missing from error
     if _git_blob(path.read_bytes()) != blob:
         path.unlink()
         raise WeightsError(f"{name}: what was downloaded is not the published file (its checksum differs); try again")

@@ -24,6 +24,7 @@ def no_weights(monkeypatch, tmp_path):
 
     monkeypatch.delenv("CREPE_WEIGHTS", raising=False)
     monkeypatch.setattr(crepe, "_installed", lambda: [])
+    monkeypatch.setattr(crepe, "UNREACHED", {})
     monkeypatch.setattr(keras.utils, "get_file", unreachable)
 
 
@@ -266,6 +267,19 @@ def test_a_download_is_compared_with_the_published_file(tmp_path, monkeypatch, n
     with pytest.raises(crepe.WeightsError, match="checksum differs"):
         crepe.weights_path("tiny")
     assert not file.exists()  # or the next try would find it in the cache
+
+
+def test_a_network_that_is_not_there_is_not_asked_for_every_window(monkeypatch, no_weights):
+    asked = []
+    monkeypatch.setattr(keras.utils, "get_file", lambda *_, **__: asked.append(1) or {}["no network"])
+    for _ in range(3):
+        with pytest.raises(crepe.WeightsError, match="cannot be reached"):
+            crepe.weights_path("tiny")
+    assert len(asked) == 1
+    crepe.UNREACHED["model-tiny.h5.bz2"] -= crepe.RETRY  # minutes later
+    with pytest.raises(crepe.WeightsError):
+        crepe.weights_path("tiny")
+    assert len(asked) == 2
 
 
 def test_the_published_file_has_the_checksum_we_ask_for(published):
