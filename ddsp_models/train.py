@@ -209,16 +209,18 @@ def examples(name, part, data=BAND, song=None):
 
 
 def checksum(name, data=BAND, song=None):
-    """SHA-256 of what a model learns from and is validated on: sound files, and the listener's weights where one is."""
-    source = MODELS[name][0]
+    """SHA-256 of what a model learns from, begins with and is validated on: sound files, and weights that ship."""
+    source, _, training = MODELS[name]
+    files = [WEIGHTS / f"{training.start}.keras"] if training.start else []
     if name.startswith("air_traffic-"):
-        return sha256_of(_stem_file(song_path(song), source))
+        return sha256_of(*files, _stem_file(song_path(song), source))
     songs = [s for root, subset in (TRAINING_SONGS, VALIDATION_SONGS) for s in tracks(Path(data) / root, subset)]
     if name.startswith("heard-"):
         from ddsp_models.heard import LISTENER
 
-        return sha256_of(WEIGHTS / f"separator-{LISTENER}.keras", *[path for s in songs for path in s.files()])
-    return sha256_of(*[s.path / f"{source}.wav" for s in songs])
+        files += [WEIGHTS / f"separator-{LISTENER}.keras", *[path for s in songs for path in s.files()]]
+        return sha256_of(*files)
+    return sha256_of(*files, *[s.path / f"{source}.wav" for s in songs])
 
 
 class ProcessorClock(Clock):
