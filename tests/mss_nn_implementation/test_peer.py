@@ -33,7 +33,7 @@ def test_without_the_peer_nothing_is_measured(monkeypatch, capsys):
 @pytest.mark.slow
 def test_a_songs_separation_is_timed_and_checked():
     record = separate_song.measure(0.2, model="hps")
-    assert record["benchmark"] == "separate_song@0.2min" and record["peer_s"] == 12
+    assert record["benchmark"] == "separate_song@hps@0.2min" and record["peer_s"] == 12
     assert record["ratio"] == pytest.approx(12 / record["ours_s"]) and record["max_error"] < 1e-4
     assert 50 < record["peak_mb"] < 5000
 
