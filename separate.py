@@ -85,7 +85,7 @@ cuts what it gets into windows by itself."""
 
 DEFAULT = "musdb@once"
 """The separator for songs of unknown origin: it learned from recorded music, and hears everything once; `musdb` takes
-several times as long and gains a little."""
+twice as long or longer and gains a little."""
 
 CROSSFADE = 0.25
 """Share of a window that fades into the next."""
