@@ -337,11 +337,12 @@ def run(
         key = hashlib.sha256(json.dumps([config, data, "frames"]).encode()).hexdigest()[:16]
         folder = museval and museval / test_set / system / "test"
         current = not force and is_current(path, config, data) and left_out_as(path, unreadable, on_error)
-        if current and (museval is None or museval_is_current(folder, path, key)):
-            continue
         kept = UNFINISHED / f"{test_set}-{system}-{key}"
-        if force:
+        current &= museval is None or museval_is_current(folder, path, key)
+        if force or current:  # what is left of a run that was killed when its file was written
             shutil.rmtree(kept, ignore_errors=True)
+        if current:
+            continue
         begun = time.perf_counter()
         how = (system, sources, sample_rate, mono, has_features(test_set, system))
         work = (delayed(score_and_keep)(kept / f"{i}.json", on_error, song, *how) for i, song in enumerate(songs))

@@ -60,6 +60,14 @@ def test_what_is_current_is_skipped_and_an_edited_value_is_restored(test_set):
     assert results.read(path)["records"][0]["value"] == value
 
 
+def test_what_a_run_left_that_was_killed_at_its_very_end_is_cleared_away(test_set, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(experiments.shutil, "rmtree", lambda *_, **__: None)
+        experiments.run(test_set, ["mixture"])
+    assert list(experiments.UNFINISHED.iterdir())
+    assert experiments.run(test_set, ["mixture"]) == [] and not list(experiments.UNFINISHED.iterdir())
+
+
 def test_processes_give_the_same_scores_as_one(test_set):
     alone = results.read(experiments.run(test_set, ["irm"])[0])["records"]
     together = results.read(experiments.run(test_set, ["irm"], jobs=2, force=True)[0])["records"]

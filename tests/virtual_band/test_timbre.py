@@ -36,12 +36,12 @@ def test_unvoiced_moments_do_not_count():
 
 
 def test_what_was_heard_is_no_surprise_and_another_timbre_is_one():
-    dull, bright = song(2.0), song(0.5)
+    dull, bright = song(2.0, [220]), song(0.5, [220])
     assert timbre.surprise([dull], [dull], "vocals", neighbours=1) == pytest.approx(0, abs=1e-4)
-    own = timbre.surprise([dull], [dull], "vocals")
-    stranger = timbre.surprise([bright], [dull], "vocals")
-    both = timbre.surprise([dull, bright], [dull], "vocals")
-    assert own < both < stranger
+    moments = len(dull["vocals"][0])
+    own, stranger = (timbre.surprise([heard], [dull], "vocals", neighbours=moments) for heard in (dull, bright))
+    both = timbre.surprise([dull, bright], [dull], "vocals", neighbours=2 * moments)
+    assert own + 3 < both < stranger - 3
 
 
 def test_the_singer_who_was_heard_is_expected_best():
