@@ -158,7 +158,7 @@ def value(name):
         "all".
         facts/TEST_SET/SYSTEM/FIELD: parameters, training_minutes, training_seconds, realtime.
         study/MINUTES/MODEL/OTHER/FIELD: as compared, of two models trained on so many minutes; study/MINUTES/MODEL: its
-        mean SI-SDR over songs, stems and seeds.
+        mean SI-SDR over songs, stems and seeds. MINUTES may be 3long: of the long trainings.
         bench/NAME/FIELD: ours_s, peer_s, ratio, peak_mb of a benchmark.
 
     Returns
@@ -199,7 +199,10 @@ def value(name):
         return found[field]
     if kind == "study":
         minutes, *models = rest
-        records = [r for s in summary.read_studies() if s["size"] == "middle" for r in s["records"]]
+        long = minutes.endswith("long")
+        minutes = minutes.removesuffix("long")
+        found = [s for s in summary.read_studies() if s["size"] == "middle" and s["long"] == long]
+        records = [r for s in found for r in s["records"]]
         systems = [f"{model}@{minutes}min" for model in models[:2]]
         there = {record["system"] for record in records}
         if gone := [system for system in systems if system not in there]:
@@ -531,7 +534,7 @@ def score_plot(test_set, metric="si_sdr", systems=None, ax=None):
 def study_plot(x="minutes", ax=None):
     """Draw SI-SDR against minutes of music, or against parameters, of the trainings of `experiments.studies`."""
     by = {"minutes": ("size", "middle"), "parameters": ("minutes", 10)}[x]
-    points = [point for point in _studied(summary.study_points()) if point[by[0]] == by[1]]
+    points = [point for point in _studied(summary.study_points()) if point[by[0]] == by[1] and not point["long"]]
     ax = _axes(ax, (8, 3.4))
     label = {"minutes": "minutes of music", "parameters": "parameters"}[x]
     return plots.against(points, x, "si_sdr", ax, names=SYSTEM_NAMES, xlabel=label,
@@ -539,9 +542,10 @@ def study_plot(x="minutes", ax=None):
 
 
 @in_its_place
-def study_curves(minutes, ax=None):
+def study_curves(minutes, ax=None, long=False):
     """Draw how the validation loss of the trainings on so many minutes fell, and where each was best."""
-    found = [s for s in _studied(summary.read_studies()) if s["minutes"] == minutes and s["size"] == "middle"]
+    found = _studied(summary.read_studies())
+    found = [s for s in found if (s["minutes"], s["size"], s["long"]) == (minutes, "middle", long)]
     return plots.validation_curves(_studied(found), _axes(ax, (8, 3)), names=SYSTEM_NAMES)
 
 
@@ -556,7 +560,7 @@ def render_studies():
     rows = [
         {
             "model": SYSTEM_NAMES.get(p["model"], p["model"]),
-            "size": p["size"],
+            "size": p["size"] + (", trained for longer" if p["long"] else ""),
             "parameters": p["parameters"],
             "minutes of music": p["minutes"],
             "seed": p["seed"],

@@ -71,7 +71,7 @@ SEPARATORS = {
     "musdb@once": partial(_conv_tasnet, "musdb"),
     "numpy_cnn": _numpy_cnn,
     "ddsp_masked": _ddsp("MaskedSeparator"),
-    "ddsp_resynthesis": _ddsp("ResynthesisSeparator", "one_artist_played"),
+    "ddsp_resynthesis": _ddsp("ResynthesisSeparator", "one_artist_played", decoders="heard"),
     "ddsp_masked@many": _ddsp("MaskedSeparator", "many_artists"),
     "ddsp_masked@four": _ddsp("MaskedSeparator", "many_four"),
     "ddsp_masked@air_traffic": _ddsp("MaskedSeparator", "air_traffic"),

@@ -31,16 +31,14 @@ SONGS = {
 """Which songs the masks of a separator are chosen on: a set of the virtual band, or a part of the recorded song."""
 
 
-def trials(name, songs, weights=WEIGHTS, decoders=None):
+def trials(model, songs, decoders=None):
     """SI-SDR with every window and exponent.
 
     Parameters
     ----------
-    name : str
-        a separator of `weights`.
+    model : ParametricSeparator
     songs : dict of str to np.ndarray, (sources, samples)
         stems by the name of the song, at the separator's rate; none of them is tested on.
-    weights : str or Path
     decoders : dict of autoencoder.Decoder, optional
         also try masks from what they play.
 
@@ -49,13 +47,13 @@ def trials(name, songs, weights=WEIGHTS, decoders=None):
     list of dict
         "track", "system" (ddsp_masked or ddsp_masked@decoders), "n_fft", "power", "source", "value" in dB.
     """
-    model, _ = load_separator(name, weights)
     found = []
     separators = {n_fft: MaskedSeparator.of(model, n_fft=n_fft) for n_fft in WINDOWS}
     s = model.sizes
     size = round(MaskedSeparator.window_seconds * s.sample_rate)
     for song, stems in songs.items():
         mixture = stems.sum(axis=0)
+        size = min(size, len(mixture) // s.hop * s.hop)
         starts = range(0, len(mixture) - size + 1, size)
         known = np.concatenate([stems[:, i : i + size] for i in starts], axis=1)
         sounds = None
@@ -139,10 +137,11 @@ def main(arguments=None):
     which = SONGS[options.name]
     path, scores = WEIGHTS / "masks.json", results.RESULTS / "masks-validation.json"
     try:
-        songs = validation_songs(options.name, load_separator(options.name)[0].sizes, options.data, options.song)
+        model, _ = load_separator(options.name)
+        songs = validation_songs(options.name, model.sizes, options.data, options.song)
         songs = dict(list(songs.items())[: options.songs or None])
         decoders = load_decoders("band", ("drums", "bass", "vocals")) if options.name == "one_artist" else None
-        found = trials(options.name, songs, decoders=decoders)
+        found = trials(model, songs, decoders)
         chosen = results.read(path)["chosen"] if path.exists() else {}
     except (OSError, ValueError) as error:
         print(f"choices: {str(error).splitlines()[0]}", file=sys.stderr)

@@ -18,7 +18,7 @@ from ddsp_models.separators import MaskedSeparator
 
 LISTENER = "one_artist_played"
 """The parametric separator whose features are played."""
-REMIXES = 2
+REMIXES = 4
 """Mixtures of stems from different songs, per training song, beside its own: in its own the listener, which learned
 from these songs, hears better than it will in new ones."""
 STRIDES = (7, 17)

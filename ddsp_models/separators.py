@@ -334,7 +334,7 @@ class DecodedMasksSeparator(MaskedSeparator):
     name, folder, power, n_fft
         as for `MaskedSeparator`.
     decoders : str
-        whose decoders play: "band" or "air_traffic".
+        whose decoders play: "band", "heard" or "air_traffic".
     """
 
     def __init__(self, name="one_artist", decoders="band", folder=WEIGHTS, power=None, n_fft=None):
@@ -377,7 +377,7 @@ class ResynthesisSeparator:
     name : str
         a parametric separator of `folder`; sources that no decoder plays are left out.
     decoders : str
-        whose decoders play: "band" or "air_traffic".
+        whose decoders play: "band", "heard" or "air_traffic".
     folder : str or Path
     """
 
@@ -431,7 +431,7 @@ class ChainSeparator(ResynthesisSeparator):
     name : str
         a Conv-TasNet of chapter 6.
     decoders : str
-        whose decoders play: "band" or "air_traffic".
+        whose decoders play: "band", "heard" or "air_traffic".
     folder : str or Path
         of the decoders.
     """

@@ -116,7 +116,7 @@ def described(separator, mixture, known, told):
     return separator.describe(mixture, **{name: known[name] for name in told})
 
 
-def song_records(song, listener, decoders, teller=None):
+def song_records(song, listener, decoders, teller=None, players=None):
     """Scores of one song with every substitution.
 
     Parameters
@@ -126,15 +126,19 @@ def song_records(song, listener, decoders, teller=None):
     listener : MaskedSeparator
         whose masks divide the mixture.
     decoders : dict of autoencoder.Decoder
+        which learned from true features.
     teller : MaskedSeparator, optional
         who tells the decoders what to play; `listener` by default.
+    players : dict of autoencoder.Decoder, optional
+        who play what is heard in the mixture; `decoders` by default. Beside them, as ddsp_resynthesis@band, `decoders`
+        play it, too.
 
     Returns
     -------
     list of dict
         "system", "source", "metric" (si_sdr, spectral_loss, loudness_l1), "unit", "value".
     """
-    s, teller = listener.model.sizes, teller or listener
+    s, teller, players = listener.model.sizes, teller or listener, players or decoders
     stems = song.stems(s.sample_rate, True, s.sources)
     length = len(next(iter(stems.values()))) // s.hop * s.hop
     stems = {source: stem[:length] for source, stem in stems.items()}
@@ -161,9 +165,12 @@ def song_records(song, listener, decoders, teller=None):
     add("irm", masks.irm(stems, n_fft=1024, hop_length=256, mixture=mixture))
     for suffix, told in TRUE.items():
         add(f"ddsp_masked{suffix}", masked(listener, mixture, **{name: known[name] for name in told}))
-        sounds = fix_length(play(decoders, described(teller, mixture, known, told)), length)
+        heard = described(teller, mixture, known, told)
+        sounds = fix_length(play(players, heard), length)
         add(f"ddsp_resynthesis{suffix}", dict(zip(s.sources, sounds)), played=True)
         add(f"ddsp_masked@decoders{suffix.replace('@', '_')}", _divided(sounds, spectrum, listener, length))
+        if not told:
+            add("ddsp_resynthesis@band", dict(zip(s.sources, fix_length(play(decoders, heard), length))), played=True)
     true = {source: song_features(song, source)[0] for source in s.sources}
     sounds = fix_length(play(decoders, true), length)
     add("ddsp_features", dict(zip(s.sources, sounds)), played=True)
@@ -217,27 +224,27 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     try:
         listener = MaskedSeparator("one_artist", options.weights)
-        decoders = load_decoders("band", listener.sources, options.weights)
+        decoders, players = (load_decoders(name, listener.sources, options.weights) for name in ("band", "heard"))
         trained = {
             name: MaskedSeparator(name, options.weights, listener.power, listener.n_fft)
             for name in ("one_artist_played", "one_artist_mixtures")
             if (options.weights / f"separator-{name}.keras").exists()
         }
-        teller = trained.pop("one_artist_played", None)
-        if teller:
-            trained["one_artist"] = listener
+        teller = trained.get("one_artist_played", listener)
+        trained["one_artist"] = listener
         records = []
         for name in options.sets:
             songs = tracks(options.data / name, "test")[: options.songs or None]
             for song in tqdm(songs, desc=name, unit="song", leave=False):
-                found = song_records(song, listener, decoders, teller) + through_synthesisers(song, trained, decoders)
+                found = song_records(song, listener, decoders, teller, players)
+                found += through_synthesisers(song, trained, decoders)
                 records += [{"test_set": name, "track": song.name, **record} for record in found]
     except (OSError, ValueError, WeightsError) as error:
         print(f"substitution: {str(error).splitlines()[0]}", file=sys.stderr)
         return 2
     data = checksum([(name, "test") for name in options.sets], options.data)
     config = {"sets": options.sets, "songs": options.songs, "power": listener.power, "n_fft": listener.n_fft}
-    config["told_by"] = "one_artist_played" if teller else "one_artist"
+    config["told_by"] = "one_artist" if teller is listener else "one_artist_played"
     head = results.head("oracle substitution in the separator", config=config, data=data)
     path = results.RESULTS / "substitution-separator.json"
     results.write(path, head | {"records": records})

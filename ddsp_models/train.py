@@ -94,7 +94,7 @@ VOICE = dataclasses.replace(PRESETS["conv"], gate=True)
 RECORDED_BASS = dataclasses.replace(BASS, restart_cents=0.0, gate=False)
 """A tracker's pitch leaps for other reasons than plucks, and a recording's pauses are not those of the band."""
 LONG = Training(steps=6000, steps_per_epoch=500)
-HEARD = Training(steps=1500, learning_rate=1e-3)
+HEARD = Training(steps=5000, steps_per_epoch=500, learning_rate=2e-3)
 MODELS = {
     # name: source, settings, training
     "band-drums": ("drums", PRESETS["drums"], LONG),

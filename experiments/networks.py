@@ -35,7 +35,7 @@ WEIGHTS = {
     "ddsp_masked@many_true_f0": (MANY,),
     "ddsp_masked@four": (FOUR,),
     "ddsp_masked@air_traffic": (SONG,),
-    "ddsp_resynthesis": (PLAYED, *_decoders("band")),
+    "ddsp_resynthesis": (PLAYED, *_decoders("heard")),
     "ddsp_resynthesis@air_traffic": (SONG, *_decoders("air_traffic")),
     "conv_tasnet_ddsp": (TRIO, *_decoders("band")),
     "ensemble": (TRIO, ONE, DDSP / "ensemble.json"),
@@ -45,6 +45,7 @@ WEIGHTS = {
 MUSIC = {
     "drums_mask": "one_artist", "trio": "one_artist", "many_trio": "many_artists", "separator-one_artist": "one_artist",
     "band-drums": "one_artist", "band-bass": "one_artist", "band-vocals": "one_artist",
+    "heard-drums": "one_artist", "heard-bass": "one_artist", "heard-vocals": "one_artist",
     "separator-one_artist_played": "one_artist",
     "separator-many_artists": "many_artists", "separator-many_four": "many_artists",
 }  # fmt: skip

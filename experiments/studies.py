@@ -1,10 +1,12 @@
 """How much music, and how many parameters? python -m experiments.studies [--only NAME …] [--steps N] [--list]
 
 Conv-TasNet and the parametric separator (whose masks are `ddsp_masked`) are trained with 1, 3, 10 and 30 minutes of the
-training artist, and in three sizes, from two seeds each. Both are trained by the same rule: until eight looks at the
-validation songs in a row, one every 100 steps, have found nothing better, or the learning rate has reached its end; the
-weights that were best on the validation songs are scored on `same_artist`. Every training is one file in
-results/studies/. What is current is left as it is, and what was stopped goes on from its last look.
+training artist, and in three sizes, from two seeds each; with 3 minutes also for three times as long. Both are trained
+by the same rule: until eight looks at the validation songs in a row, one every 100 steps (250 of the long trainings),
+have found nothing better, or the learning rate has reached its end. The weights that were best on the validation songs
+are scored on `same_artist`; the masks have the window and exponent that were best there, as those that ship. Every
+training is one file in results/studies/. What is current is left as it is, and what was stopped goes on from its last
+look.
 
 30 minutes want the set of that length: python -m virtual_band --sets one_artist_long
 """
@@ -25,7 +27,7 @@ from tqdm import tqdm
 from audio_processing import results
 from audio_processing.files import atomic_path, sha256_of
 from audio_processing.tracks import tracks
-from ddsp_models import train_separator
+from ddsp_models import choices, train_separator
 from ddsp_models.parametric import Sizes
 from ddsp_models.separators import MaskedSeparator
 from ddsp_models.song_crops import load_songs
@@ -60,27 +62,31 @@ TRAINING = {
     "ddsp_masked": train_separator.Training(steps=2000, patience=PATIENCE, **LOOK),
 }
 """As the shipped networks were trained, but shorter, with more looks."""
+LONG = {"steps": 6000, "steps_per_epoch": 250}
+"""Of the long trainings: three times as many steps, and two thousand of them without progress before one ends."""
 
 
 @dataclass(frozen=True)
 class Study:
-    """One training: which model, on how much music, how large, and from which seed."""
+    """One training: which model, on how much music, how large, from which seed, and whether it is a long one."""
 
     model: str
     minutes: int = 10
     size: str = "middle"
     seed: int = 0
+    long: bool = False
 
     @property
     def name(self):
         """Such as conv_tasnet-3min-middle-0: the name of its result file."""
-        return f"{self.model}-{self.minutes}min-{self.size}-{self.seed}"
+        return f"{self.model}-{self.minutes}min-{self.size}-{self.seed}{'-long' if self.long else ''}"
 
 
 SEEDS = (0, 1)
 DATA_STUDY = [Study(model, minutes, seed=seed) for minutes in (3, 10, 1, 30) for seed in SEEDS for model in SIZES]
 SIZE_STUDY = [Study(model, size=size, seed=seed) for size in ("small", "large") for seed in SEEDS for model in SIZES]
-STUDIES = {study.name: study for study in [*DATA_STUDY, *SIZE_STUDY]}
+LONG_STUDY = [Study(model, 3, seed=seed, long=True) for seed in SEEDS for model in SIZES]
+STUDIES = {study.name: study for study in [*DATA_STUDY, *LONG_STUDY, *SIZE_STUDY]}
 """Every training, in the order in which they are done: what matters most comes first. The middle size of the study of
 sizes is the study of data's at 10 minutes."""
 
@@ -115,7 +121,7 @@ def linked_set(study):
 
 def settings(study, steps=None):
     """Sizes and training of a study."""
-    training = dataclasses.replace(TRAINING[study.model], seed=study.seed)
+    training = dataclasses.replace(TRAINING[study.model], seed=study.seed, **(LONG if study.long else {}))
     if steps is not None:
         look = min(training.steps_per_epoch, steps)
         training = dataclasses.replace(training, steps=steps, steps_per_epoch=look)
@@ -131,7 +137,9 @@ def fit(study, sizes, training, run):
         return ConvTasNetSeparator.of(model, training.seconds)
     songs = [load_songs(root, part, sizes.sources, sizes.pitched) for root, part in
              ((linked_set(study), "train"), validation)]  # fmt: skip
-    return MaskedSeparator.of(train_separator.train(training, sizes, *songs, run))
+    model = train_separator.train(training, sizes, *songs, run)
+    chosen = choices.best(choices.trials(model, choices.validation_songs("one_artist", sizes, BAND)))
+    return MaskedSeparator.of(model, **chosen)
 
 
 def scores(separator, study):
@@ -170,9 +178,10 @@ def run(name, *, steps=None, force=False):
     """
     study = STUDIES[name]
     sizes, training = settings(study, steps)
-    config = json.loads(json.dumps({
-        **dataclasses.asdict(study), "sizes": sizes.to_dict(), "training": training.to_dict(),
-    }))  # fmt: skip
+    config = {**dataclasses.asdict(study), "sizes": sizes.to_dict(), "training": training.to_dict()}
+    if study.model == "ddsp_masked":
+        config |= {"windows": choices.WINDOWS, "powers": choices.POWERS}
+    config = json.loads(json.dumps(config))
     data, path, folder = checksum(study), FOLDER / f"{name}.json", RUNS / name
     if force:
         shutil.rmtree(folder, ignore_errors=True)
@@ -203,6 +212,8 @@ def run(name, *, steps=None, force=False):
         "processor_seconds": processor,
         "records": scores(separator, study),
     }
+    if study.model == "ddsp_masked":
+        content["masks"] = {"n_fft": separator.n_fft, "power": separator.power}
     results.write(path, content)
     return path
 

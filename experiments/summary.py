@@ -207,20 +207,21 @@ def run_facts(test_set, system):
 
 def read_studies():
     """All results of `experiments.studies`, those of the same model by music and seed: list of their contents, with
-    "model", "minutes", "size" and "seed" beside the rest."""
+    "model", "minutes", "size", "seed" and "long" beside the rest."""
     found = [results.read(path) for path in sorted((results.RESULTS / "studies").glob("*.json"))]
     found = [
-        {**content, **{name: content["config"][name] for name in ("model", "minutes", "size", "seed")}}
+        {**content, **{name: content["config"][name] for name in ("model", "minutes", "size", "seed", "long")}}
         for content in found
     ]
-    return sorted(found, key=lambda study: (study["model"], study["parameters"], study["minutes"], study["seed"]))
+    by = ("model", "parameters", "minutes", "long", "seed")
+    return sorted(found, key=lambda study: [study[name] for name in by])
 
 
 def study_points(metric="si_sdr"):
     """What each study came to: one row per training, the metric averaged over songs and sources."""
-    names = ("model", "minutes", "size", "seed", "parameters", "steps", "best_step", "ended_by", "training_seconds")
+    names = ("model", "minutes", "size", "seed", "long", "parameters", "steps", "best_step", "ended_by")
     return [
-        {name: study[name] for name in (*names, "processor_seconds")}
+        {name: study[name] for name in (*names, "training_seconds", "processor_seconds")}
         | {metric: next(v for (_, source), v in averages(study["records"], metric).items() if source == "mean")}
         for study in read_studies()
     ]

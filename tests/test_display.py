@@ -106,30 +106,33 @@ def test_what_systems_cost_and_how_far_they_are_ahead(scored, monkeypatch):
 
 @pytest.fixture
 def studied(tmp_path, monkeypatch):
-    """Results of four trainings: two models, two amounts of music."""
+    """Results of six trainings: two models, two amounts of music, one of them for longer, too."""
     monkeypatch.setattr(results, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(results, "ROOT", tmp_path)
     for model, lead in (("conv_tasnet", 0.0), ("ddsp_masked", 2.0)):
-        for minutes in (3, 10):
-            config = {"model": model, "minutes": minutes, "size": "middle", "seed": 0}
+        for minutes, long in ((3, False), (3, True), (10, False)):
+            config = {"model": model, "minutes": minutes, "size": "middle", "seed": 0, "long": long}
             content = results.head(f"study {model}", config=config)
             facts = {"parameters": 1000, "steps": 200, "best_step": 100, "ended_by": "patience"}
             content |= facts | {"training_seconds": 60.0, "processor_seconds": 50.0, "validation": [-1.0, -0.5]}
             content["records"] = [
                 {"track": str(i), "system": f"{model}@{minutes}min", "source": "bass", "metric": "si_sdr", "unit": "dB",
-                 "value": minutes + lead + i, "seed": 0} for i in range(3)
+                 "value": minutes + lead + i + 0.5 * long, "seed": 0} for i in range(3)
             ]  # fmt: skip
-            results.write(tmp_path / "results" / "studies" / f"{model}-{minutes}.json", content)
+            results.write(tmp_path / "results" / "studies" / f"{model}-{minutes}-{long}.json", content)
 
 
 def test_studies_are_shown_as_table_figures_and_differences(studied):
     assert display.value("study/3/ddsp_masked/conv_tasnet/mean") == pytest.approx(2.0)
     assert display.value("study/10/conv_tasnet") == pytest.approx(11.0)
-    assert display.render_studies().count("<tr>") == 5
+    assert display.value("study/3/conv_tasnet") == pytest.approx(4.0)
+    assert display.value("study/3long/conv_tasnet") == pytest.approx(4.5)
+    assert display.render_studies().count("<tr>") == 7 and display.render_studies().count("for longer") == 2
     for x in ("minutes", "parameters"):
         ax = display.study_plot(x)
         assert "SI-SDR" in ax.get_ylabel() and len(ax.get_legend().get_texts()) == 2
-    assert len(display.study_curves(3).lines) == 4  # two curves, and the best look of each
+    for long in (False, True):
+        assert len(display.study_curves(3, long=long).lines) == 4  # two curves, and the best look of each
     with pytest.raises(results.ResultsError, match="conv_tasnet@1min is not computed"):
         display.value("study/1/conv_tasnet")
 

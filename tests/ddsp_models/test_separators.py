@@ -129,7 +129,7 @@ def test_every_substitution_is_scored(masked, weights):
     found = {(record["system"], record["metric"]) for record in records}
     masks = {"ddsp_masked", "ddsp_masked@true_f0", "ddsp_masked@true_loudness", "ddsp_masked@true_both", "irm"}
     assert {(system, "si_sdr") for system in masks | {"ddsp_masked@decoders_true_features"}} <= found
-    played = {"ddsp_resynthesis", "ddsp_resynthesis@true_both", "ddsp_features"}
+    played = {"ddsp_resynthesis", "ddsp_resynthesis@band", "ddsp_resynthesis@true_both", "ddsp_features"}
     assert {(system, metric) for system in played for metric in ("spectral_loss", "loudness_l1")} <= found
     values = {(r["system"], r["source"]): r["value"] for r in records if r["metric"] == "si_sdr"}
     assert all(values["irm", source] > values["ddsp_masked", source] for source in ("bass", "vocals"))

@@ -36,6 +36,7 @@ def test_a_training_is_done_once_and_scored(small, model):
     path = studies.run(name, steps=2)
     content = results.read(path)
     assert content["steps"] == 2 and len(content["validation"]) == 2 and content["ended_by"] == "schedule"
+    assert ("masks" in content) == (model == "ddsp_masked")
     assert content["parameters"] > 100 and content["processor_seconds"] > 0 and content["best_step"] in (1, 2)
     records = content["records"]
     assert len({r["track"] for r in records}) == 2 and {r["system"] for r in records} == {f"{model}@1min"}
@@ -58,8 +59,9 @@ def test_both_models_end_by_the_same_rule():
 def test_every_amount_of_music_and_size_has_two_seeds_of_both_models():
     cells = {}
     for study in studies.STUDIES.values():
-        cells.setdefault((study.minutes, study.size), set()).add((study.model, study.seed))
-    assert set(cells) == {(m, "middle") for m in (1, 3, 10, 30)} | {(10, "small"), (10, "large")}
+        cells.setdefault((study.minutes, study.size, study.long), set()).add((study.model, study.seed))
+    amounts = {(m, "middle", False) for m in (1, 3, 10, 30)} | {(3, "middle", True)}
+    assert set(cells) == amounts | {(10, "small", False), (10, "large", False)}
     assert all(len(found) == 4 for found in cells.values())
 
 
