@@ -34,8 +34,10 @@ SYSTEM_NAMES = {
     "ibm@sisec": "binary mask of SiSEC 2018 (ceiling)",
     "irm": "ideal ratio mask (ceiling)",
     "irm@4096": "ideal ratio mask, window of the DDSP masks (ceiling)",
+    "irm@ddsp": "ideal ratio mask, window and exponent of the DDSP masks (ceiling)",
     "irm@power": "ideal ratio mask of powers (ceiling)",
     "psm": "phase-sensitive mask (ceiling)",
+    "psm@4096": "phase-sensitive mask, window of the DDSP masks (ceiling)",
     "mwf": "multichannel Wiener filter (ceiling)",
     "hps": "median-filter HPS",
     "numpy_cnn": "NumPy network",
@@ -74,6 +76,8 @@ METRIC_NAMES = {
 }
 SHORT_NAMES = {
     "si_sdr": "SI-SDR (dB)",
+    "snr": "SNR (dB)",
+    "sdr": "SDR (dB)",
     "sir": "SIR (dB)",
     "sar": "SAR (dB)",
     "loudness_l1": "loudness (dB)",
@@ -326,6 +330,8 @@ def render_scores(test_set, metric="si_sdr", systems=None):
     )
     if metric in ("si_sdr", "snr", "sdr", "sir", "sar"):
         caption += "; STFT of the ceilings: 1024/256 at 16 kHz, 2048/512 above"
+        if {"irm@4096", "irm@ddsp", "psm@4096"} & set(found):
+            caption += ", 4096/128 with the window of the DDSP masks"
     if absent := summary.not_defined(test_set, found, metric):
         caption += f"; of {absent} stems it is not defined, and they are left out"
     return _table(rows, ["system", *sources], caption, DIGITS.get(metric, 1))
@@ -376,10 +382,10 @@ def render_facts(test_set, systems=None):
             "minutes of music": network.get("training_minutes"),
             "minutes of training": None if seconds is None else seconds / 60,
             "separation, s per s": found["realtime"],
-            "scoring, s": found["seconds"],
         })  # fmt: skip
     caption = (
-        "Parameters that were learnt, decoders included; music and time of training; time of separating and scoring"
+        "Parameters that were learnt, decoders included; music and time of training, that of the networks included "
+        "which it began with; time of separating"
     )
     return _table(rows, caption=caption, digits=2)
 

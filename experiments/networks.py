@@ -80,9 +80,10 @@ def facts(system):
     dict
         "parameters": numbers that were learnt, those of its decoders included; "training_minutes" of music (the most
         that one of its networks heard; None where that set is not on this machine); "training_seconds", all its
-        networks one after the other, as their records have it (None where one has no record).
+        networks one after the other, and those that they began with, where these ship, too, each once, as their records
+        have it (None where one has no record).
     """
-    parameters, minutes, seconds = 0, [], []
+    parameters, minutes, seconds = 0, [], {}
     for path in WEIGHTS.get(system, ()):
         record = path.with_suffix(".json")
         content = json.loads(record.read_text()) if record.exists() else {}
@@ -96,12 +97,27 @@ def facts(system):
         else:
             parameters += content["weights"]
         minutes.append(_minutes(path.stem, content))
-        seconds.append(content.get("seconds"))
+        seconds[path.stem] = content.get("seconds")
+        seconds |= _beginnings(path, content)
     return {
         "parameters": int(parameters),
         "training_minutes": None if None in minutes else max(minutes, default=0.0),
-        "training_seconds": None if None in seconds else round(sum(seconds), 1),
+        "training_seconds": None if None in seconds.values() else round(sum(seconds.values()), 1),
     }
+
+
+def _beginnings(path, record):
+    """Seconds of training of the networks that one began with, as far back as there are records, by name."""
+    training = record.get("training", {})
+    start = training.get("start") or training.get("start_from")
+    if not start:
+        return {}
+    name = f"separator-{start}" if path.stem.startswith("separator-") else start
+    before = path.with_name(f"{name}.json")
+    if not before.exists():
+        return {}
+    content = json.loads(before.read_text())
+    return {name: content.get("seconds")} | _beginnings(before, content)
 
 
 def _minutes(name, record):

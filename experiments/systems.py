@@ -43,6 +43,16 @@ def irm_as_wide(mixture, stems, sample_rate):
     return masks.irm(stems, n_fft=4096, hop_length=128, mixture=mixture)
 
 
+def irm_by_the_same_rule(mixture, stems, sample_rate):
+    """A ceiling: the ideal ratio mask with the window and the exponent of the DDSP masks, STFT 4096/128, p = 1.6."""
+    return masks.irm(stems, n_fft=4096, hop_length=128, power=1.6, mixture=mixture)
+
+
+def psm_as_wide(mixture, stems, sample_rate):
+    """A ceiling: the phase-sensitive mask with the window that the DDSP masks have, STFT 4096/128."""
+    return masks.psm(stems, n_fft=4096, hop_length=128, mixture=mixture)
+
+
 def _separator(name):
     def system(mixture, stems, sample_rate):
         return separate(mixture, sample_rate, name)
@@ -81,8 +91,10 @@ SYSTEMS = {
     "ibm@sisec": ibm_as_in_sisec,
     "irm": _oracle(masks.irm, "ideal ratio mask of magnitudes"),
     "irm@4096": irm_as_wide,
+    "irm@ddsp": irm_by_the_same_rule,
     "irm@power": _oracle(partial(masks.irm, power=2), "ideal ratio mask of powers"),
     "psm": _oracle(masks.psm, "phase-sensitive mask"),
+    "psm@4096": psm_as_wide,
     "mwf": _oracle(masks.mwf, "multichannel Wiener filter with the true spectra and covariances"),
     **{name: _separator(name) for name in SEPARATORS},
     **{told: _with_true_pitch(name) for told, name in TOLD_PITCH.items()},

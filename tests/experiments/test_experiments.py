@@ -1,3 +1,4 @@
+import json
 import math
 import os
 import signal
@@ -265,6 +266,20 @@ def test_changed_weights_make_a_score_stale_and_missing_ones_leave_a_system_out(
     assert experiments.run(test_set) == [] and "net.keras" in capsys.readouterr().err
     with pytest.raises(ValueError, match="net.keras"):
         experiments.run(test_set, ["mixture"])
+
+
+def test_training_time_counts_what_a_network_began_with_once(tmp_path, monkeypatch):
+    records = {
+        "separator-old": {"weights": 10, "seconds": 100.0, "training": {}},
+        "separator-new": {"weights": 10, "seconds": 20.0, "training": {"minutes": 1.0, "start_from": "old"}},
+        "player": {"weights": 5, "seconds": 3.0, "training": {"minutes": 2.0, "start": "played-before"}},
+        "newer": {"weights": 5, "seconds": 7.0, "training": {"minutes": 2.0, "start": "player"}},
+    }
+    for name, record in records.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(record))
+    paths = tuple(tmp_path / f"{name}.keras" for name in ("separator-new", "player", "newer"))
+    monkeypatch.setitem(networks.WEIGHTS, "tiny", paths)
+    assert networks.facts("tiny") == {"parameters": 20, "training_minutes": 2.0, "training_seconds": 130.0}
 
 
 def test_every_trained_system_has_a_row_of_weights():
