@@ -14,6 +14,7 @@ look.
 import argparse
 import dataclasses
 import json
+import math
 import os
 import shutil
 import sys
@@ -201,6 +202,8 @@ def run(name, *, steps=None, force=False):
     with atomic_path(spent) as temporary:
         temporary.write_text(str(processor))
     looks = losses(folder / "log.csv", "val_loss" if study.model == "conv_tasnet" else "val_snr")
+    if study.model == "ddsp_masked":
+        looks = [look * 10 / math.log(10) for look in looks]  # its loss takes natural logarithms of energies
     content = results.head(f"study {name}", config=config, seed=study.seed, data=data)
     content |= {
         "parameters": separator.model.count_params(),
