@@ -190,7 +190,8 @@ def test_stems_stay_together_for_a_minute(page):
     print(f"{apart.size} swells in {envelopes.shape[1] / 1000:.1f} s; apart by at most {apart.max():.1f} ms")
     assert apart.max() <= 5
     late = np.abs(np.diff(swells[0]) - 500) > 5
-    assert late.mean() < 0.05  # no gap where it loops, which is at every twelfth; a busy machine may lose a block
+    # a gap where it loops would be late at every twelfth, always the same; a busy machine loses a block anywhere
+    assert max(late[place::12].mean() for place in range(12)) < 0.5
 
 
 def test_solo_mute_and_versions_are_heard(page):
