@@ -538,9 +538,10 @@ def score_plot(test_set, metric="si_sdr", systems=None, ax=None):
 
 @in_its_place
 def study_plot(x="minutes", ax=None):
-    """Draw SI-SDR against minutes of music, or against parameters, of the trainings of `experiments.studies`."""
-    by = {"minutes": ("size", "middle"), "parameters": ("minutes", 10)}[x]
-    points = [point for point in _studied(summary.study_points()) if point[by[0]] == by[1] and not point["long"]]
+    """Draw SI-SDR against minutes of music, or against parameters, of the trainings of `experiments.studies`: the long
+    ones against minutes, the short ones on three minutes against parameters."""
+    key, only, long = {"minutes": ("size", "middle", True), "parameters": ("minutes", 3, False)}[x]
+    points = [p for p in _studied(summary.study_points()) if p[key] == only and p["long"] == long]
     ax = _axes(ax, (8, 3.4))
     label = {"minutes": "minutes of music", "parameters": "parameters"}[x]
     return plots.against(points, x, "si_sdr", ax, names=SYSTEM_NAMES, xlabel=label,

@@ -31,7 +31,7 @@ from mss_nn_implementation.parameters import Parameters, Training
 from mss_nn_implementation.train import BAND, JIT, MUSDB, at, make_optimizer, start_from
 
 SIZES = Parameters(N=128, L=64, B=48, H=96, P=3, X=6, R=2, Sc=48)
-TRAINING = Training(seconds=1.5, optimizer="muon", learning_rate=2e-3, warmup=50, steps=300, steps_per_epoch=150)
+TRAINING = Training(seconds=1.5, optimizer="muon", learning_rate=2e-3, warmup=50, steps=1500, steps_per_epoch=150)
 SEEDS = (0, 1)
 SONG_SECONDS = 20  # of every song of the virtual band
 PATH = results.RESULTS / "ablations-conv_tasnet.json"

@@ -19,7 +19,7 @@ def small(tmp_path, monkeypatch):
     monkeypatch.setattr(studies, "RUNS", tmp_path / "runs")
     monkeypatch.setattr(studies, "FOLDER", tmp_path / "results" / "studies")
     monkeypatch.setattr(results, "RESULTS", tmp_path / "results")
-    monkeypatch.setattr(studies, "SONG_SECONDS", 30.0)  # so that one minute is two songs
+    monkeypatch.setattr(studies, "SONG_SECONDS", 90.0)  # so that three minutes are two songs
     conv = dataclasses.replace(studies.LAPTOP, N=16, B=8, H=8, Sc=8, X=2, R=1)
     ddsp = Sizes(channels=8, hidden=8, filters=2, dilations=(1,), harmonic_bands=4, noise_bands=4, bands=4)
     monkeypatch.setattr(studies, "SIZES", {"conv_tasnet": {"middle": conv}, "ddsp_masked": {"middle": ddsp}})
@@ -32,18 +32,18 @@ def small(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("model", ["conv_tasnet", "ddsp_masked"])
 def test_a_training_is_done_once_and_scored(small, model):
-    name = f"{model}-1min-middle-1"
+    name = f"{model}-3min-middle-1"
     path = studies.run(name, steps=2)
     content = results.read(path)
     assert content["steps"] == 2 and len(content["validation"]) == 2 and content["ended_by"] == "schedule"
     assert ("masks" in content) == (model == "ddsp_masked")
     assert content["parameters"] > 100 and content["processor_seconds"] > 0 and content["best_step"] in (1, 2)
     records = content["records"]
-    assert len({r["track"] for r in records}) == 2 and {r["system"] for r in records} == {f"{model}@1min"}
+    assert len({r["track"] for r in records}) == 2 and {r["system"] for r in records} == {f"{model}@3min"}
     assert {r["seed"] for r in records} == {1} and {r["source"] for r in records} == {"drums", "bass", "vocals"}
     assert studies.run(name, steps=2) is None  # current
     (study,) = summary.read_studies()
-    assert study["minutes"] == 1 and study["size"] == "middle" and study["steps"] == 2
+    assert study["minutes"] == 3 and study["size"] == "middle" and study["steps"] == 2
     log = (small / "runs" / name / "log.csv").read_text()
     if model == "ddsp_masked":  # in dB, as Conv-TasNet's
         natural = studies.losses(small / "runs" / name / "log.csv", "val_snr")
@@ -59,13 +59,15 @@ def test_both_models_end_by_the_same_rule():
     assert all(len(each) == 1 for each in looks)
 
 
-def test_every_amount_of_music_and_size_has_two_seeds_of_both_models():
+def test_both_models_have_the_same_trainings():
     cells = {}
     for study in studies.STUDIES.values():
-        cells.setdefault((study.minutes, study.size, study.long), set()).add((study.model, study.seed))
-    amounts = {(m, "middle", False) for m in (1, 3, 10, 30)} | {(3, "middle", True)}
-    assert set(cells) == amounts | {(10, "small", False), (10, "large", False)}
-    assert all(len(found) == 4 for found in cells.values())
+        cells.setdefault((study.minutes, study.size, study.long), []).append((study.model, study.seed))
+    seeds = {cell: {seed for _, seed in found} for cell, found in cells.items()}
+    assert all(len(found) == 2 * len(seeds[cell]) == len(set(found)) for cell, found in cells.items())
+    assert {cell for cell in cells if cell[2]} == {(m, "middle", True) for m in (1, 3, 10, 30)}
+    assert {cell for cell in cells if not cell[2]} == {(3, size, False) for size in ("small", "middle", "large")}
+    assert seeds[3, "middle", True] == seeds[3, "middle", False] == {0, 1}
 
 
 def test_the_command_names_what_is_missing(tmp_path, monkeypatch, capsys):
