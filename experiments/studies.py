@@ -35,6 +35,7 @@ from ddsp_models.song_crops import load_songs
 from experiments.scores import score_track
 from mss_nn_implementation import train as train_conv_tasnet
 from mss_nn_implementation.convtas import ConvTasNetSeparator
+from mss_nn_implementation.fit import completed
 from mss_nn_implementation.parameters import PRESETS
 from mss_nn_implementation.parameters import Training as ConvTasNetTraining
 
@@ -188,9 +189,11 @@ def run(name, *, steps=None, force=False):
     else:
         try:
             content = results.read(path)
-            if content["config"] == config and content["data"] == data:
+            was = content["config"]
+            was |= {"sizes": completed(was["sizes"], sizes), "training": completed(was["training"], training)}
+            if was == config and content["data"] == data:
                 return None
-        except results.ResultsError:
+        except (results.ResultsError, KeyError):
             pass
     folder.mkdir(parents=True, exist_ok=True)
     begun = time.process_time()

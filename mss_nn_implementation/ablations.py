@@ -86,11 +86,12 @@ class Ablation:
 
 FOUR = {"sources": SOURCES}
 ABLATIONS = {
-    "base": Ablation("skip path, gLN, sigmoid masks, 10 minutes, 70 % of the crops remixed", against=""),
+    "base": Ablation("skip path, gLN, sigmoid masks, an encoder with ReLU, 10 minutes, 70 % of the crops remixed", against=""),
     "no_skip": Ablation("no skip path", sizes={"skip": False}),
     "cLN": Ablation("cLN in place of gLN", sizes={"norm": "cLN"}),
     "relu": Ablation("ReLU masks", sizes={"mask": "relu"}),
     "softmax": Ablation("softmax masks", sizes={"mask": "softmax"}),
+    "linear": Ablation("an encoder without ReLU, as the paper's", sizes={"encoder": "linear"}),
     "no_remix": Ablation("no remixing across songs", training={"remix": 0.0}),
     "1min": Ablation("1 minute of music", minutes=1),
     "3min": Ablation("3 minutes of music", minutes=3),

@@ -22,9 +22,9 @@ WEIGHTS = Path(__file__).parent / "training_final_full"
 class ConvTasNet(keras.Model):
     """A mixture's waveform in, the waveform of each source out.
 
-    An encoder turns frames of the waveform into non-negative coefficients, a stack of dilated convolutions finds one
-    mask per source over them, a decoder turns the masked coefficients back into frames. The mixture is brought to a
-    root mean square of 1 first and the estimates back to its level: a louder song gives louder stems, nothing else.
+    An encoder turns frames of the waveform into coefficients, a stack of dilated convolutions finds one mask per source
+    over them, a decoder turns the masked coefficients back into frames. The mixture is brought to a root mean square
+    of 1 first and the estimates back to its level: a louder song gives louder stems, nothing else.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class ConvTasNet(keras.Model):
         p = parameters if isinstance(parameters, Parameters) else Parameters(**parameters)
         self.autocast = False  # level and framing need the input's own precision
         self.sizes = p
-        self.encoder = keras.layers.Dense(p.N, activation="relu", use_bias=False, name="encoder")
+        self.encoder = keras.layers.Dense(p.N, activation=p.encoder, use_bias=False, name="encoder")
         self.norm = NORMS[p.norm](name="norm")
         self.bottleneck = keras.layers.Dense(p.B, name="bottleneck")
         kind = {"norm": p.norm, "causal": p.causal, "skip": p.skip}

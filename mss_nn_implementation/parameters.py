@@ -42,6 +42,8 @@ class Parameters:
         1 for mono; 2 for stereo in and out, with filters over both channels and masks shared by them.
     consistent : bool
         estimates are projected so that they add up to the mixture (`layer.mixture_consistent`).
+    encoder : {"relu", "linear"}
+        what the encoder does to negative coefficients: cut them off, or keep them, as the paper's final network does.
     """
 
     N: int
@@ -60,13 +62,15 @@ class Parameters:
     mask: str = "sigmoid"
     channels: int = 1
     consistent: bool = False
+    encoder: str = "relu"
 
     def __post_init__(self):
         object.__setattr__(self, "sources", tuple(self.sources))  # a list once it has been through JSON
         for name in ("N", "L", "B", "H", "P", "X", "R", "Sc", "sample_rate", "channels"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: at least 1 expected, got {getattr(self, name)}")
-        for name, known in {"norm": ("gLN", "cLN"), "mask": ("sigmoid", "relu", "softmax")}.items():
+        choices = {"norm": ("gLN", "cLN"), "mask": ("sigmoid", "relu", "softmax"), "encoder": ("relu", "linear")}
+        for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise ValueError(f"{name}: one of {', '.join(known)} expected, got {getattr(self, name)!r}")
         if self.causal and self.norm != "cLN":
@@ -97,7 +101,17 @@ class Parameters:
 PRESETS = {
     # the best non-causal network of the paper (its table II), for two speakers at 8 kHz
     "paper": Parameters(
-        N=512, L=16, B=128, H=512, P=3, X=8, R=3, Sc=128, sources=("speaker 1", "speaker 2"), sample_rate=8000
+        N=512,
+        L=16,
+        B=128,
+        H=512,
+        P=3,
+        X=8,
+        R=3,
+        Sc=128,
+        sources=("speaker 1", "speaker 2"),
+        sample_rate=8000,
+        encoder="linear",
     ),
     # Défossez et al.'s for music (https://arxiv.org/abs/1911.13254), which has no skip path: stereo, 44.1 kHz
     "music": Parameters(

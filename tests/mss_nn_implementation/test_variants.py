@@ -131,6 +131,22 @@ def test_masks_are_bounded_as_their_name_says(mask):
         np.testing.assert_allclose(masks.sum(axis=2), 1, atol=1e-5)
 
 
+def test_a_linear_encoder_keeps_what_is_negative_and_relu_cuts_it_off():
+    assert PRESETS["paper"].encoder == "linear" and PRESETS["music"].encoder == PRESETS["laptop"].encoder == "relu"
+    frames, linear, rectified = noise(2, 7, TINY.L), network(encoder="linear"), network()
+    rectified.set_weights(linear.get_weights())
+    w = keras.ops.convert_to_numpy(linear.encoder(frames))
+    np.testing.assert_allclose(w, frames @ linear.encoder.get_weights()[0], atol=1e-5)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(rectified.encoder(frames)), np.maximum(w, 0), atol=1e-6)
+    # eight signals suffice a linear filterbank for a frame of eight samples
+    model = ConvTasNet(dataclasses.replace(TINY, N=8, encoder="linear", mask="softmax"))
+    model.build((None, None))
+    model.encoder.set_weights([np.eye(8, dtype=np.float32)])
+    model.decoder.set_weights([0.5 * np.eye(8, dtype=np.float32)])
+    x = noise(2, 100)
+    np.testing.assert_allclose(run(model, x).sum(axis=1), x, atol=1e-5)
+
+
 def test_softmax_masks_and_a_perfect_filterbank_add_up_to_the_mixture():
     model = network(mask="softmax")
     eye = np.eye(8, dtype=np.float32)  # see test_masks_of_one_return_what_encoder_and_decoder_make_of_the_mixture
@@ -202,7 +218,7 @@ def test_records_from_before_a_field_was_added_still_load():
         assert Parameters(**json.loads(json.dumps(value.to_dict()))) == value, name
 
 
-@pytest.mark.parametrize("change", [{"norm": "BN"}, {"mask": "tanh"}, {"causal": True}, {"channels": 0}, {"Sc": 0}])
+@pytest.mark.parametrize("change", [{"norm": "BN"}, {"mask": "tanh"}, {"encoder": "tanh"}, {"causal": True}, {"channels": 0}, {"Sc": 0}])
 def test_variants_that_make_no_network_are_named(change):
     with pytest.raises(ValueError, match=next(iter(change))):
         dataclasses.replace(TINY, **change)
