@@ -86,7 +86,7 @@ class Ablation:
 
 FOUR = {"sources": SOURCES}
 ABLATIONS = {
-    "base": Ablation("skip path, gLN, sigmoid masks, an encoder with ReLU, 10 minutes, 70 % of the crops remixed", against=""),
+    "base": Ablation("skip path, gLN, sigmoid masks, encoder with ReLU, 10 minutes, 70 % of crops remixed", against=""),
     "no_skip": Ablation("no skip path", sizes={"skip": False}),
     "cLN": Ablation("cLN in place of gLN", sizes={"norm": "cLN"}),
     "relu": Ablation("ReLU masks", sizes={"mask": "relu"}),

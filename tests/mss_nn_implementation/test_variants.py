@@ -218,7 +218,9 @@ def test_records_from_before_a_field_was_added_still_load():
         assert Parameters(**json.loads(json.dumps(value.to_dict()))) == value, name
 
 
-@pytest.mark.parametrize("change", [{"norm": "BN"}, {"mask": "tanh"}, {"encoder": "tanh"}, {"causal": True}, {"channels": 0}, {"Sc": 0}])
+@pytest.mark.parametrize(
+    "change", [{"norm": "BN"}, {"mask": "tanh"}, {"encoder": "tanh"}, {"causal": True}, {"channels": 0}, {"Sc": 0}]
+)
 def test_variants_that_make_no_network_are_named(change):
     with pytest.raises(ValueError, match=next(iter(change))):
         dataclasses.replace(TINY, **change)
