@@ -44,6 +44,8 @@ train: dataset ## the shipped weights, from nothing: hours
 	$(RUN) -m ddsp_models.ensemble
 	$(RUN) -m ddsp_models.end_to_end one_artist_played
 	for source in drums bass vocals; do $(RUN) -m ddsp_models.train heard-$$source || exit; done
+	$(RUN) -m ddsp_models.choices --played
+	$(RUN) -m ddsp_models.end_to_end one_artist_unplayed
 	$(RUN) -m ddsp_models.end_to_end one_artist_mixtures
 	$(RUN) -m virtual_band --sets many_artists many_validation --many 240
 	$(RUN) -m ddsp_models.train_separator many_artists

@@ -111,12 +111,16 @@ def environment():
     print(textwrap.fill(shown, 90, break_on_hyphens=False))
 
 
-def source(function):
-    """Show the source of a function or class, as it stands in its module."""
+def source(function, brief=False):
+    """Show the source of a function or class, as it stands in its module; `brief` with the first line of its
+    docstring alone."""
     path = inspect.getsourcefile(function)
     line = inspect.getsourcelines(function)[1]
     name = Path(path).relative_to(results.ROOT)
-    ipython.display(ipython.Markdown(f"`{name}`, line {line}:\n\n```python\n{inspect.getsource(function)}```"))
+    code = inspect.getsource(function)
+    if brief and function.__doc__:
+        code = code.replace(function.__doc__, function.__doc__.strip().splitlines()[0], 1)
+    ipython.display(ipython.Markdown(f"`{name}`, line {line}:\n\n```python\n{code}```"))
 
 
 # --- where a result is missing --------------------------------------------------------------------

@@ -2,8 +2,8 @@
 
 That report's network ("mini Conv-TasNet": one f0 head for all sources, which reads each source's share of the mixture,
 divided by a softmax; f0 in Hz over all frames; 0.1 of its distance plus 0.9 of that of loudness in dB) becomes this
-chapter's in four steps. Every variant is trained alike, for as many steps, on the same crops; every one that is done is
-kept in runs/ablations-separator, so the command goes on where it was stopped. The table goes to
+chapter's in seven steps. Every variant is trained alike, for as many steps, on the same crops; every one that is done
+is kept in runs/ablations-separator, so the command goes on where it was stopped. The table goes to
 results/ablations-separator.json.
 """
 
@@ -37,18 +37,27 @@ class Variant:
     heads : {"own", "shared"}
         a pitch head for each source, or one for all that reads each source's share of the mixture.
     pitch : {"bins", "hertz"}
-        classes and cross-entropy on voiced frames, or a number and its distance in Hz over all frames; with "hertz" the
-        weights of the report, 0.1 for f0 and 0.9 for loudness.
+        classes and cross-entropy on voiced frames, or a number and its distance in Hz over all frames.
     voicing : bool
         whether "no pitch" is a class.
     masks : {"spectra", "softmax"}
         of the synthesisers' spectra, or a softmax over the sources in each of `Sizes.bands` mel bands.
+    earlier_weights : bool
+        of the losses: 0.1 for each hertz of f0 and 0.9 for each decibel of loudness; otherwise this chapter's.
+    aligned : bool
+        classes of pitch are read from the map whose harmonics lie on top of each other (`parametric.PitchHead`), or
+        from the context alone by a matrix.
+    told : bool
+        what divides the mixture is told the pitch first (`ParametricSeparator.told_pitch`).
     """
 
     heads: str = "own"
     pitch: str = "bins"
     voicing: bool = True
     masks: str = "spectra"
+    earlier_weights: bool = False
+    aligned: bool = True
+    told: bool = True
 
     def __post_init__(self):
         known = {"heads": ("own", "shared"), "pitch": ("bins", "hertz"), "masks": ("spectra", "softmax")}
@@ -57,15 +66,21 @@ class Variant:
                 raise ValueError(f"{name}: {getattr(self, name)!r} found, {' or '.join(map(repr, values))} expected")
         if self.heads == "shared" and (self.pitch, self.masks) != ("hertz", "softmax"):
             raise ValueError("heads: a shared head reads softmax shares and says hertz; pitch='hertz', masks='softmax'")
-        if self.masks == "spectra" and (self.pitch == "hertz" or not self.voicing):
-            raise ValueError("masks: spectra need pitch='bins' and voicing")
+        if self.masks == "spectra" and not (self.pitch == "bins" and self.voicing and self.told):
+            raise ValueError("masks: spectra need pitch='bins', voicing and told")
+        if self.pitch == "hertz" and (self.voicing or self.aligned or self.told):
+            raise ValueError("pitch: hertz go without voicing, aligned and told")
 
 
+OLD = {"pitch": "hertz", "voicing": False, "masks": "softmax", "aligned": False, "told": False}
 VARIANTS = {
-    "earlier report": Variant("shared", "hertz", False, "softmax"),
-    "own heads": Variant("own", "hertz", False, "softmax"),
-    "pitch bins": Variant("own", "bins", False, "softmax"),
-    "voicing": Variant("own", "bins", True, "softmax"),
+    "earlier report": Variant("shared", **OLD, earlier_weights=True),
+    "own heads": Variant(**OLD, earlier_weights=True),
+    "own weights": Variant(**OLD),
+    "pitch bins": Variant(**{**OLD, "pitch": "bins"}),
+    "aligned harmonics": Variant(voicing=False, masks="softmax", told=False),
+    "voicing": Variant(masks="softmax", told=False),
+    "told the pitch": Variant(masks="softmax"),
     "spectra": Variant(),
 }
 """Each with one change more than the one before; the last is `ParametricSeparator`."""
@@ -91,6 +106,8 @@ class VariantSeparator(ParametricSeparator):
         self.shares = keras.layers.Dense(len(s.sources) * s.bands, name="shares")
         self.hidden_head = keras.layers.Dense(s.channels, activation="relu", name="hidden_head")
         n_out = 3 if self.variant.heads == "shared" else len(s.pitched)  # f0 and two moments' loudness, or f0s
+        if self.variant.pitch == "bins":
+            n_out = sum(s.pitch_bins(i) + 1 for i in range(len(s.pitched)))
         self.number_head = keras.layers.Dense(n_out, name="number_head")
 
     def build(self, shape):
@@ -107,6 +124,16 @@ class VariantSeparator(ParametricSeparator):
         real, imaginary = self.spectrum(inputs["mixture"] / self.level(inputs["mixture"]))
         magnitude = ops.sqrt(ops.square(real) + ops.square(imaginary) + 1e-12)
         maps, context = self.listen(magnitude)
+        if v.pitch == "bins":
+            logits = self.pitches(maps, context) if v.aligned else self.classes(context)
+        elif v.heads == "own":
+            said = self.number_head(self.hidden_head(self.context_norm(context)))
+            logits = [100.0 * ops.softplus(said[..., i]) for i in range(len(s.pitched))]
+        if v.told:
+            f0 = ops.stop_gradient(self.decode(logits))
+            if "f0" in inputs:
+                f0 = ops.where(inputs["taught"][..., None] > 0, inputs["f0"], f0)
+            context = self.told_pitch(maps, context, f0)
         shape = (-1, context.shape[1], len(s.sources), s.bands)
         shares = ops.softmax(ops.reshape(self.shares(context), shape), axis=2)  # (batch, frames, sources, bands)
         features = self._features(self.features(context))
@@ -116,11 +143,6 @@ class VariantSeparator(ParametricSeparator):
             logits = [100.0 * ops.softplus(said[:, :, s.sources.index(source), 0]) for source in s.pitched]
             moments = ops.transpose(10.0 * said[..., 1:] - 30.0, (0, 1, 3, 2))
             features["loudness"] = ops.reshape(moments, (-1, 2 * context.shape[1], len(s.sources)))
-        elif v.pitch == "hertz":
-            said = self.number_head(self.hidden_head(self.context_norm(context)))
-            logits = [100.0 * ops.softplus(said[..., i]) for i in range(len(s.pitched))]
-        else:
-            logits = self.pitches(maps, context)
         return {
             "logits": logits,
             "f0": ops.stop_gradient(self.decode(logits)),
@@ -129,6 +151,12 @@ class VariantSeparator(ParametricSeparator):
             "real": real,
             "imaginary": imaginary,
         }
+
+    def classes(self, context):
+        """Logits of every pitch and of none, as `pitches` gives them, from the context alone."""
+        said = self.number_head(self.hidden_head(self.context_norm(context)))
+        ends = np.cumsum([self.sizes.pitch_bins(i) + 1 for i in range(len(self.sizes.pitched))])
+        return [said[..., end - self.sizes.pitch_bins(i) - 1 : end] for i, end in enumerate(ends)]
 
     def decode(self, logits):
         if self.variant.pitch == "hertz":
@@ -158,7 +186,7 @@ class VariantSeparator(ParametricSeparator):
 
     def feature_error(self, found, true, level):
         error = super().feature_error(found, true, level)
-        if self.variant.pitch == "hertz":  # 0.9 per dB; the term's own weight is 0.1, its unit 10 dB
+        if self.variant.earlier_weights:  # 0.9 per dB; the term's own weight is 0.1, its unit 10 dB
             only = {"loudness": found["loudness"]}
             error = error + (9.0 - 0.1) / 0.1 * super().feature_error(only, true, level)
         return error
@@ -251,8 +279,8 @@ def parameters_used(model):
     if v.masks == "spectra":
         idle = [model.shares, *numbers]
     else:
-        idle = [model.outlines, model.told, *model.later_blocks]
-        idle += numbers if v.pitch == "bins" else model.pitch_heads
+        idle = [model.outlines] if v.told else [model.outlines, model.told, *model.later_blocks]
+        idle += numbers if v.aligned else model.pitch_heads
     return model.count_params() - sum(layer.count_params() for layer in idle)
 
 
@@ -262,8 +290,8 @@ def main(arguments=None):
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--steps", type=int, default=300, help="of each variant (default: %(default)s)")
-    parser.add_argument("--seeds", type=int, default=1, help="runs of each variant (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=600, help="of each variant (default: %(default)s)")
+    parser.add_argument("--seeds", type=int, default=2, help="runs of each variant (default: %(default)s)")
     parser.add_argument("--only", nargs="*", choices=VARIANTS, help="these variants alone")
     parser.add_argument("--data", type=Path, default=BAND, help="folder of the virtual band's sets")
     options = parser.parse_args(arguments)

@@ -1,8 +1,8 @@
-"""Window and exponent of a separator's masks: python -m ddsp_models.choices [NAME]
+"""Window and exponent of a separator's masks: python -m ddsp_models.choices [NAME] [--played]
 
-Tries several on the validation songs, also with masks from the decoders' sounds (`separators.DecodedMasksSeparator`),
-and writes the best to `trained/masks.json`, where `separators.MaskedSeparator` finds it, and all of them to
-results/masks-validation.json.
+Tries several on the validation songs, with --played also for masks made of what decoders play (those of
+`ddsp_resynthesis`, told by the separator that tells them there), and writes the best to `trained/masks.json`, where
+`separators.MaskedSeparator` finds it, and all of them to results/masks-validation.json.
 """
 
 import argparse
@@ -31,7 +31,7 @@ SONGS = {
 """Which songs the masks of a separator are chosen on: a set of the virtual band, or a part of the recorded song."""
 
 
-def trials(model, songs, decoders=None):
+def trials(model, songs, decoders=None, teller=None):
     """SI-SDR with every window and exponent.
 
     Parameters
@@ -41,6 +41,8 @@ def trials(model, songs, decoders=None):
         stems by the name of the song, at the separator's rate; none of them is tested on.
     decoders : dict of autoencoder.Decoder, optional
         also try masks from what they play.
+    teller : MaskedSeparator, optional
+        tells them what to play; the model itself by default.
 
     Returns
     -------
@@ -58,7 +60,7 @@ def trials(model, songs, decoders=None):
         known = np.concatenate([stems[:, i : i + size] for i in starts], axis=1)
         sounds = None
         if decoders:
-            described = separators[s.n_fft].describe(mixture)
+            described = (teller or separators[s.n_fft]).describe(mixture)
             sounds = fix_length(play(decoders, described), len(mixture))[:, : known.shape[1]]
         for n_fft, separator in separators.items():
             spectra = [stft(mixture[i : i + size], n_fft, s.hop) for i in starts]
@@ -130,6 +132,7 @@ def main(arguments=None):
         prog="python -m ddsp_models.choices", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("name", nargs="?", default="one_artist", choices=SONGS, help="(default: %(default)s)")
+    parser.add_argument("--played", action="store_true", help="masks from what decoders play, too (one_artist)")
     parser.add_argument("--songs", type=int, default=0, help="the first so many (default: all)")
     parser.add_argument("--data", type=Path, default=BAND, help="folder of the virtual band's sets")
     parser.add_argument("--song", type=Path, help="folder of the recorded song's stems (default: AIR_TRAFFIC_PATH)")
@@ -140,8 +143,10 @@ def main(arguments=None):
         model, _ = load_separator(options.name)
         songs = validation_songs(options.name, model.sizes, options.data, options.song)
         songs = dict(list(songs.items())[: options.songs or None])
-        decoders = load_decoders("band", ("drums", "bass", "vocals")) if options.name == "one_artist" else None
-        found = trials(model, songs, decoders)
+        played = ()
+        if options.played:
+            played = load_decoders("heard", model.sizes.sources), MaskedSeparator("one_artist_played")
+        found = trials(model, songs, *played)
         chosen = results.read(path)["chosen"] if path.exists() else {}
     except (OSError, ValueError) as error:
         print(f"choices: {str(error).splitlines()[0]}", file=sys.stderr)

@@ -5,6 +5,7 @@ play goes back, through oscillators and filters, to the separator. Stopped at an
 the last epoch. Weights and curve are kept as `train_separator` keeps its own. The models:
 
 one_artist_played    one_artist goes on: what each decoder plays is to be like the stem (supervised)
+one_artist_unplayed  the same without what is played: how much of a gain is that of more steps (supervised)
 one_artist_mixtures  a new one, which never hears a stem: what all decoders play together is to be like the mixture,
                      whose pitches are given (unsupervised, as Schulze-Forster et al. 2023,
                      https://doi.org/10.1109/TASLP.2023.3252272)
@@ -75,9 +76,14 @@ MODELS = {
         Through(steps=400, learning_rate=1e-3, taught_until=0.0, start_from="one_artist"),
         *SETS,
     ),
+    "one_artist_unplayed": (
+        THREE,
+        Through(steps=400, learning_rate=1e-3, taught_until=0.0, start_from="one_artist", spectral_weight=0.0),
+        *SETS,
+    ),
     "one_artist_mixtures": (
         THREE,
-        Through(mode="unsupervised", steps=300, learning_rate=2e-3, taught_until=1.0),
+        Through(mode="unsupervised", steps=1000, steps_per_epoch=100, learning_rate=2e-3, taught_until=1.0),
         *SETS,
     ),
 }

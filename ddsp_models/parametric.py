@@ -442,6 +442,22 @@ class ParametricSeparator(keras.Model):
             found.append(ops.where(silent < 0.5, f0, 0.0))
         return ops.stack(found, axis=-1)
 
+    def told_pitch(self, maps, context, f0):
+        """The context (batch, frames, channels) once it knows the pitch; arguments as of `controls`."""
+        s = self.sizes
+        voiced = ops.cast(f0 > 0, "float32")
+        note = midi(ops.where(f0 > 0, f0, 100.0))
+        told = [voiced, (note - 55.0) / 12.0 * voiced]
+        partials = ops.convert_to_tensor(np.log2(np.arange(1, N_PARTIALS + 1)) * 12, "float32")
+        position = (note[..., None] + partials - LOWEST_NOTE) * s.per_semitone
+        position = ops.cast(ops.clip(ops.round(position), 0, maps.shape[-1] - 1), "int32")
+        for i in range(len(s.pitched)):  # how strong the mixture is at the partials of this pitch
+            told.append(ops.take_along_axis(maps, position[:, :, i], axis=-1) * voiced[..., i : i + 1])
+        context = context + self.told(ops.concatenate(told, axis=-1))
+        for block in self.later_blocks:
+            context = block(context)
+        return context
+
     def controls(self, maps, context, f0):
         """What the synthesiser of each source is to do, given its pitch.
 
@@ -462,17 +478,7 @@ class ParametricSeparator(keras.Model):
             (batch, 2 frames, sources, N_BANDS) in dB; "onset" (batch, 2 frames, 1) of the drums.
         """
         s = self.sizes
-        voiced = ops.cast(f0 > 0, "float32")
-        note = midi(ops.where(f0 > 0, f0, 100.0))
-        told = [voiced, (note - 55.0) / 12.0 * voiced]
-        partials = ops.convert_to_tensor(np.log2(np.arange(1, N_PARTIALS + 1)) * 12, "float32")
-        position = (note[..., None] + partials - LOWEST_NOTE) * s.per_semitone
-        position = ops.cast(ops.clip(ops.round(position), 0, maps.shape[-1] - 1), "int32")
-        for i in range(len(s.pitched)):  # how strong the mixture is at the partials of this pitch
-            told.append(ops.take_along_axis(maps, position[:, :, i], axis=-1) * voiced[..., i : i + 1])
-        context = context + self.told(ops.concatenate(told, axis=-1))
-        for block in self.later_blocks:
-            context = block(context)
+        context = self.told_pitch(maps, context, f0)
         y = ops.exp(ops.clip(self.outlines(context), -9.0, 7.0))
         found, at = {}, 0
         for source in s.sources:

@@ -221,7 +221,7 @@ class MaskedSeparator:
             "stems": istft(masks * spectrum, s.hop, length=len(audio)).astype(np.float32),
         }
 
-    def describe(self, audio, f0=None, loudness=None):
+    def describe(self, audio, f0=None, loudness=None, measured=True):
         """The features of every source over a song of any length, for the decoders.
 
         Loudness and bands of drums are the network's. Those of pitched sources are measured in their stems while a note
@@ -238,6 +238,8 @@ class MaskedSeparator:
             pitch to be used instead of the network's own.
         loudness : np.ndarray, (samples // 64, sources), optional
             to be used instead of the network's own, in dB; the bands move with it.
+        measured : bool
+            where it is False, nothing is measured in stems, and every number is the network's.
 
         Returns
         -------
@@ -254,7 +256,7 @@ class MaskedSeparator:
             line = None if f0 is None else fix_length(f0[first // s.hop :].T, size // s.hop + 1).T
             sound = fix_length(audio[first : first + size], size)
             window = self.analyse(sound, line)
-            features = self._for_decoders(window, np.sqrt(np.mean(np.square(sound))) + 1e-8)
+            features = self._for_decoders(window, np.sqrt(np.mean(np.square(sound))) + 1e-8, measured)
             begin = (start - first) // s.hop
             many = (size - 2 * margin) // s.hop
             pitches = window["f0"][begin : begin + many]
@@ -275,7 +277,7 @@ class MaskedSeparator:
             }
             if source in s.pitched:
                 line, voiced = fill_gaps(whole["f0"][:, s.pitched.index(source)])
-                if loudness is None:  # nobody plays before the first note and its consonant
+                if loudness is None and measured:  # nobody plays before the first note and its consonant
                     begins = int(voiced.argmax()) if voiced.any() else n_frames
                     for x in described[source].values():
                         x[: max(0, begins - FRAME_RATE // 5)] = LOUDNESS_FLOOR
@@ -284,22 +286,22 @@ class MaskedSeparator:
                 described[source]["onset"] = whole["onset"]
         return described
 
-    def _for_decoders(self, window, level):
+    def _for_decoders(self, window, level, measured=True):
         """The features of a window as decoders want them, the network's or measured, silence as silence."""
         s, mixture = self.model.sizes, 20 * np.log10(level)
         found = {name: window["features"][name].copy() for name in ("loudness", "bands", "onset")}
         for i, source in enumerate(s.sources):
-            if source not in s.pitched:
+            if source not in s.pitched or not measured:
                 continue
             voiced = np.repeat(window["f0"][:, s.pitched.index(source)] > 0, 2)
             stem, said = window["stems"][i], found["loudness"][:, i].copy()
             n = len(stem) // HOP_LENGTH
-            measured = loudness_of(stem, self.sample_rate)[:n]
-            rest = np.where(voiced[:n], 0.0, said[:n] - measured)  # no note: what is left in the stem is a neighbour's
-            found["loudness"][:n, i] = measured + rest
+            loud = loudness_of(stem, self.sample_rate)[:n]
+            rest = np.where(voiced[:n], 0.0, said[:n] - loud)  # no note: what is left in the stem is a neighbour's
+            found["loudness"][:n, i] = loud + rest
             if not (bands_of(source) and s.heard_as == "decoders"):
                 found["bands"][:n, i] = band_loudness(stem, **bands_of(source)) + rest[:, None]
-            softest = np.append(np.minimum(measured, said[:n]), said[n:])
+            softest = np.append(np.minimum(loud, said[:n]), said[n:])
             over = (frames_since(voiced) > 0.4 * FRAME_RATE) & (softest < mixture - 24.0)
             found["loudness"][over, i] = found["bands"][over, i] = LOUDNESS_FLOOR
         for name in ("loudness", "bands"):

@@ -9,6 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 from tqdm import tqdm
 
@@ -20,6 +21,7 @@ from audio_processing.windows import array_reader, by_windows
 from ddsp_models.autoencoder import WEIGHTS
 from ddsp_models.features import HOP_LENGTH, song_features
 from ddsp_models.loudness import loudness as loudness_of
+from ddsp_models.parametric import ParametricSeparator, harmonic_lobes, mel_triangles
 from ddsp_models.separators import MaskedSeparator, decoded_masks, load_decoders, play
 from ddsp_models.spectral_loss import spectral_loss
 from ddsp_models.train_separator import BAND, checksum
@@ -100,6 +102,55 @@ def masked(separator, mixture, f0=None, loudness=None):
     return dict(zip(s.sources, np.concatenate(list(blocks), axis=-1)))
 
 
+def fitted_spectra(model, stems, f0, n_fft, rounds=60):
+    """The spectra that the synthesisers would have if their outlines were fitted to the true stems.
+
+    Outlines are numbers above 0 that multiply known shapes, so they are found as in non-negative matrix factorisation,
+    by multiplicative updates for the Kullback-Leibler divergence (Lee & Seung 2001).
+
+    Parameters
+    ----------
+    model : ParametricSeparator
+    stems : np.ndarray, (sources, samples)
+    f0 : np.ndarray, (frames, pitched sources)
+        in Hz, 0 = none.
+    n_fft : int
+        window of the spectrogram.
+    rounds : int
+        updates.
+
+    Returns
+    -------
+    np.ndarray, (sources, frequencies, frames)
+    """
+    s = model.sizes
+    f0 = np.asarray(f0, np.float32)
+    shapes = {n: mel_triangles(n, n_fft, s.sample_rate) for n in (s.harmonic_bands, s.noise_bands, s.bands)}
+    found = []
+    for source, stem in zip(s.sources, stems):
+        true = np.abs(stft(stem, n_fft, s.hop)).T.astype(np.float32) + 1e-9
+        if source in s.pitched:
+            pitch = f0[: len(true), s.pitched.index(source)]
+            width = model.widths[s.pitched.index(source)]
+            line = np.where(pitch > 0, pitch, 100.0)[None]
+            lobes = np.asarray(harmonic_lobes(line, width, n_fft, s.sample_rate, n_fft / s.n_fft))[0]
+            lobes = (lobes + 1e-3) * (pitch > 0)[:, None]
+            parts = [(shapes[s.harmonic_bands], lobes), (shapes[s.noise_bands], np.ones_like(true))]
+        else:
+            parts = [(shapes[s.bands], np.ones_like(true))]
+        outlines = [np.full((len(true), shape.shape[1]), true.mean(), np.float32) for shape, _ in parts]
+
+        def drawn(outlines=outlines, parts=parts):
+            return sum(outline @ shape.T * where for outline, (shape, where) in zip(outlines, parts)) + 1e-9
+
+        for _ in range(rounds):
+            ratio = true / drawn()
+            for outline, (shape, where) in zip(outlines, parts):
+                outline *= ((ratio * where) @ shape) / (where @ shape + 1e-9)
+        found.append(drawn().T)
+    return np.stack(found)
+
+
 def described(separator, mixture, known, told):
     """The features that decoders get, some of them true.
 
@@ -159,9 +210,16 @@ def song_records(song, listener, decoders, teller=None, players=None):
             apart = float(np.mean(np.abs(levels[0] - levels[1])))
             records.append(row | {"metric": "loudness_l1", "unit": "dB", "value": apart})
 
-    ideal = np.abs(stft(np.stack(list(stems.values())), listener.n_fft, s.hop)) + 1e-9
     spectrum = stft(mixture, listener.n_fft, s.hop)
-    add("irm@same_stft", dict(zip(s.sources, istft(ideal / ideal.sum(axis=0) * spectrum, s.hop, length=length))))
+    true = np.stack(list(stems.values()))
+    ideal = {
+        "irm@same_masks": np.abs(stft(true, listener.n_fft, s.hop)),
+        "ddsp_masked@true_outlines": fitted_spectra(listener.model, true, known["f0"], listener.n_fft),
+    }
+    for name, spectra in ideal.items():
+        shares = (spectra + 1e-9) ** listener.power
+        divided = istft(shares / shares.sum(axis=0) * spectrum, s.hop, length=length)
+        add(name, dict(zip(s.sources, divided)))
     add("irm", masks.irm(stems, n_fft=1024, hop_length=256, mixture=mixture))
     for suffix, told in TRUE.items():
         add(f"ddsp_masked{suffix}", masked(listener, mixture, **{name: known[name] for name in told}))
@@ -189,19 +247,20 @@ def through_synthesisers(song, listeners, decoders):
     Parameters
     ----------
     song : audio_processing.tracks.Track
-    listeners : dict of MaskedSeparator
-        by name.
+    listeners : dict of (MaskedSeparator, bool)
+        by name; whether loudness and bands are measured in stems (`MaskedSeparator.describe`), which suits those that
+        learned to separate.
     decoders : dict of autoencoder.Decoder
     """
     records = []
-    for name, listener in listeners.items():
+    for name, (listener, measured) in listeners.items():
         s = listener.model.sizes
         stems = song.stems(s.sample_rate, True, s.sources)
         length = len(next(iter(stems.values()))) // s.hop * s.hop
         stems = {source: stem[:length] for source, stem in stems.items()}
         mixture = sum(stems.values())
-        known = truth(song.annotations(), s, length)
-        sounds = fix_length(play(decoders, described(listener, mixture, known, ("f0",))), length)
+        f0 = truth(song.annotations(), s, length)["f0"]
+        sounds = fix_length(play(decoders, listener.describe(mixture, f0, measured=measured)), length)
         divided = _divided(sounds, stft(mixture, listener.n_fft, s.hop), listener, length)
         for i, (source, stem) in enumerate(stems.items()):
             row = {"system": f"{name}_true_f0", "source": source}
@@ -209,6 +268,14 @@ def through_synthesisers(song, listeners, decoders):
             records.append(row | {"metric": "spectral_loss", "unit": "1", "value": apart})
             records.append(row | {"metric": "si_sdr", "unit": "dB", "value": si_sdr(stem, divided[source])})
     return [record for record in records if np.isfinite(record["value"])]
+
+
+def untrained(sizes, power, n_fft):
+    """A separator that learned nothing: what is left when only the pitch is known."""
+    keras.utils.set_random_seed(0)
+    model = ParametricSeparator(sizes)
+    model.build(None)
+    return MaskedSeparator.of(model, power, n_fft)
 
 
 def main(arguments=None):
@@ -226,12 +293,15 @@ def main(arguments=None):
         listener = MaskedSeparator("one_artist", options.weights)
         decoders, players = (load_decoders(name, listener.sources, options.weights) for name in ("band", "heard"))
         trained = {
-            name: MaskedSeparator(name, options.weights, listener.power, listener.n_fft)
-            for name in ("one_artist_played", "one_artist_mixtures")
+            name: (MaskedSeparator(name, options.weights, listener.power, listener.n_fft), measured)
+            for name, measured in (
+                ("one_artist_played", True), ("one_artist_unplayed", True), ("one_artist_mixtures", False)
+            )
             if (options.weights / f"separator-{name}.keras").exists()
-        }
-        teller = trained.get("one_artist_played", listener)
-        trained["one_artist"] = listener
+        }  # fmt: skip
+        teller, _ = trained.get("one_artist_played", (listener, True))
+        trained["one_artist"] = listener, True
+        trained["untrained"] = untrained(listener.model.sizes, listener.power, listener.n_fft), False
         records = []
         for name in options.sets:
             songs = tracks(options.data / name, "test")[: options.songs or None]

@@ -306,3 +306,12 @@ def test_clips_that_are_not_those_of_the_index_are_not_played(example, outputs):
     (example / "b.mp3").write_bytes(mp3(tone(220, 0.1), 16000))
     display.player("tiny")
     assert "clips missing or changed" in outputs[0][1]["missing"] and len(outputs) == 1
+
+
+def test_a_source_can_be_shown_without_most_of_its_docstring(monkeypatch):
+    shown = []
+    monkeypatch.setattr(display.ipython, "display", lambda what: shown.append(what.data))
+    display.source(display.table)
+    display.source(display.table, brief=True)
+    assert '"""Show a table."""' in shown[1] and "caption : str" in shown[0] and "caption : str" not in shown[1]
+    assert shown[1].splitlines()[-2] == shown[0].splitlines()[-2]  # the code is all there

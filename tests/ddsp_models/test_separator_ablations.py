@@ -64,6 +64,29 @@ def test_a_variant_that_cannot_be_is_named():
         Variant(heads="shared")
     with pytest.raises(ValueError, match="masks: spectra need"):
         Variant(pitch="hertz")
+    with pytest.raises(ValueError, match="pitch: hertz go without"):
+        Variant(pitch="hertz", masks="softmax")
+
+
+def test_each_variant_changes_one_thing():
+    changed = []
+    for one, other in zip(VARIANTS.values(), list(VARIANTS.values())[1:]):
+        before, after = dataclasses.asdict(one), dataclasses.asdict(other)
+        changed.append([name for name in before if before[name] != after[name]])
+    assert changed == [["heads"], ["earlier_weights"], ["pitch"], ["aligned"], ["voicing"], ["told"], ["masks"]]
+
+
+def test_only_what_is_told_the_pitch_divides_the_mixture_by_it():
+    rng = np.random.default_rng(0)
+    inputs = {"mixture": rng.standard_normal((1, 8000)).astype(np.float32), "taught": np.ones((1, 1), np.float32)}
+    frames = 8000 // SMALL.hop + 1
+    for name in ("voicing", "told the pitch"):
+        model = built(VARIANTS[name])
+        low, high = (
+            keras.ops.convert_to_numpy(model(inputs | {"f0": np.full((1, frames, 2), f0, np.float32)})["spectra"])
+            for f0 in (100.0, 150.0)
+        )
+        assert (np.abs(low - high).max() > 1e-3) == (name == "told the pitch")
 
 
 def test_what_is_done_is_not_done_again(tmp_path, monkeypatch, capsys):
@@ -80,7 +103,7 @@ def test_what_is_done_is_not_done_again(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(ablations.results, "ROOT", tmp_path)
     monkeypatch.setattr(ablations.results, "RESULTS", tmp_path / "results")
     (tmp_path / "results").mkdir()
-    assert ablations.main(["--steps", "4", "--only", "voicing", "spectra"]) == 0
+    assert ablations.main(["--steps", "4", "--seeds", "1", "--only", "voicing", "spectra"]) == 0
     assert ablations.main(["--steps", "4", "--seeds", "2", "--only", "spectra"]) == 0
     assert trained == [("voicing", 0), ("spectra", 0), ("spectra", 1)]
     written = ablations.results.read(tmp_path / "results" / "ablations-separator.json")

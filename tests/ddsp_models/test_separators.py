@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 
+from audio_processing.audio_processing import fix_length, stft
 from audio_processing.files import sha256_of
 from audio_processing.tracks import tracks
 from ddsp_models import autoencoder, choices, separators, substitution
@@ -128,13 +129,45 @@ def test_every_substitution_is_scored(masked, weights):
     records = substitution.song_records(Known(), masked, decoders, teller=masked)
     found = {(record["system"], record["metric"]) for record in records}
     masks = {"ddsp_masked", "ddsp_masked@true_f0", "ddsp_masked@true_loudness", "ddsp_masked@true_both", "irm"}
-    assert {(system, "si_sdr") for system in masks | {"ddsp_masked@decoders_true_features"}} <= found
+    masks |= {"irm@same_masks", "ddsp_masked@true_outlines", "ddsp_masked@decoders_true_features"}
+    assert {(system, "si_sdr") for system in masks} <= found
     played = {"ddsp_resynthesis", "ddsp_resynthesis@band", "ddsp_resynthesis@true_both", "ddsp_features"}
     assert {(system, metric) for system in played for metric in ("spectral_loss", "loudness_l1")} <= found
     values = {(r["system"], r["source"]): r["value"] for r in records if r["metric"] == "si_sdr"}
     assert all(values["irm", source] > values["ddsp_masked", source] for source in ("bass", "vocals"))
-    through = substitution.through_synthesisers(Known(), {"taught": masked}, decoders)
-    assert {record["system"] for record in through} == {"taught_true_f0"}
+    listeners = {"taught": (masked, True), "untrained": (substitution.untrained(SMALL, 1.0, 2048), False)}
+    through = substitution.through_synthesisers(Known(), listeners, decoders)
+    assert {record["system"] for record in through} == {"taught_true_f0", "untrained_true_f0"}
+
+
+def test_outlines_can_be_fitted_to_true_stems(masked):
+    """Sounds that outlines can draw are drawn: a row of harmonics below its pitch, noise, and nothing in silence."""
+    n = np.arange(32000) / 16000
+    voice = sum(np.sin(2 * np.pi * 440 * k * n) / k for k in range(1, 12))
+    stems = np.stack([0.1 * np.random.default_rng(0).standard_normal(32000), 0 * n, voice]).astype(np.float32)
+    f0 = np.tile(np.array([0.0, 440.0], np.float32), (251, 1))
+    spectra = substitution.fitted_spectra(masked.model, stems, f0, SMALL.n_fft)
+    true = np.abs(stft(stems, SMALL.n_fft, SMALL.hop))
+    assert spectra.shape == true.shape
+    middle = slice(40, 200)
+    for i, most in ((0, 0.6), (2, 0.5)):  # a noise has holes that no outline has; main lobes are no Gaussians
+        apart = np.abs(spectra[i, :, middle] - true[i, :, middle]).sum() / true[i, :, middle].sum()
+        assert apart < most
+    assert spectra[1].max() < 1e-3 * true.max()
+    harmonic, between = (int(round(f * SMALL.n_fft / 16000)) for f in (880, 1100))
+    assert (spectra[2, harmonic, middle] > 3 * spectra[2, between, middle]).all()
+
+
+def test_nothing_is_measured_where_every_number_is_to_be_the_networks(masked):
+    mixture = sum(song(2.0).values())
+    f0 = np.tile(np.array([110.0, 440.0], np.float32), (251, 1))
+    features = masked.analyse(fix_length(mixture, 128000), fix_length(f0.T, 1001).T)["features"]
+    own = masked.describe(mixture, f0, measured=False)
+    level = 20 * np.log10(np.sqrt(np.mean(fix_length(mixture, 128000) ** 2)))
+    loud = features["loudness"][:480, 2] > level - 57
+    np.testing.assert_allclose(own["vocals"]["loudness"][:480, 0][loud], features["loudness"][:480, 2][loud], atol=1e-3)
+    other = masked.describe(mixture, f0)
+    assert np.abs(own["vocals"]["loudness"] - other["vocals"]["loudness"]).max() > 0.1
 
 
 def test_three_voices_no_drums_and_silence_have_a_defined_result(masked, weights):

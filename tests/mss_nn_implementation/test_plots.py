@@ -15,14 +15,36 @@ def ax():
     plt.close(figure)
 
 
-@pytest.mark.parametrize("draw", [plots.waveforms, plots.spectra])
-def test_low_basis_signals_lie_at_the_bottom(ax, draw):
-    turns = np.arange(64)[:, None] * np.array([[0.4, 0.05, 0.2]])  # cycles per sample
-    image = draw(np.sin(2 * np.pi * turns), 16000, ax)
+TURNS = np.array([0.4, 0.05, 0.2])  # cycles per sample
+
+
+def test_low_basis_signals_lie_at_the_bottom(ax):
+    image = plots.spectra(np.sin(2 * np.pi * np.arange(64)[:, None] * TURNS), 16000, ax)
     assert image.origin == "lower"
-    rows = np.abs(np.fft.rfft(image.get_array(), axis=1)) if draw is plots.waveforms else image.get_array()
-    assert (np.diff(rows.argmax(axis=1)) > 0).all()
-    assert abs(image.get_array()).max() == pytest.approx(1)
+    assert (np.diff(image.get_array().argmax(axis=1)) > 0).all()
+    assert image.get_array().max() == pytest.approx(0) and image.get_clim() == (-40, 0)
+
+
+def test_a_pair_shows_one_signal_of_encoder_and_decoder_and_says_where_it_peaks():
+    signals = np.sin(2 * np.pi * np.arange(64)[:, None] * TURNS)
+    figure, axes = plt.subplots(1, 2)
+    plots.pairs(signals, 3 * signals, [1, 2], 16000, axes)
+    for ax, kilohertz in zip(axes, ("0.81", "3.2")):
+        first, second = (line.get_ydata() for line in ax.lines)
+        assert first == pytest.approx(second) and np.abs(first).max() == pytest.approx(1)
+        assert kilohertz in ax.get_title()
+    plt.close(figure)
+
+
+def test_masks_are_sorted_by_the_peaks_that_their_axis_names():
+    kernel = np.sin(2 * np.pi * np.arange(64)[:, None] * TURNS)
+    figure, axes = plt.subplots(3, 1)
+    values = np.zeros((3, 16, 3)) + [0.5, 0.25, 1.0]  # of the highest, the lowest and the middle signal
+    image = plots.masks(values, kernel, 16000, 2.0, axes, ("a", "b", "c"), split=1)
+    assert list(image.get_array()[:, 0]) == [0.25, 1.0, 0.5]
+    assert list(axes[0].get_yticks()) == [0, 0, 1, 1, 2, 2]  # 0.25 … 6 kHz, of peaks at 0.8, 3.2 and 6.4 kHz
+    assert axes[0].lines[0].get_ydata()[0] == 1
+    plt.close(figure)
 
 
 def test_the_diagram_names_the_sizes(ax):
