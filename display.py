@@ -167,6 +167,7 @@ def value(name):
         facts/TEST_SET/SYSTEM/FIELD: parameters, training_minutes, training_seconds, realtime.
         study/MINUTES/MODEL/OTHER/FIELD: as compared, of two models trained on so many minutes; study/MINUTES/MODEL: its
         mean SI-SDR over songs, stems and seeds. MINUTES may be 3long: of the long trainings.
+        substituted/TEST_SET/SYSTEM/SOURCE: SI-SDR of `ddsp_models.substitution`; SOURCE may be "mean".
         bench/NAME/FIELD: ours_s, peer_s, ratio, peak_mb of a benchmark.
 
     Returns
@@ -220,10 +221,20 @@ def value(name):
         if len(models) == 1:
             return summary.averages(records, "si_sdr")[systems[0], "mean"]
         return summary.difference_row(records, "si_sdr", *systems)[models[2]]
+    if kind == "substituted":
+        test_set, system, source = rest
+        records = results.read(results.RESULTS / "substitution-separator.json")["records"]
+        records = [r for r in records if r["test_set"] == test_set]
+        averages = summary.averages(records, "si_sdr")
+        if (system, source) not in averages:
+            raise results.ResultsError(
+                f"results/substitution-separator.json: no {system} of {source} on {test_set} in it"
+            )
+        return averages[system, source]
     if kind == "bench":
         name, field = rest
         return summary.benchmark(name)[field]
-    kinds = "score, ahead, above, songs, training, compared, facts, study, bench"
+    kinds = "score, ahead, above, songs, training, compared, facts, study, substituted, bench"
     raise ValueError(f"name: {name!r} begins with none of {kinds}")
 
 

@@ -315,3 +315,17 @@ def test_a_source_can_be_shown_without_most_of_its_docstring(monkeypatch):
     display.source(display.table, brief=True)
     assert '"""Show a table."""' in shown[1] and "caption : str" in shown[0] and "caption : str" not in shown[1]
     assert shown[1].splitlines()[-2] == shown[0].splitlines()[-2]  # the code is all there
+
+
+def test_what_a_substitution_scored_has_a_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "RESULTS", tmp_path)
+    row = {"test_set": "tiny", "system": "told", "metric": "si_sdr", "unit": "dB"}
+    rows = [
+        row | {"track": t, "source": s, "value": v}
+        for t, s, v in (("1", "bass", 3.0), ("2", "bass", 5.0), ("1", "drums", 8.0))
+    ]
+    other = row | {"test_set": "other", "track": "1", "source": "bass", "value": 99.0}
+    results.write(tmp_path / "substitution-separator.json", results.head("substitution") | {"records": [*rows, other]})
+    assert display.value("substituted/tiny/told/bass") == 4.0 and display.value("substituted/tiny/told/mean") == 6.0
+    with pytest.raises(results.ResultsError, match="no told of vocals on tiny"):
+        display.value("substituted/tiny/told/vocals")
