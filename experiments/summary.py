@@ -129,13 +129,16 @@ def paired_difference(records, metric, better, worse):
 COMPARISONS = [
     # test set, system, what it is compared with, source (None: all that both estimate), what is asked of it (dB)
     ("same_artist", "ddsp_masked", "irm", None, 0.0),
+    ("same_artist", "ddsp_masked", "irm@ddsp", None, None),
     ("same_artist", "ensemble", "irm@power", None, 0.0),
     ("same_artist", "ensemble", "psm", None, None),
+    ("same_artist", "ensemble", "psm@4096", None, None),
     ("same_artist", "ensemble", "conv_tasnet", None, None),
     ("same_artist", "ddsp_masked", "conv_tasnet", None, None),
     ("other_artist", "ddsp_masked", "irm", None, -7.0),
     ("other_artist", "ddsp_masked@many", "irm", None, -4.0),
     ("other_artist", "ddsp_masked", "conv_tasnet", None, None),
+    ("other_artist", "ddsp_masked@many", "conv_tasnet@many", None, None),
     ("other_artist", "ddsp_masked@true_f0", "ddsp_masked", None, None),
     ("other_artist", "ddsp_masked@many_true_f0", "ddsp_masked@many", None, None),
     ("air_traffic", "ddsp_masked@air_traffic", "mixture", "drums", 6.0),
