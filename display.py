@@ -30,15 +30,15 @@ from experiments import plots, summary
 HERE = Path(__file__).resolve().parent
 SYSTEM_NAMES = {
     "mixture": "mixture (floor)",
-    "ibm": "ideal binary mask (ceiling)",
-    "ibm@sisec": "binary mask of SiSEC 2018 (ceiling)",
-    "irm": "ideal ratio mask (ceiling)",
-    "irm@4096": "ideal ratio mask, window of the DDSP masks (ceiling)",
-    "irm@ddsp": "ideal ratio mask, window and exponent of the DDSP masks (ceiling)",
-    "irm@power": "ideal ratio mask of powers (ceiling)",
-    "psm": "phase-sensitive mask (ceiling)",
-    "psm@4096": "phase-sensitive mask, window of the DDSP masks (ceiling)",
-    "mwf": "multichannel Wiener filter (ceiling)",
+    "ibm": "ideal binary mask (oracle)",
+    "ibm@sisec": "binary mask of SiSEC 2018 (oracle)",
+    "irm": "ideal ratio mask (oracle)",
+    "irm@4096": "ideal ratio mask, window of the DDSP masks (oracle)",
+    "irm@ddsp": "ideal ratio mask, window and exponent of the DDSP masks (oracle)",
+    "irm@power": "ideal ratio mask of powers (oracle)",
+    "psm": "phase-sensitive mask (oracle)",
+    "psm@4096": "phase-sensitive mask, window of the DDSP masks (oracle)",
+    "mwf": "multichannel Wiener filter (oracle)",
     "hps": "median-filter HPS",
     "numpy_cnn": "NumPy network",
     "conv_tasnet": "Conv-TasNet",
@@ -165,8 +165,10 @@ def value(name):
         compared/TEST_SET/SYSTEM/OTHER/SOURCE/FIELD: mean, low, high, songs, ahead of `summary.compared`; SOURCE may be
         "all".
         facts/TEST_SET/SYSTEM/FIELD: parameters, training_minutes, training_seconds, realtime.
-        study/MINUTES/MODEL/OTHER/FIELD: as compared, of two models trained on so many minutes; study/MINUTES/MODEL: its
-        mean SI-SDR over songs, stems and seeds. MINUTES may be 3long: of the long trainings.
+        study/TEST_SET/MINUTES/MODEL/OTHER/FIELD: as compared, of two models trained on so many minutes; without OTHER
+        and FIELD: its mean SI-SDR over songs, stems and seeds. MINUTES may be 3long, of the long trainings, or 3small
+        and 3large, of the short ones of these sizes.
+        ablation/VARIANT/METRIC/SOURCE: of `ddsp_models.ablations`, mean over seeds; SOURCE may be "mean".
         substituted/TEST_SET/SYSTEM/SOURCE: SI-SDR of `ddsp_models.substitution`; SOURCE may be "mean".
         bench/NAME/FIELD: ours_s, peer_s, ratio, peak_mb of a benchmark.
 
@@ -207,20 +209,26 @@ def value(name):
             raise results.ResultsError(f"results/scores/{test_set}-{system}.json: no {field} in it")
         return found[field]
     if kind == "study":
-        minutes, *models = rest
-        long = minutes.endswith("long")
-        minutes = minutes.removesuffix("long")
-        found = [s for s in summary.read_studies() if s["size"] == "middle" and s["long"] == long]
-        records = [r for s in found for r in s["records"]]
+        test_set, asked, *models = rest
+        minutes, kind_of = re.fullmatch(r"(\d+)(|long|small|large)", asked).groups()
+        size, long = ("middle", bool(kind_of)) if kind_of in ("", "long") else (kind_of, False)
+        found = [s for s in summary.read_studies() if (s["size"], s["long"]) == (size, long)]
+        records = [r for s in found for r in s["records"] if r["test_set"] == test_set]
         systems = [f"{model}@{minutes}min" for model in models[:2]]
         there = {record["system"] for record in records}
         if gone := [system for system in systems if system not in there]:
             raise results.ResultsError(
-                f"results/studies: {gone[0]} is not computed; `python -m experiments.studies` does"
+                f"results/studies: {gone[0]} on {test_set} is not computed; `python -m experiments.studies` does"
             )
         if len(models) == 1:
             return summary.averages(records, "si_sdr")[systems[0], "mean"]
         return summary.difference_row(records, "si_sdr", *systems)[models[2]]
+    if kind == "ablation":
+        variant, metric, source = rest
+        averages = summary.averages(_ablations()["records"], metric)
+        if (variant, source) not in averages:
+            raise results.ResultsError(f"results/ablations-separator.json: no {metric} of {variant}, {source}, in it")
+        return averages[variant, source]
     if kind == "substituted":
         test_set, system, source = rest
         records = results.read(results.RESULTS / "substitution-separator.json")["records"]
@@ -234,7 +242,7 @@ def value(name):
     if kind == "bench":
         name, field = rest
         return summary.benchmark(name)[field]
-    kinds = "score, ahead, above, songs, training, compared, facts, study, substituted, bench"
+    kinds = "score, ahead, above, songs, training, compared, facts, study, ablation, substituted, bench"
     raise ValueError(f"name: {name!r} begins with none of {kinds}")
 
 
@@ -343,8 +351,8 @@ def render_scores(test_set, metric="si_sdr", systems=None):
     caption = (
         f"{METRIC_NAMES.get(metric, metric)}{unit} on {TEST_SET_NAMES.get(test_set, test_set)} ({test_set}), {over}"
     )
-    if metric in ("si_sdr", "snr", "sdr", "sir", "sar"):
-        caption += "; STFT of the ceilings: 1024/256 at 16 kHz, 2048/512 above"
+    if metric in ("si_sdr", "snr", "sdr", "sir", "sar") and any("(oracle)" in row["system"] for row in rows):
+        caption += f"; STFT of the oracles: {'2048/512' if test_set.startswith('musdb18') else '1024/256'}"
         if {"irm@4096", "irm@ddsp", "psm@4096"} & set(found):
             caption += ", 4096/128 with the window of the DDSP masks"
     if absent := summary.not_defined(test_set, found, metric):
@@ -399,10 +407,11 @@ def render_facts(test_set, systems=None):
             "separation, s per s": found["realtime"],
         })  # fmt: skip
     caption = (
-        "Parameters that were learnt, decoders included; music and time of training, that of the networks included "
-        "which it began with; time of separating"
+        "Parameters that were learnt, decoders included; music and time of training, with those of the networks that "
+        "it went on from; time of separating"
     )
-    return _table(rows, caption=caption, digits=2)
+    digits = {"minutes of music": 0, "minutes of training": 0}
+    return _table(rows, caption=caption, digits={name: digits.get(name, 2) for name in rows[0]})
 
 
 @in_its_place
@@ -510,7 +519,8 @@ def training_curve(name, ax=None):
     minutes = [row["seconds"] / 60 for row in rows]
     ax.plot(minutes, [row["loss"] for row in rows], color="#0072b2", label="training crops (remixed, random levels)")
     ax.plot(minutes, [row["val_loss"] for row in rows], color="#d55e00", label="validation songs")
-    ax.set(xlabel="minutes of training", ylabel="loss: negative SNR (dB)")
+    ylabel = "loss: negative SNR (dB)" if name.startswith("conv_tasnet") else "loss"
+    ax.set(xlabel="minutes of training", ylabel=ylabel)
     ax.grid(alpha=0.3)
     ax.legend(frameon=False)
     return ax
@@ -552,15 +562,16 @@ def score_plot(test_set, metric="si_sdr", systems=None, ax=None):
 
 
 @in_its_place
-def study_plot(x="minutes", ax=None):
+def study_plot(x="minutes", test_set="same_artist", ax=None):
     """Draw SI-SDR against minutes of music, or against parameters, of the trainings of `experiments.studies`: the long
     ones against minutes, the short ones on three minutes against parameters."""
     key, only, long = {"minutes": ("size", "middle", True), "parameters": ("minutes", 3, False)}[x]
-    points = [p for p in _studied(summary.study_points()) if p[key] == only and p["long"] == long]
+    y = "si_sdr" if test_set == "same_artist" else f"si_sdr@{test_set}"
+    points = [p for p in _studied(summary.study_points()) if p[key] == only and p["long"] == long and y in p]
     ax = _axes(ax, (8, 3.4))
     label = {"minutes": "minutes of music", "parameters": "parameters"}[x]
-    return plots.against(points, x, "si_sdr", ax, names=SYSTEM_NAMES, xlabel=label,
-                         ylabel="SI-SDR, mean over songs\nand stems (dB)")  # fmt: skip
+    ylabel = f"SI-SDR on {test_set},\nmean over songs and stems (dB)"
+    return plots.against(_studied(points), x, y, ax, names=SYSTEM_NAMES, xlabel=label, ylabel=ylabel)
 
 
 @in_its_place
@@ -590,11 +601,62 @@ def render_studies():
             "best at": p["best_step"],
             "ended by": p["ended_by"],
             "minutes of training": p["training_seconds"] / 60,
-            "SI-SDR (dB)": p["si_sdr"],
+            "its artist (dB)": p["si_sdr"],
+            "others (dB)": p.get("si_sdr@other_artist"),
         }
         for p in _studied(summary.study_points())
     ]
-    return _table(rows, caption="Trainings, and SI-SDR on new songs of the training artist (same_artist)", digits=1)
+    return _table(
+        rows,
+        caption="Trainings, and SI-SDR on new songs of the training artist (same_artist) and of others (other_artist)",
+        digits=1,
+    )
+
+
+@in_its_place
+def ablations(each_seed=False):
+    """Show the variants of the separator by synthesis, from the earlier report's to ours (`ddsp_models.ablations`).
+
+    Parameters
+    ----------
+    each_seed : bool
+        what every seed came to, and weights, pitch by source and the distance over all frames; otherwise four means.
+    """
+    _show("ablations", {"text/html": render_ablations(each_seed)}, {"each_seed": each_seed})
+
+
+def render_ablations(each_seed=False):
+    """The table of `ablations`, as HTML."""
+    content = _ablations()
+    columns = {"f0 L1, voiced (Hz)": ("f0_l1_hz", "mean", 0)}
+    if each_seed:
+        columns = {
+            "bass within 50 cents": ("raw_pitch_accuracy", "bass", 2),
+            "vocals within 50 cents": ("raw_pitch_accuracy", "vocals", 2),
+            **columns,
+            "f0 L1, all frames (Hz)": ("f0_l1_hz@all", "mean", 0),
+        }
+    else:
+        columns = {"frames within 50 cents": ("raw_pitch_accuracy", "mean", 2), **columns}
+    columns |= {"loudness L1 (dB)": ("loudness_l1", "mean", 1), "SI-SDR (dB)": ("si_sdr", "mean", 1)}
+    groups = [content["records"]]
+    if each_seed:
+        seeds = sorted({record["seed"] for record in content["records"]})
+        groups = [[record for record in content["records"] if record["seed"] == seed] for seed in seeds]
+    rows = []
+    for variant, about in content["variants"].items():
+        row = {"each with one change more": variant} | ({"weights": about["parameters"]} if each_seed else {})
+        for name, (metric, source, digits) in columns.items():
+            found = [summary.averages(group, metric)[variant, source] for group in groups]
+            row[name] = " / ".join(f"{x:.{digits}f}".replace("-", "−") for x in found) if each_seed else found[0]
+        rows.append(row)
+    shown = "each seed" if each_seed else f"means of {content['seed']} seeds"
+    caption = f"{content['config']['steps']} steps each, on the validation songs; {shown}"
+    return _table(rows, caption=caption, digits=dict.fromkeys(rows[0], 0) | {name: x[2] for name, x in columns.items()})
+
+
+def _ablations():
+    return results.read(results.RESULTS / "ablations-separator.json")
 
 
 @in_its_place
@@ -797,17 +859,27 @@ def _show_player_code():
 
 
 def _show_picture(figure, words):
-    """Show a figure as a PNG of 256 colours, a third of the size, with a description for those who cannot see it."""
+    """Show a figure with a description for those who cannot see it."""
     import matplotlib.pyplot as plt
-    from PIL import Image
 
-    drawn, small = io.BytesIO(), io.BytesIO()
+    drawn = io.BytesIO()
     figure.savefig(drawn, format="png", bbox_inches="tight")
     plt.close(figure)
-    picture = Image.open(drawn).convert("RGB")
-    picture.quantize(256, dither=Image.Dither.NONE).save(small, format="PNG", optimize=True)
-    data = {"image/png": base64.b64encode(small.getvalue()).decode(), "text/plain": words}
+    data = {"image/png": base64.b64encode(in_256_colours(drawn.getvalue())).decode(), "text/plain": words}
     ipython.display(data, raw=True, metadata={"image/png": {"alt": words}})
+
+
+def in_256_colours(png):
+    """A figure's PNG file with a palette, about half the size, as bytes; as it was where that is not smaller."""
+    from PIL import Image
+
+    picture, small = Image.open(io.BytesIO(png)), io.BytesIO()
+    if picture.mode == "P" or (picture.mode == "RGBA" and picture.getextrema()[3] != (255, 255)):
+        return png  # has a palette, or is transparent somewhere, which a palette would not keep
+    # the palette that covers most keeps rare colours, such as that of a thin line over a spectrogram
+    few = picture.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, 1, dither=Image.Dither.NONE)
+    few.save(small, format="PNG", optimize=True)
+    return min(png, small.getvalue(), key=len)
 
 
 # --- what is shown, and how to check it -----------------------------------------------------------

@@ -232,6 +232,7 @@ def settings(test_set, system):
     config["description"] = inspect.getdoc(SYSTEMS[system]).split("\n")[0]
     if sample_rate <= FILTERS_UP_TO:
         config["metrics"] = list(METRICS)
+        config["frames"] = "of sdr, sir and sar: those in which every stem sounds"
     if has_features(test_set, system):
         config["metrics"] += list(feature_scores().UNITS)
         config["listeners"] = feature_scores().listeners()

@@ -37,7 +37,10 @@ def against(points, x, y, ax, *, names, xlabel, ylabel, lines=()):
     for (label, level), style in zip(lines, ("--", ":", "-.")):
         ax.axhline(level, color="#555555", linestyle=style, linewidth=1, label=label)
     ax.set_xscale("log")
-    ticks = sorted({point[x] for point in points})
+    ticks = []
+    for place in sorted({point[x] for point in points}):
+        if not ticks or place > 1.2 * ticks[-1]:  # nearer ones would be written over each other
+            ticks.append(place)
     ax.set_xticks(ticks, [_short(tick) for tick in ticks])
     ax.minorticks_off()
     ax.set(xlabel=xlabel, ylabel=ylabel)

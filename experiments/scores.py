@@ -69,6 +69,7 @@ def score_frames(stems, estimates, sample_rate, *, filters=False):
     if filters and counted.any():
         for metric, found in interference_and_artefacts(stems, estimates, scored, sample_rate).items():
             for source, row in zip(scored, found):
+                row = np.where(counted[: len(row)], row, np.nan)  # noise stands in for a silent stem there
                 frames[source][metric.upper()] = row.tolist()
                 row = row[np.isfinite(row)]
                 value = np.median(row) if row.size else np.nan
@@ -120,7 +121,7 @@ def interference_and_artefacts(stems, estimates, scored, sample_rate):
     Returns
     -------
     dict of np.ndarray
-        "isr", "sir" and "sar", (sources, frames) in dB; NaN where a stem is silent.
+        "isr", "sir" and "sar", (sources, frames) in dB; where a stem is silent they compare with its noise.
     """
     rest = 0 if "rest" in scored else sum(stem for source, stem in stems.items() if source not in scored)
     true = [stems[source] for source in scored]

@@ -4,9 +4,10 @@ Conv-TasNet and the parametric separator (whose masks are `ddsp_masked`) are tra
 training artist, and briefly, a third as long and with 3 minutes, in three sizes. Both are trained by the same rule:
 until eight looks at the validation songs in a row, one every 250 steps (100 of the short trainings), have found nothing
 better, or the learning rate has reached its end. With 3 minutes there are two seeds, which show what luck is worth. The
-weights that were best on the validation songs are scored on `same_artist`; the masks have the window and exponent that
-were best there, as those that ship. Every training is one file in results/studies/. What is current is left as it is,
-and what was stopped goes on from its last look.
+weights that were best on the validation songs are scored on `same_artist`, and on `other_artist`, whose music neither
+has heard; the masks have the window and exponent that were best on the validation songs, as those that ship. Every
+training is one file in results/studies/. What is current is left as it is, and what was stopped goes on from its last
+look.
 
 30 minutes want the set of that length: python -m virtual_band --sets one_artist_long
 """
@@ -42,6 +43,7 @@ from mss_nn_implementation.parameters import Training as ConvTasNetTraining
 BAND = results.ROOT / "data" / "virtual_band"
 RUNS = results.ROOT / "runs" / "studies"
 FOLDER = results.RESULTS / "studies"
+TEST_SETS = ("same_artist", "other_artist")
 SONG_SECONDS = 20.0
 PATIENCE = 8
 """Looks at the validation songs that may find nothing better before a training ends."""
@@ -144,19 +146,22 @@ def fit(study, sizes, training, run):
 
 
 def scores(separator, study):
-    """Records of a separator on `same_artist`, as those of `experiments`, with the study's facts."""
+    """Records of a separator on the test sets, as those of `experiments`, with the study's facts."""
     records = []
-    for song in tqdm(tracks(BAND / "same_artist", "test"), desc=study.name, unit="song", leave=False):
-        stems = song.stems(separator.sample_rate, True, separator.sources)
-        found, _ = score_track(stems, separator.separate(sum(stems.values())), separator.sample_rate)
-        head = {"test_set": "same_artist", "track": song.name, "system": f"{study.model}@{study.minutes}min"}
-        records += [{**head, "size": study.size, "seed": study.seed, **record} for record in found]
+    for test_set in TEST_SETS:
+        about = {"test_set": test_set, "system": f"{study.model}@{study.minutes}min"}
+        about |= {"size": study.size, "seed": study.seed}
+        for song in tqdm(tracks(BAND / test_set, "test"), desc=study.name, unit="song", leave=False):
+            stems = song.stems(separator.sample_rate, True, separator.sources)
+            found, _ = score_track(stems, separator.separate(sum(stems.values())), separator.sample_rate)
+            records += [{**about, "track": song.name, **record} for record in found]
     return records
 
 
 def checksum(study):
     """SHA-256 of all that is read: training, validation and test songs."""
-    songs = [*training_songs(study), *tracks(BAND / "validation", "test"), *tracks(BAND / "same_artist", "test")]
+    songs = [*training_songs(study), *tracks(BAND / "validation", "test")]
+    songs += [song for test_set in TEST_SETS for song in tracks(BAND / test_set, "test")]
     return sha256_of(*[path for song in songs for path in song.files()])
 
 
@@ -180,6 +185,7 @@ def run(name, *, steps=None, force=False):
     study = STUDIES[name]
     sizes, training = settings(study, steps)
     config = {**dataclasses.asdict(study), "sizes": sizes.to_dict(), "training": training.to_dict()}
+    config["test_sets"] = TEST_SETS
     if study.model == "ddsp_masked":
         config |= {"windows": choices.WINDOWS, "powers": choices.POWERS}
     config = json.loads(json.dumps(config))
@@ -196,14 +202,15 @@ def run(name, *, steps=None, force=False):
         except (results.ResultsError, KeyError):
             pass
     folder.mkdir(parents=True, exist_ok=True)
+    log, spent = folder / "log.csv", folder / "processor_seconds.txt"
+    before = log.read_bytes() if log.exists() and spent.exists() else None
     begun = time.process_time()
     separator = fit(study, sizes, training, folder)
-    processor = time.process_time() - begun
-    if (spent := folder / "processor_seconds.txt").exists():
-        processor += float(spent.read_text())
-    with atomic_path(spent) as temporary:
-        temporary.write_text(str(processor))
-    looks = losses(folder / "log.csv", "val_loss" if study.model == "conv_tasnet" else "val_snr")
+    if log.read_bytes() != before:  # otherwise it was trained already, and is only to be scored again
+        processor = time.process_time() - begun + (float(spent.read_text()) if spent.exists() else 0.0)
+        with atomic_path(spent) as temporary:
+            temporary.write_text(str(processor))
+    looks = losses(log, "val_loss" if study.model == "conv_tasnet" else "val_snr")
     if study.model == "ddsp_masked":
         looks = [look * 10 / math.log(10) for look in looks]  # its loss takes natural logarithms of energies
     content = results.head(f"study {name}", config=config, seed=study.seed, data=data)
@@ -214,7 +221,7 @@ def run(name, *, steps=None, force=False):
         "ended_by": "patience" if len(looks) * training.steps_per_epoch < training.steps else "schedule",
         "validation": looks,
         "training_seconds": float((folder / "seconds.txt").read_text()),
-        "processor_seconds": processor,
+        "processor_seconds": float(spent.read_text()),
         "records": scores(separator, study),
     }
     if study.model == "ddsp_masked":

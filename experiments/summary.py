@@ -221,13 +221,18 @@ def read_studies():
 
 
 def study_points(metric="si_sdr"):
-    """What each study came to: one row per training, the metric averaged over songs and sources."""
+    """What each study came to: one row per training, the metric averaged over songs and sources, by its name for the
+    training artist's songs (`same_artist`) and as "METRIC@other_artist" for the others'."""
     names = ("model", "minutes", "size", "seed", "long", "parameters", "steps", "best_step", "ended_by")
-    return [
-        {name: study[name] for name in (*names, "training_seconds", "processor_seconds")}
-        | {metric: next(v for (_, source), v in averages(study["records"], metric).items() if source == "mean")}
-        for study in read_studies()
-    ]
+    points = []
+    for study in read_studies():
+        point = {name: study[name] for name in (*names, "training_seconds", "processor_seconds")}
+        for test_set in dict.fromkeys(record["test_set"] for record in study["records"]):
+            found = averages([r for r in study["records"] if r["test_set"] == test_set], metric)
+            key = metric if test_set == "same_artist" else f"{metric}@{test_set}"
+            point[key] = next(value for (_, source), value in found.items() if source == "mean")
+        points.append(point)
+    return points
 
 
 def benchmark(name):

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from matplotlib.figure import Figure
 
 import display
 from audio_processing import results
@@ -116,25 +117,39 @@ def studied(tmp_path, monkeypatch):
             facts = {"parameters": 1000, "steps": 200, "best_step": 100, "ended_by": "patience"}
             content |= facts | {"training_seconds": 60.0, "processor_seconds": 50.0, "validation": [-1.0, -0.5]}
             content["records"] = [
-                {"track": str(i), "system": f"{model}@{minutes}min", "source": "bass", "metric": "si_sdr", "unit": "dB",
-                 "value": minutes + lead + i + 0.5 * long, "seed": 0} for i in range(3)
+                {"test_set": test_set, "track": str(i), "system": f"{model}@{minutes}min", "source": "bass",
+                 "metric": "si_sdr", "unit": "dB", "value": minutes + lead + i + 0.5 * long - away, "seed": 0}
+                for test_set, away in (("same_artist", 0.0), ("other_artist", 6.0)) for i in range(3)
             ]  # fmt: skip
             results.write(tmp_path / "results" / "studies" / f"{model}-{minutes}-{long}.json", content)
 
 
 def test_studies_are_shown_as_table_figures_and_differences(studied):
-    assert display.value("study/3/ddsp_masked/conv_tasnet/mean") == pytest.approx(2.0)
-    assert display.value("study/10/conv_tasnet") == pytest.approx(11.0)
-    assert display.value("study/3/conv_tasnet") == pytest.approx(4.0)
-    assert display.value("study/3long/conv_tasnet") == pytest.approx(4.5)
+    assert display.value("study/same_artist/3/ddsp_masked/conv_tasnet/mean") == pytest.approx(2.0)
+    assert display.value("study/same_artist/10/conv_tasnet") == pytest.approx(11.0)
+    assert display.value("study/same_artist/3/conv_tasnet") == pytest.approx(4.0)
+    assert display.value("study/same_artist/3long/conv_tasnet") == pytest.approx(4.5)
+    assert display.value("study/other_artist/3long/conv_tasnet") == pytest.approx(-1.5)
+    assert "−1.5" in display.render_studies()
+    with pytest.raises(results.ResultsError, match="not computed"):
+        display.value("study/same_artist/3small/conv_tasnet")
     assert display.render_studies().count("<tr>") == 7 and display.render_studies().count("for longer") == 2
     for x in ("minutes", "parameters"):
         ax = display.study_plot(x)
-        assert "SI-SDR" in ax.get_ylabel() and len(ax.get_legend().get_texts()) == 2
+        assert "SI-SDR on same_artist" in ax.get_ylabel() and len(ax.get_legend().get_texts()) == 2
+    strangers = display.study_plot("minutes", "other_artist")
+    assert sorted(line.get_ydata()[0] for line in strangers.lines[::2]) == pytest.approx([-1.5, 0.5])
     for long in (False, True):
         assert len(display.study_curves(3, long=long).lines) == 4  # two curves, and the best look of each
-    with pytest.raises(results.ResultsError, match="conv_tasnet@1min is not computed"):
-        display.value("study/1/conv_tasnet")
+    with pytest.raises(results.ResultsError, match="conv_tasnet@1min on same_artist is not"):
+        display.value("study/same_artist/1/conv_tasnet")
+
+
+def test_ticks_of_nearly_equal_places_are_not_written_over_each_other():
+    points = [{"model": "m", "parameters": n, "y": 1.0} for n in (72_000, 209_000, 214_000, 915_000)]
+    ax = display.plots.against(points, "parameters", "y", Figure().subplots(), names={}, xlabel="", ylabel="")
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["72 k", "209 k", "915 k"]
+    assert len(ax.lines[1].get_xdata()) == 4
 
 
 def test_scores_that_are_not_defined_are_said_to_be_missing(scored):
@@ -329,3 +344,34 @@ def test_what_a_substitution_scored_has_a_name(tmp_path, monkeypatch):
     assert display.value("substituted/tiny/told/bass") == 4.0 and display.value("substituted/tiny/told/mean") == 6.0
     with pytest.raises(results.ResultsError, match="no told of vocals on tiny"):
         display.value("substituted/tiny/told/vocals")
+
+
+def test_variants_of_the_separator_are_shown_by_mean_and_by_seed(tmp_path, monkeypatch, outputs):
+    monkeypatch.setattr(results, "RESULTS", tmp_path)
+    scored = {"raw_pitch_accuracy": 0.5, "f0_l1_hz": 30.0, "f0_l1_hz@all": 40.0, "loudness_l1": 3.0, "si_sdr": -1.0}
+    records = [
+        {
+            "system": "old way",
+            "seed": seed,
+            "source": source,
+            "metric": metric,
+            "value": x + 2 * seed + (source == "bass"),
+        }
+        for metric, x in scored.items()
+        for source in (("bass", "vocals") if "l1_hz" in metric or "pitch" in metric else ("drums", "bass", "vocals"))
+        for seed in (0, 1)
+    ]
+    content = results.head("ablations", config={"steps": 7}, seed=2)
+    content |= {"variants": {"old way": {"parameters": 1234}}, "records": records}
+    results.write(tmp_path / "ablations-separator.json", content)
+    assert display.value("ablation/old way/si_sdr/drums") == 0.0
+    assert display.value("ablation/old way/raw_pitch_accuracy/mean") == 2.0
+    with pytest.raises(results.ResultsError, match="no si_sdr of new way, mean"):
+        display.value("ablation/new way/si_sdr/mean")
+    display.ablations()
+    display.ablations(each_seed=True)
+    means, seeds = (data["text/html"] for data, _ in outputs)
+    assert "means of 2 seeds" in means and '<td style="text-align:right">0.3</td>' in means and "1,234" not in means
+    assert "−0.7 / 1.3" in seeds and "1.50 / 3.50" in seeds and "0.50 / 2.50" in seeds and "1,234" in seeds
+    for _, metadata in outputs:
+        assert display.rendered_again(metadata["shown_by"])["text/html"] in (means, seeds)

@@ -6,6 +6,7 @@ check   says what would spoil a notebook for its readers; exits with 1 if anythi
 """
 
 import argparse
+import base64
 import json
 import re
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 import nbformat
 from nbclient.exceptions import CellExecutionError
 
+import display
 from audio_processing.files import atomic_path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -112,7 +114,7 @@ def all_notebooks():
 
 
 def write(path, notebook):
-    """Write a notebook, whole or not at all, without what does not belong in it."""
+    """Write a notebook, whole or not at all, without what does not belong in it, its figures in 256 colours."""
     notebook.metadata.pop("widgets", None)
     notebook.metadata.pop("jupytext", None)
     notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -121,6 +123,10 @@ def write(path, notebook):
         cell.metadata.pop("execution", None)
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if not _is_start_up_noise(output)]
+            for output in cell.outputs:
+                if png := output.get("data", {}).get("image/png"):
+                    small = display.in_256_colours(base64.b64decode(png))
+                    output.data["image/png"] = base64.b64encode(small).decode()
     with atomic_path(path) as temporary:
         nbformat.write(notebook, temporary)
 

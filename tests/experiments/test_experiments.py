@@ -12,7 +12,7 @@ from audio_processing import results
 from audio_processing.audio_processing import save
 from experiments import __main__ as experiments
 from experiments import clips, feature_scores, networks, recorded, summary
-from experiments.scores import score_track
+from experiments.scores import score_frames, score_track
 from experiments.systems import SYSTEMS
 from tests.conftest import make_tree
 
@@ -172,6 +172,20 @@ def test_stems_without_treble_do_not_spoil_interference():
     for source in SOURCES:
         assert values[source, "sir"] == pytest.approx(20, abs=1.5)
         assert values[source, "sar"] == pytest.approx(26, abs=2.5)
+
+
+def test_a_frame_in_which_a_stem_is_silent_says_nothing_of_interference():
+    rng = np.random.default_rng(0)
+    stems = {source: rng.standard_normal(3 * 16000) for source in ("drums", "bass")}
+    estimates = {"drums": stems["drums"] + 0.1 * stems["bass"], "bass": stems["bass"] + 0.1 * stems["drums"]}
+    _, _, before = score_frames(stems, estimates, 16000, filters=True)
+    stems["bass"][16000:32000] = 0.0
+    estimates["bass"][16000:32000] = 0.1 * stems["drums"][16000:32000]
+    records, dropped, frames = score_frames(stems, estimates, 16000, filters=True)
+    assert dropped == 1 and np.isnan(frames["bass"]["SIR"][1]) and np.isnan(frames["drums"]["SAR"][1])
+    assert np.isfinite(before["bass"]["SIR"]).all()
+    values = {(r["source"], r["metric"]): r["value"] for r in records}
+    assert values["bass", "sir"] == pytest.approx(20, abs=1.5)
 
 
 def test_silent_stems_are_not_scored_and_dropped_frames_are_counted():

@@ -13,7 +13,7 @@ from virtual_band.dataset import build_set
 @pytest.fixture
 def small(tmp_path, monkeypatch):
     """Two models that train in seconds, and a band whose songs last two."""
-    for name, songs in (("one_artist", 2), ("validation", 1), ("same_artist", 2)):
+    for name, songs in (("one_artist", 2), ("validation", 1), ("same_artist", 2), ("other_artist", 1)):
         build_set(tmp_path / "band", name, songs=songs, seconds=2.5)
     monkeypatch.setattr(studies, "BAND", tmp_path / "band")
     monkeypatch.setattr(studies, "RUNS", tmp_path / "runs")
@@ -39,7 +39,8 @@ def test_a_training_is_done_once_and_scored(small, model):
     assert ("masks" in content) == (model == "ddsp_masked")
     assert content["parameters"] > 100 and content["processor_seconds"] > 0 and content["best_step"] in (1, 2)
     records = content["records"]
-    assert len({r["track"] for r in records}) == 2 and {r["system"] for r in records} == {f"{model}@3min"}
+    assert {len({r["track"] for r in records if r["test_set"] == t}) for t in studies.TEST_SETS} == {1, 2}
+    assert {r["system"] for r in records} == {f"{model}@3min"}
     assert {r["seed"] for r in records} == {1} and {r["source"] for r in records} == {"drums", "bass", "vocals"}
     assert studies.run(name, steps=2) is None  # current
     del content["config"]["sizes"]["sample_rate"], content["sha256"]  # as of before the field was added
@@ -52,8 +53,10 @@ def test_a_training_is_done_once_and_scored(small, model):
         natural = studies.losses(small / "runs" / name / "log.csv", "val_snr")
         assert content["validation"] == pytest.approx([look / 0.2302585 for look in natural], rel=1e-5)
     path.unlink()
+    spent = (small / "runs" / name / "processor_seconds.txt").read_text()
     studies.run(name, steps=2)  # the training is there: only the scores are made again
     assert (small / "runs" / name / "log.csv").read_text() == log
+    assert results.read(path)["processor_seconds"] == float(spent)
 
 
 def test_both_models_end_by_the_same_rule():
