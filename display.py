@@ -538,14 +538,14 @@ def score_plot(test_set, metric="si_sdr", systems=None, ax=None):
     sources = [s for s in SOURCES if any(r["source"] == s for r in records)]
     averages = summary.averages(records, metric, over=_protocol(metric))
     width = 0.8 / len(found)
-    shades = ["#999999", "#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#0072b2"]
+    colour = plots.colours(found)
     for i, system in enumerate(found):
         for j, name in enumerate(sources):
             x = j + (i - (len(found) - 1) / 2) * width
             dots = [r["value"] for r in records if (r["system"], r["source"]) == (system, name)]
             label = SYSTEM_NAMES.get(system, system) if j == 0 else None
             if dots:
-                ax.bar(x, averages[system, name], width * 0.9, color=shades[i % 7], alpha=0.55, label=label)
+                ax.bar(x, averages[system, name], width * 0.9, color=colour[system], alpha=0.55, label=label)
                 ax.plot(np.full(len(dots), x - width / 6), dots, ".", color="black", markersize=3, alpha=0.6)
                 if _protocol(metric) == "mean" and len(dots) > 1:
                     ax.vlines(x + width / 6, *summary.bootstrap_interval(dots), color="black", linewidth=1.8)
@@ -606,11 +606,11 @@ def render_studies():
         }
         for p in _studied(summary.study_points())
     ]
-    return _table(
-        rows,
-        caption="Trainings, and SI-SDR on new songs of the training artist (same_artist) and of others (other_artist)",
-        digits=1,
+    caption = (
+        "Trainings (minutes on a machine that did other things beside), and SI-SDR on new songs of the training artist "
+        "(same_artist) and of others (other_artist)"
     )
+    return _table(rows, caption=caption, digits=1)
 
 
 @in_its_place
@@ -708,7 +708,7 @@ def cost_plot(test_set, systems, ax=None):
         except results.ResultsError:
             continue
         if parameters and {source for _, source in means} == {source for _, source in floor}:
-            point = {"name": SYSTEM_NAMES.get(system, system), "parameters": parameters}
+            point = {"system": system, "name": SYSTEM_NAMES.get(system, system), "parameters": parameters}
             points.append(point | {"value": means[system, "mean"]})
     if not points:
         raise results.ResultsError(f"results/scores/{test_set}-*.json: no network was scored; `make results` does")

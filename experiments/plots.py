@@ -2,9 +2,16 @@
 
 import numpy as np
 
-COLOURS = {"conv_tasnet": "#d55e00", "ddsp_masked": "#0072b2"}
-"""Okabe and Ito's, one per kind of model."""
+COLOURS = {"mixture": "#999999", "conv_tasnet": "#d55e00", "ddsp_masked": "#0072b2", "ensemble": "#009e73"}
+"""Okabe and Ito's; these systems have the same ones in every figure, others what `colours` gives."""
 MARKERS = {"conv_tasnet": "o", "ddsp_masked": "s"}
+
+
+def colours(systems):
+    """A colour for each of some systems: system → "#rrggbb"; of those without one of their own, by their order."""
+    others = [system for system in systems if system not in COLOURS]
+    shades = ["#cc79a7", "#e69f00", "#56b4e9", "#f0e442"]
+    return COLOURS | {system: shades[i % len(shades)] for i, system in enumerate(others)}
 
 
 def against(points, x, y, ax, *, names, xlabel, ylabel, lines=()):
@@ -73,7 +80,7 @@ def validation_curves(studies, ax, *, names):
         colour = COLOURS.get(study["model"], "#555555")
         ax.plot(steps, looks, color=colour, alpha=0.8, label=label)
         ax.plot(study["best_step"], min(looks), MARKERS.get(study["model"], "^"), color=colour)
-    ax.set(xlabel="steps", ylabel="validation loss (dB)")
+    ax.set(xlabel="steps", ylabel="validation loss (dB),\nlower is better")
     ax.grid(alpha=0.3)
     ax.legend(frameon=False)
     return ax
@@ -85,13 +92,13 @@ def cost(points, ax):
     Parameters
     ----------
     points : list of dict
-        "name", "parameters" (at least 1) and "value".
+        "system", "name", "parameters" (at least 1) and "value".
     ax : matplotlib.axes.Axes
     """
-    shades = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#999999"]
+    colour = colours([point["system"] for point in points])
     for i, point in enumerate(points):
         thousands = point["parameters"] / 1000
-        ax.plot(thousands, point["value"], "os^vDPX"[i % 7], color=shades[i % 7], label=point["name"])
+        ax.plot(thousands, point["value"], "os^vDPX"[i % 7], color=colour[point["system"]], label=point["name"])
     ax.margins(x=0.15, y=0.15)
     ax.set_xlim(left=0)
     ax.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
@@ -114,8 +121,9 @@ def song_differences(differences, ax, *, interval=None, xlabel="ahead (dB)"):
     values = sorted(differences.values())
     ax.barh(range(len(values)), values, color=["#d55e00" if value < 0 else "#0072b2" for value in values])
     if interval is not None:
-        ax.axvspan(*interval, color="#999999", alpha=0.35)
+        ax.axvspan(*interval, color="#999999", alpha=0.35, label="its 95 % interval")
     ax.axvline(0, color="black", linewidth=0.8)
-    ax.axvline(np.mean(values), color="black", linestyle="--", linewidth=1)
-    ax.set(xlabel=xlabel, ylabel="songs", yticks=[])
+    ax.axvline(np.mean(values), color="black", linestyle="--", linewidth=1, label="mean")
+    ax.legend(frameon=False, fontsize=9, reverse=True)
+    ax.set(xlabel=xlabel, ylabel="one bar a song", yticks=[])
     return ax
