@@ -41,6 +41,7 @@ train: dataset ## the shipped weights, from nothing: hours
 	for source in drums bass vocals; do $(RUN) -m ddsp_models.train band-$$source || exit; done
 	$(RUN) -m ddsp_models.train_separator one_artist
 	$(RUN) -m ddsp_models.choices
+	$(RUN) -m ddsp_models.train_refined
 	$(RUN) -m ddsp_models.ensemble
 	$(RUN) -m ddsp_models.end_to_end one_artist_played
 	for source in drums bass vocals; do $(RUN) -m ddsp_models.train heard-$$source || exit; done

@@ -52,6 +52,8 @@ SYSTEM_NAMES = {
     "ddsp_resynthesis@air_traffic": "DDSP resynthesis, fine-tuned on the song's beginning",
     "ddsp_masked": "DDSP masks",
     "ddsp_masked@true_f0": "DDSP masks, told the true pitch",
+    "ddsp_masked@refined": "DDSP masks, corrected",
+    "ddsp_masked@refined_true_f0": "DDSP masks, corrected, told the true pitch",
     "ddsp_masked@many": "DDSP masks, trained on many artists",
     "ddsp_masked@many_true_f0": "DDSP masks of many artists, told the true pitch",
     "ddsp_masked@four": "DDSP masks of four sources",
@@ -87,6 +89,8 @@ SHORT_NAMES = {
     "crepe_bce": "CREPE's cross-entropy",
 }
 """Of metrics, where several stand side by side."""
+STUDIED_BY = ("model", "minutes", "size", "long")
+"""What tells the trainings of `experiments.studies` apart, but for their seeds."""
 DIGITS = {"raw_pitch_accuracy": 3, "f0_confidence": 2, "spectral_loss": 2, "spectral_loss_per_bin": 2, "crepe_bce": 4}
 """After the point, where it is not 1."""
 TEST_SET_NAMES = {
@@ -167,7 +171,7 @@ def value(name):
         facts/TEST_SET/SYSTEM/FIELD: parameters, training_minutes, training_seconds, realtime.
         study/TEST_SET/MINUTES/MODEL/OTHER/FIELD: as compared, of two models trained on so many minutes; without OTHER
         and FIELD: its mean SI-SDR over songs, stems and seeds. MINUTES may be 3long, of the long trainings, or 3small
-        and 3large, of the short ones of these sizes.
+        and 3large, of the short ones of these sizes; MODEL+long is that model's long training beside a short one.
         ablation/VARIANT/METRIC/SOURCE: of `ddsp_models.ablations`, mean over seeds; SOURCE may be "mean".
         substituted/TEST_SET/SYSTEM/SOURCE: SI-SDR of `ddsp_models.substitution`; SOURCE may be "mean".
         bench/NAME/FIELD: ours_s, peer_s, ratio, peak_mb of a benchmark.
@@ -212,17 +216,21 @@ def value(name):
         test_set, asked, *models = rest
         minutes, kind_of = re.fullmatch(r"(\d+)(|long|small|large)", asked).groups()
         size, long = ("middle", bool(kind_of)) if kind_of in ("", "long") else (kind_of, False)
-        found = [s for s in summary.read_studies() if (s["size"], s["long"]) == (size, long)]
-        records = [r for s in found for r in s["records"] if r["test_set"] == test_set]
-        systems = [f"{model}@{minutes}min" for model in models[:2]]
-        there = {record["system"] for record in records}
-        if gone := [system for system in systems if system not in there]:
-            raise results.ResultsError(
-                f"results/studies: {gone[0]} on {test_set} is not computed; `python -m experiments.studies` does"
-            )
+        records = []
+        for model in models[:2]:
+            name = model.removesuffix("+long")
+            wanted = (name, int(minutes), size, long or name != model)
+            found = [s for s in summary.read_studies() if tuple(s[key] for key in STUDIED_BY) == wanted]
+            there = [r | {"system": model} for s in found for r in s["records"] if r["test_set"] == test_set]
+            if not there:
+                raise results.ResultsError(
+                    f"results/studies: {name}@{minutes}min on {test_set} is not computed; "
+                    "`python -m experiments.studies` does"
+                )
+            records += there
         if len(models) == 1:
-            return summary.averages(records, "si_sdr")[systems[0], "mean"]
-        return summary.difference_row(records, "si_sdr", *systems)[models[2]]
+            return summary.averages(records, "si_sdr")[models[0], "mean"]
+        return summary.difference_row(records, "si_sdr", *models[:2])[models[2]]
     if kind == "ablation":
         variant, metric, source = rest
         averages = summary.averages(_ablations()["records"], metric)
@@ -563,11 +571,12 @@ def score_plot(test_set, metric="si_sdr", systems=None, ax=None):
 
 @in_its_place
 def study_plot(x="minutes", test_set="same_artist", ax=None):
-    """Draw SI-SDR against minutes of music, or against parameters, of the trainings of `experiments.studies`: the long
-    ones against minutes, the short ones on three minutes against parameters."""
-    key, only, long = {"minutes": ("size", "middle", True), "parameters": ("minutes", 3, False)}[x]
+    """Draw SI-SDR against minutes of music, or against parameters, of the short trainings of `experiments.studies`:
+    those of the middle size, or those on three minutes."""
+    key, only = {"minutes": ("size", "middle"), "parameters": ("minutes", 3)}[x]
     y = "si_sdr" if test_set == "same_artist" else f"si_sdr@{test_set}"
-    points = [p for p in _studied(summary.study_points()) if p[key] == only and p["long"] == long and y in p]
+    points = [p for p in _studied(summary.study_points()) if p[key] == only and not p["long"] and y in p]
+    points = [p for p in points if "@" not in p["model"]]
     ax = _axes(ax, (8, 3.4))
     label = {"minutes": "minutes of music", "parameters": "parameters"}[x]
     ylabel = f"SI-SDR on {test_set},\nmean over songs and stems (dB)"
@@ -607,8 +616,8 @@ def render_studies():
         for p in _studied(summary.study_points())
     ]
     caption = (
-        "Trainings (minutes on a machine that did other things beside), and SI-SDR on new songs of the training artist "
-        "(same_artist) and of others (other_artist)"
+        "Trainings (minutes on a machine that did other things beside; of corrected masks the corrector's, after the "
+        "masks' own), and SI-SDR on new songs of the training artist (same_artist) and of others (other_artist)"
     )
     return _table(rows, caption=caption, digits=1)
 

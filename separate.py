@@ -72,6 +72,7 @@ SEPARATORS = {
     "numpy_cnn": _numpy_cnn,
     "ddsp_masked": _ddsp("MaskedSeparator"),
     "ddsp_resynthesis": _ddsp("ResynthesisSeparator", "one_artist_played", decoders="heard"),
+    "ddsp_masked@refined": _ddsp("RefinedSeparator", "one_artist_refined"),
     "ddsp_masked@many": _ddsp("MaskedSeparator", "many_artists"),
     "ddsp_masked@four": _ddsp("MaskedSeparator", "many_four"),
     "ddsp_masked@air_traffic": _ddsp("MaskedSeparator", "air_traffic"),

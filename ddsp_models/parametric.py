@@ -598,7 +598,7 @@ class ParametricSeparator(keras.Model):
             "magnitude": ops.mean(ops.abs(estimate - true))
             + 0.25 * ops.mean(ops.abs(ops.sqrt(estimate + 1e-4) - ops.sqrt(true + 1e-4))),
             "outline": ops.mean(ops.abs(ops.log(found["spectra"] + 0.03) - ops.log(true + 0.03))),
-            "snr": ops.mean(ops.log((error + 1e-3 * energy + 1e-4 * whole) / (energy + 1e-2 * whole))),
+            "snr": relative_error(error, energy, whole),
         }
 
     def pitch_error(self, logits, f0):
@@ -639,6 +639,11 @@ class ParametricSeparator(keras.Model):
 
 N_PARTIALS = 20
 WEIGHTS_OF_TERMS = {"pitch": 0.3, "magnitude": 8.0, "outline": 0.3, "snr": 0.4, "features": 0.1}
+
+
+def relative_error(error, energy, whole):
+    """Mean logarithm of an error's energy over the stem's, both held above 0 by shares of the mixture's; in nats."""
+    return ops.mean(ops.log((error + 1e-3 * energy + 1e-4 * whole) / (energy + 1e-2 * whole)))
 
 
 def wiener_masks(spectra, power=1.0):

@@ -12,8 +12,9 @@ from audio_processing.windows import array_reader, by_windows, even_window
 from ddsp_models.autoencoder import WEIGHTS, load_checked, load_decoder, resynthesise
 from ddsp_models.features import HOP_LENGTH, LISTENING, band_loudness, drum_features, fill_gaps, pitched_features
 from ddsp_models.parametric import wiener_masks
+from ddsp_models.refined import RefinedMasks
 from ddsp_models.song_crops import bands_of
-from mss_nn_implementation.convtas import ConvTasNetSeparator, masked_channels
+from mss_nn_implementation.convtas import ConvTasNetSeparator, WeightsError, masked_channels
 from virtual_band.annotations import FRAME_RATE, LOUDNESS_FLOOR
 from virtual_band.annotations import loudness as loudness_of
 
@@ -120,6 +121,7 @@ class MaskedSeparator:
 
     def _use(self, model, power, n_fft):
         self.model, self.power, self.n_fft = model, power, n_fft or model.sizes.n_fft
+        self.mask_hop = model.sizes.hop
         self.sources, self.sample_rate = model.sizes.sources, model.sizes.sample_rate
         if self.n_fft % (2 * model.sizes.hop):
             raise ValueError(f"n_fft: {n_fft} found, a multiple of {2 * model.sizes.hop} expected")
@@ -192,12 +194,13 @@ class MaskedSeparator:
         dict
             "f0" (frames, pitched sources); "probability", how likely each pitch (and, last, none) is: an array (frames,
             bins + 1) per pitched source; "controls", "features" (see `ParametricSeparator.controls`), at the level of
-            `audio`; "masks" (sources, frequencies, frames); "stems" (sources, samples).
+            `audio`; "masks" (sources, frequencies, frames of `mask_hop`); "stems" (sources, samples).
         """
         s = self.model.sizes
         batch = np.asarray(audio, np.float32)[None]
         level = float(np.sqrt(np.mean(np.square(batch, dtype=np.float64)))) + 1e-8
-        maps, context, logits = self._functions["hear"](batch if batch.any() else batch + 1e-9)  # silence has no level
+        heard = self._functions["hear"](batch if batch.any() else batch + 1e-9)  # silence has no level
+        maps, context, logits, spectrum = heard
         logits = [keras.ops.convert_to_numpy(scores)[0] for scores in logits]
         if f0 is None:
             lines = [likeliest_line(x, s.lowest[i], s.per_semitone) for i, x in enumerate(logits)]
@@ -205,9 +208,13 @@ class MaskedSeparator:
         wanted = np.full((1, len(f0), len(s.sources)), -1.0, np.float32)
         if loudness is not None:
             wanted[0] = 10 ** (np.asarray(loudness) / 10) / (HANN_ENERGY * level**2)
-        masks, controls, features = self._functions["share"](maps, context, np.asarray(f0, np.float32)[None], wanted)
-        spectrum = stft(batch[0], self.n_fft, s.hop)  # (frequencies, frames)
-        masks = np.swapaxes(_array(masks)[0], 1, 2)[..., : spectrum.shape[-1]]  # (sources, frequencies, frames)
+        told = np.asarray(f0, np.float32)[None], wanted
+        masks, controls, features = self._functions["share"](maps, context, spectrum, *told)
+        spectrum = stft(batch[0], self.n_fft, self.mask_hop)  # (frequencies, frames)
+        masks = _array(masks)[0]
+        if masks.ndim == 4:  # real and imaginary parts
+            masks = masks[..., 0] + 1j * masks[..., 1]
+        masks = np.swapaxes(masks, 1, 2)[..., : spectrum.shape[-1]]  # (sources, frequencies, frames)
         louder = 20 * np.log10(level)
         features = {name: _array(x)[0] + (louder if name != "onset" else 0) for name, x in features.items()}
         return {
@@ -218,7 +225,7 @@ class MaskedSeparator:
             },
             "features": features,
             "masks": masks,
-            "stems": istft(masks * spectrum, s.hop, length=len(audio)).astype(np.float32),
+            "stems": istft(masks * spectrum, self.mask_hop, length=len(audio)).astype(np.float32),
         }
 
     def describe(self, audio, f0=None, loudness=None, measured=True):
@@ -312,9 +319,13 @@ class MaskedSeparator:
     def _hear(self, batch):
         real, imaginary = self.model.spectrum(batch / self.model.level(batch))
         maps, context = self.model.listen(keras.ops.sqrt(real**2 + imaginary**2 + 1e-12))
-        return maps, context, self.model.pitches(maps, context)
+        return maps, context, self.model.pitches(maps, context), (real, imaginary)
 
-    def _share(self, maps, context, f0, wanted):
+    def _share(self, maps, context, spectrum, f0, wanted):
+        spectra, controls, features = self._spectra(maps, context, f0, wanted)
+        return wiener_masks(spectra, self.power), controls, features
+
+    def _spectra(self, maps, context, f0, wanted):
         controls, features = self.model.controls(maps, context, f0)
         spectra = self.model.spectra(controls, f0, self.n_fft)  # (batch, sources, frames, frequencies)
         wanted = keras.ops.transpose(wanted, (0, 2, 1))[..., None]
@@ -322,7 +333,42 @@ class MaskedSeparator:
         weight = keras.ops.convert_to_tensor(10 ** (librosa.A_weighting(frequency) / 10), "float32")
         power = keras.ops.mean(keras.ops.square(spectra) * weight, axis=-1, keepdims=True)
         gain = keras.ops.where(wanted < 0, 1.0, keras.ops.sqrt(keras.ops.maximum(wanted, 0.0) / (power + 1e-12)))
-        return wiener_masks(spectra * gain, self.power), controls, features
+        return spectra * gain, controls, features
+
+
+class RefinedSeparator(MaskedSeparator):
+    """As `MaskedSeparator`, but a small network corrects the masks, which are complex then (`refined.RefinedMasks`).
+
+    Parameters
+    ----------
+    name : str
+        a model of `folder`.
+    folder : str or Path
+    """
+
+    def __init__(self, name="one_artist_refined", folder=WEIGHTS):
+        refined, _ = load_separator(name, folder)
+        if not isinstance(refined, RefinedMasks):
+            raise WeightsError(f"{name}: a {type(refined).__name__} found, a RefinedMasks expected")
+        self._refine(refined)
+
+    def _refine(self, refined):
+        self.refined = refined
+        self._use(refined.separator, refined.sizes.exponent, refined.sizes.n_fft)
+        self.mask_hop = refined.sizes.mask_hop
+
+    @classmethod
+    def of(cls, refined):
+        """A separator with a network that is in memory, and whose weights may still change."""
+        separator = cls.__new__(cls)
+        separator._refine(refined)
+        return separator
+
+    def _share(self, maps, context, spectrum, f0, wanted):
+        spectra, controls, features = self._spectra(maps, context, f0, wanted)
+        every = self.refined.sizes.every
+        parts = self.refined.masks(*(part[:, ::every] for part in spectrum), spectra[:, :, ::every])
+        return keras.ops.stack(parts, axis=-1), controls, features
 
 
 class DecodedMasksSeparator(MaskedSeparator):

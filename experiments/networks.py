@@ -22,6 +22,7 @@ ONE, MANY, FOUR, SONG = (
 )
 TRIO = CONV_TASNET / "trio.keras"
 PLAYED = DDSP / "separator-one_artist_played.keras"
+REFINED = DDSP / "separator-one_artist_refined.keras"
 WEIGHTS = {
     "numpy_cnn": (results.ROOT / "neural_network_basics" / "drums_mask.npz",),
     "conv_tasnet": (TRIO,),
@@ -31,6 +32,8 @@ WEIGHTS = {
     "musdb@once": (CONV_TASNET / "musdb.keras",),
     "ddsp_masked": (ONE,),
     "ddsp_masked@true_f0": (ONE,),
+    "ddsp_masked@refined": (REFINED,),
+    "ddsp_masked@refined_true_f0": (REFINED,),
     "ddsp_masked@many": (MANY,),
     "ddsp_masked@many_true_f0": (MANY,),
     "ddsp_masked@four": (FOUR,),
@@ -46,7 +49,7 @@ MUSIC = {
     "drums_mask": "one_artist", "trio": "one_artist", "many_trio": "many_artists", "separator-one_artist": "one_artist",
     "band-drums": "one_artist", "band-bass": "one_artist", "band-vocals": "one_artist",
     "heard-drums": "one_artist", "heard-bass": "one_artist", "heard-vocals": "one_artist",
-    "separator-one_artist_played": "one_artist",
+    "separator-one_artist_played": "one_artist", "separator-one_artist_refined": "one_artist",
     "separator-many_artists": "many_artists", "separator-many_four": "many_artists",
 }  # fmt: skip
 """Which set of the virtual band a network was trained on."""

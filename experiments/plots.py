@@ -2,15 +2,16 @@
 
 import numpy as np
 
-COLOURS = {"mixture": "#999999", "conv_tasnet": "#d55e00", "ddsp_masked": "#0072b2", "ensemble": "#009e73"}
+COLOURS = {"mixture": "#999999", "conv_tasnet": "#d55e00", "ddsp_masked": "#0072b2", "ensemble": "#009e73",
+           "ddsp_masked@refined": "#56b4e9"}  # fmt: skip
 """Okabe and Ito's; these systems have the same ones in every figure, others what `colours` gives."""
-MARKERS = {"conv_tasnet": "o", "ddsp_masked": "s"}
+MARKERS = {"conv_tasnet": "o", "ddsp_masked": "s", "ddsp_masked@refined": "D"}
 
 
 def colours(systems):
     """A colour for each of some systems: system → "#rrggbb"; of those without one of their own, by their order."""
     others = [system for system in systems if system not in COLOURS]
-    shades = ["#cc79a7", "#e69f00", "#56b4e9", "#f0e442"]
+    shades = ["#cc79a7", "#e69f00", "#8c6d31", "#f0e442"]
     return COLOURS | {system: shades[i % len(shades)] for i, system in enumerate(others)}
 
 

@@ -1,9 +1,10 @@
 """How much music, and how many parameters? python -m experiments.studies [--only NAME …] [--steps N] [--list]
 
 Conv-TasNet and the parametric separator (whose masks are `ddsp_masked`) are trained with 1, 3, 10 and 30 minutes of the
-training artist, and briefly, a third as long and with 3 minutes, in three sizes. Both are trained by the same rule:
-until eight looks at the validation songs in a row, one every 250 steps (100 of the short trainings), have found nothing
-better, or the learning rate has reached its end. With 3 minutes there are two seeds, which show what luck is worth. The
+training artist, with 3 minutes in three sizes, and, three times as long, with 3 minutes. Both are trained by the same
+rule: until eight looks at the validation songs in a row, one every 100 steps (250 of the long trainings), have found
+nothing better, or the learning rate has reached its end. With 3 minutes there are two seeds, which show what luck is
+worth. What corrects the masks (`refined`) is trained after them, on the same songs, by the same rule. The
 weights that were best on the validation songs are scored on `same_artist`, and on `other_artist`, whose music neither
 has heard; the masks have the window and exponent that were best on the validation songs, as those that ship. Every
 training is one file in results/studies/. What is current is left as it is, and what was stopped goes on from its last
@@ -29,9 +30,10 @@ from tqdm import tqdm
 from audio_processing import results
 from audio_processing.files import atomic_path, sha256_of
 from audio_processing.tracks import tracks
-from ddsp_models import choices, train_separator
+from ddsp_models import choices, train_refined, train_separator
 from ddsp_models.parametric import Sizes
-from ddsp_models.separators import MaskedSeparator
+from ddsp_models.refined import RefinedSizes
+from ddsp_models.separators import MaskedSeparator, RefinedSeparator
 from ddsp_models.song_crops import load_songs
 from experiments.scores import score_track
 from mss_nn_implementation import train as train_conv_tasnet
@@ -60,12 +62,17 @@ SIZES = {
         "middle": Sizes(),
         "large": Sizes(channels=160, hidden=160, filters=32),
     },
+    "ddsp_masked@refined": {"middle": RefinedSizes()},
 }
+BOTH = ("conv_tasnet", "ddsp_masked")
 TRAINING = {
     "conv_tasnet": ConvTasNetTraining(optimizer="muon", learning_rate=2e-3, steps=2000, patience=PATIENCE, **LOOK),
     "ddsp_masked": train_separator.Training(steps=2000, patience=PATIENCE, **LOOK),
+    "ddsp_masked@refined": train_separator.Training(
+        steps=2000, learning_rate=3e-3, taught_until=0.0, patience=PATIENCE, **LOOK
+    ),
 }
-"""As the shipped networks were trained, but shorter, with more looks."""
+"""As the shipped networks were trained, but with more looks."""
 LONG = {"steps": 6000, "steps_per_epoch": 250}
 """Of the long trainings: three times as many steps, and two thousand of them without progress before one ends."""
 
@@ -87,10 +94,11 @@ class Study:
 
 
 SEEDS = (0, 1)
-THREE_MINUTES = [Study(model, seed=seed, long=long) for long in (False, True) for seed in SEEDS for model in SIZES]
-DATA_STUDY = [Study(model, minutes, long=True) for minutes in (1, 10, 30) for model in SIZES]
-SIZE_STUDY = [Study(model, size=size, seed=seed) for size in ("small", "large") for seed in SEEDS for model in SIZES]
-STUDIES = {study.name: study for study in [*THREE_MINUTES, *DATA_STUDY, *SIZE_STUDY]}
+THREE_MINUTES = [Study(model, seed=seed, long=long) for long in (False, True) for seed in SEEDS for model in BOTH]
+DATA_STUDY = [Study(model, minutes) for minutes in (1, 10, 30) for model in BOTH]
+SIZE_STUDY = [Study(model, size=size, seed=seed) for size in ("small", "large") for seed in SEEDS for model in BOTH]
+REFINED = [Study("ddsp_masked@refined")]
+STUDIES = {study.name: study for study in [*THREE_MINUTES, *DATA_STUDY, *SIZE_STUDY, *REFINED]}
 """Every training, in the order in which they are done."""
 
 
@@ -131,6 +139,11 @@ def settings(study, steps=None):
     return SIZES[study.model][study.size], training
 
 
+def begun_with(study):
+    """The study whose separator gets its masks corrected by this one."""
+    return dataclasses.replace(study, model="ddsp_masked")
+
+
 def fit(study, sizes, training, run):
     """Train what is missing of a study, in its run's folder; returns a separator with its best weights."""
     validation = (BAND / "validation", "test")
@@ -140,6 +153,12 @@ def fit(study, sizes, training, run):
         return ConvTasNetSeparator.of(model, training.seconds)
     songs = [load_songs(root, part, sizes.sources, sizes.pitched) for root, part in
              ((linked_set(study), "train"), validation)]  # fmt: skip
+    if study.model == "ddsp_masked@refined":
+        start = begun_with(study)
+        sizes_before, training_before = settings(start)
+        train_separator.train(training_before, sizes_before, *songs, RUNS / start.name)  # what of it is not done yet
+        model = train_refined.train(training, sizes, *songs, run, RUNS / start.name / "best.keras")
+        return RefinedSeparator.of(model)
     model = train_separator.train(training, sizes, *songs, run)
     chosen = choices.best(choices.trials(model, choices.validation_songs("one_artist", sizes, BAND)))
     return MaskedSeparator.of(model, **chosen)
@@ -210,18 +229,19 @@ def run(name, *, steps=None, force=False):
         processor = time.process_time() - begun + (float(spent.read_text()) if spent.exists() else 0.0)
         with atomic_path(spent) as temporary:
             temporary.write_text(str(processor))
-    looks = losses(log, "val_loss" if study.model == "conv_tasnet" else "val_snr")
-    if study.model == "ddsp_masked":
+    looks = losses(log, "val_snr" if study.model == "ddsp_masked" else "val_loss")
+    if study.model != "conv_tasnet":
         looks = [look * 10 / math.log(10) for look in looks]  # its loss takes natural logarithms of energies
     content = results.head(f"study {name}", config=config, seed=study.seed, data=data)
     content |= {
-        "parameters": separator.model.count_params(),
+        "parameters": getattr(separator, "refined", separator.model).count_params(),
         "steps": len(looks) * training.steps_per_epoch,
         "best_step": (int(np.argmin(looks)) + 1) * training.steps_per_epoch,
         "ended_by": "patience" if len(looks) * training.steps_per_epoch < training.steps else "schedule",
         "validation": looks,
         "training_seconds": float((folder / "seconds.txt").read_text()),
         "processor_seconds": float(spent.read_text()),
+        **({"begun_with": begun_with(study).name} if study.model == "ddsp_masked@refined" else {}),
         "records": scores(separator, study),
     }
     if study.model == "ddsp_masked":

@@ -80,7 +80,11 @@ def _with_true_pitch(name):
 
 TOLD_PITCH = {
     told: name
-    for told, name in {"ddsp_masked@true_f0": "ddsp_masked", "ddsp_masked@many_true_f0": "ddsp_masked@many"}.items()
+    for told, name in {
+        "ddsp_masked@true_f0": "ddsp_masked",
+        "ddsp_masked@refined_true_f0": "ddsp_masked@refined",
+        "ddsp_masked@many_true_f0": "ddsp_masked@many",
+    }.items()
     if name in SEPARATORS
 }
 """Separators that are told the true pitch, by the name that they have then."""

@@ -130,6 +130,7 @@ def test_studies_are_shown_as_table_figures_and_differences(studied):
     assert display.value("study/same_artist/3/conv_tasnet") == pytest.approx(4.0)
     assert display.value("study/same_artist/3long/conv_tasnet") == pytest.approx(4.5)
     assert display.value("study/other_artist/3long/conv_tasnet") == pytest.approx(-1.5)
+    assert display.value("study/same_artist/3/ddsp_masked/conv_tasnet+long/mean") == pytest.approx(1.5)
     assert "−1.5" in display.render_studies()
     with pytest.raises(results.ResultsError, match="not computed"):
         display.value("study/same_artist/3small/conv_tasnet")
@@ -138,7 +139,7 @@ def test_studies_are_shown_as_table_figures_and_differences(studied):
         ax = display.study_plot(x)
         assert "SI-SDR on same_artist" in ax.get_ylabel() and len(ax.get_legend().get_texts()) == 2
     strangers = display.study_plot("minutes", "other_artist")
-    assert sorted(line.get_ydata()[0] for line in strangers.lines[::2]) == pytest.approx([-1.5, 0.5])
+    assert sorted(line.get_ydata()[0] for line in strangers.lines[::2]) == pytest.approx([-2.0, 0.0])
     for long in (False, True):
         assert len(display.study_curves(3, long=long).lines) == 4  # two curves, and the best look of each
     with pytest.raises(results.ResultsError, match="conv_tasnet@1min on same_artist is not"):

@@ -19,10 +19,10 @@ CHUNKED_OTHERS = -40.0
 CEILING = "psm"
 """The oracle that no mask gets above: the phase-sensitive mask, the best of the real ones."""
 MASKS = ("hps", "numpy_cnn", "ddsp_masked")
-WAVEFORMS = ("conv_tasnet", "ensemble")
-"""Separators that are above the mixture on every stem. Those that make masks are below the ceiling, too. Conv-TasNet's
-waveforms are bound by no mask: of the artist that it was trained on it knows more than a mask can say, and only on
-artists that it never heard is it compared with the ceiling."""
+UNBOUND = ("conv_tasnet", "ddsp_masked@refined", "ensemble")
+"""Separators that are above the mixture on every stem. `MASKS`, between 0 and 1, are below the ceiling, too. Waveforms
+and complex masks are not bound by it: of the artist that they were trained on they know more than such a mask can say,
+and only on artists that they never heard are they compared with the ceiling."""
 PLAYED = ("ddsp_resynthesis", "ddsp_resynthesis@air_traffic", "conv_tasnet_ddsp")
 """Separators that play stems anew from pitch and loudness: decoders were trained on loudness in dB and play a louder
 song with another timbre, so that only its level is promised to follow."""
@@ -121,12 +121,12 @@ def margins(test_set, model):
     test_set : str
         of `SETS`.
     model : str
-        of `MASKS` or `WAVEFORMS`.
+        of `MASKS` or `UNBOUND`.
 
     Returns
     -------
     above, below : list of float
-        all of which should be positive. `below` is empty where a model's waveforms are bound by no mask.
+        all of which should be positive. `below` is empty where a model is bound by no ceiling.
 
     Raises
     ------

@@ -139,7 +139,7 @@ def margins():
     from tools import properties as measured
 
     for test_set in measured.SETS:
-        for model in (*measured.MASKS, *measured.WAVEFORMS):
+        for model in (*measured.MASKS, *measured.UNBOUND):
             above, below = measured.margins(test_set, model)
             for case, found in ((f"{model} > mixture", above), (f"{measured.CEILING} > {model}", below)):
                 good = sum(value > 0 for value in found)

@@ -1,11 +1,14 @@
 """Studies of music and parameters: one rule for both models, what is current is skipped, what was stopped goes on."""
 
 import dataclasses
+import json
 
 import pytest
 
 from audio_processing import results
+from audio_processing.files import sha256_of
 from ddsp_models.parametric import Sizes
+from ddsp_models.refined import RefinedSizes
 from experiments import studies, summary
 from virtual_band.dataset import build_set
 
@@ -22,7 +25,9 @@ def small(tmp_path, monkeypatch):
     monkeypatch.setattr(studies, "SONG_SECONDS", 90.0)  # so that three minutes are two songs
     conv = dataclasses.replace(studies.LAPTOP, N=16, B=8, H=8, Sc=8, X=2, R=1)
     ddsp = Sizes(channels=8, hidden=8, filters=2, dilations=(1,), harmonic_bands=4, noise_bands=4, bands=4)
-    monkeypatch.setattr(studies, "SIZES", {"conv_tasnet": {"middle": conv}, "ddsp_masked": {"middle": ddsp}})
+    refined = RefinedSizes(**ddsp.to_dict(), filters_2d=2, reach=((1, 1),))
+    sizes = {"conv_tasnet": conv, "ddsp_masked": ddsp, "ddsp_masked@refined": refined}
+    monkeypatch.setattr(studies, "SIZES", {model: {"middle": each} for model, each in sizes.items()})
     short = {"steps": 4, "steps_per_epoch": 1, "batch_size": 1, "seconds": 1.0, "warmup": 1}
     training = {name: dataclasses.replace(each, **short) for name, each in studies.TRAINING.items()}
     adam = dataclasses.replace(training["conv_tasnet"], optimizer="adam")  # for its own one Keras 3.10 is too old
@@ -59,20 +64,35 @@ def test_a_training_is_done_once_and_scored(small, model):
     assert results.read(path)["processor_seconds"] == float(spent)
 
 
+def test_masks_are_corrected_after_their_separator_was_trained_on_the_same_songs(small):
+    name = "ddsp_masked@refined-3min-middle-0"
+    content = results.read(studies.run(name, steps=1))
+    before = small / "runs" / content["begun_with"]
+    assert len(studies.losses(before / "log.csv", "val_snr")) == 4  # its own training, whole
+    assert content["steps"] == 1 and {r["system"] for r in content["records"]} == {"ddsp_masked@refined@3min"}
+    settings = json.loads((small / "runs" / name / "settings.json").read_text())
+    assert settings["start_sha256"] == sha256_of(before / "best.keras")
+    spent = (before / "log.csv").read_bytes()
+    assert studies.run(name, steps=1) is None and (before / "log.csv").read_bytes() == spent
+
+
 def test_both_models_end_by_the_same_rule():
     assert {training.patience for training in studies.TRAINING.values()} == {studies.PATIENCE}
-    looks = {t.steps_per_epoch for t in studies.TRAINING.values()}, {t.steps for t in studies.TRAINING.values()}
-    assert all(len(each) == 1 for each in looks)
+    assert len({training.steps_per_epoch for training in studies.TRAINING.values()}) == 1
+    assert len({studies.TRAINING[model].steps for model in studies.BOTH}) == 1
 
 
 def test_both_models_have_the_same_trainings():
     cells = {}
     for study in studies.STUDIES.values():
+        if study in studies.REFINED:
+            continue
         cells.setdefault((study.minutes, study.size, study.long), []).append((study.model, study.seed))
     seeds = {cell: {seed for _, seed in found} for cell, found in cells.items()}
     assert all(len(found) == 2 * len(seeds[cell]) == len(set(found)) for cell, found in cells.items())
-    assert {cell for cell in cells if cell[2]} == {(m, "middle", True) for m in (1, 3, 10, 30)}
-    assert {cell for cell in cells if not cell[2]} == {(3, size, False) for size in ("small", "middle", "large")}
+    assert {cell for cell in cells if cell[2]} == {(3, "middle", True)}
+    short = {(3, size, False) for size in ("small", "middle", "large")} | {(m, "middle", False) for m in (1, 10, 30)}
+    assert {cell for cell in cells if not cell[2]} == short
     assert seeds[3, "middle", True] == seeds[3, "middle", False] == {0, 1}
 
 

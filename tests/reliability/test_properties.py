@@ -78,13 +78,13 @@ def test_the_order_of_songs_does_not_matter(model):
     assert properties.order_error(model, songs, 16000) == 0
 
 
-@pytest.mark.parametrize("model", [*properties.MASKS, *properties.WAVEFORMS])
+@pytest.mark.parametrize("model", [*properties.MASKS, *properties.UNBOUND])
 @pytest.mark.parametrize("test_set", properties.SETS)
 def test_oracle_above_model_above_mixture_on_every_song_and_stem(test_set, model):
-    """The ceiling bounds what masks can do; `properties.WAVEFORMS` are compared with it where they know no better."""
+    """The ceiling bounds what masks can do; `properties.UNBOUND` are compared with it where they know no better."""
     try:
         above, below = properties.margins(test_set, model)
     except results.ResultsError as error:
         pytest.skip(str(error))
     assert len(above) >= 8 and min(above) > 0
-    assert min(below, default=1) > 0 and (len(below) == len(above) or model in properties.WAVEFORMS)
+    assert min(below, default=1) > 0 and (len(below) == len(above) or model in properties.UNBOUND)
