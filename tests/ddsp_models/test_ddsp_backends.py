@@ -24,6 +24,7 @@ player = separators.ResynthesisSeparator("one_artist_played", decoders="band")
 mixture = np.load(sys.argv[1] + "/mixture.npy")
 found = {f"masked {name}": stem for name, stem in player.listener.separate(mixture).items()}
 found |= {f"played {name}": stem for name, stem in player.separate(mixture).items()}
+found |= {f"corrected {name}": stem for name, stem in separators.RefinedSeparator().separate(mixture).items()}
 np.savez(f"{sys.argv[1]}/{sys.argv[2]}.npz", **found)
 """
 TRAIN = """
@@ -31,19 +32,22 @@ import dataclasses, sys
 from pathlib import Path
 import keras
 import numpy as np
-from ddsp_models import train, train_separator
+from ddsp_models import train, train_refined, train_separator
 from tests.ddsp_models.test_parametric import make_song
 from tests.ddsp_models.test_parametric import SMALL as LISTENER
+from tests.ddsp_models.test_refined import SIZES as CORRECTOR
 from tests.ddsp_models.test_train import SHORT, SMALL
 from tests.ddsp_models.test_train_separator import SHORT as LISTENING
 
 data, runs = Path(sys.argv[1]) / "songs", Path(sys.argv[1]) / keras.backend.backend()
 decoder = train.train("band-drums", SMALL, SHORT, runs / "decoder", data)
 listener = train_separator.train(LISTENING, LISTENER, [make_song()], [make_song(80.0, 300.0)], runs / "listener")
-for model, run in ((decoder, "decoder"), (listener, "listener")):
+songs = [make_song()], [make_song(80.0, 300.0)]
+corrector = train_refined.train(LISTENING, CORRECTOR, *songs, runs / "corrector", runs / "listener" / "best.keras")
+for model, run in ((decoder, "decoder"), (listener, "listener"), (corrector, "corrector")):
     assert all(np.isfinite(np.asarray(keras.ops.convert_to_numpy(w))).all() for w in model.weights), run
     losses = np.loadtxt(runs / run / "log.csv", delimiter=",", skiprows=1)
-    assert np.isfinite(losses).all() and len(losses) == {"decoder": 4, "listener": 2}[run]
+    assert np.isfinite(losses).all() and len(losses) == {"decoder": 4, "listener": 2, "corrector": 2}[run]
 """
 
 
@@ -57,7 +61,7 @@ def test_what_ships_sounds_the_same(backend, tmp_path):
     process(backend, SEPARATE, tmp_path, backend)
     process(keras.backend.backend(), SEPARATE, tmp_path, keras.backend.backend())
     with np.load(tmp_path / f"{backend}.npz") as found, np.load(tmp_path / f"{keras.backend.backend()}.npz") as ours:
-        assert len(ours.files) == 6
+        assert len(ours.files) == 9
         for name in ours.files:
             assert np.abs(ours[name]).max() > 1e-3, name
             np.testing.assert_allclose(found[name], ours[name], atol=1e-4, err_msg=name)
