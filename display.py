@@ -588,6 +588,7 @@ def study_curves(minutes, ax=None, long=False):
     """Draw how the validation loss of the trainings on so many minutes fell, and where each was best."""
     found = _studied(summary.read_studies())
     found = [s for s in found if (s["minutes"], s["size"], s["long"]) == (minutes, "middle", long)]
+    found = [s for s in found if "@" not in s["model"]]  # a corrector's steps come after others
     return plots.validation_curves(_studied(found), _axes(ax, (8, 3)), names=SYSTEM_NAMES)
 
 

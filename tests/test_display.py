@@ -107,11 +107,13 @@ def test_what_systems_cost_and_how_far_they_are_ahead(scored, monkeypatch):
 
 @pytest.fixture
 def studied(tmp_path, monkeypatch):
-    """Results of six trainings: two models, two amounts of music, one of them for longer, too."""
+    """Results of seven trainings: two models, two amounts of music, one of them for longer, too; and a corrector."""
     monkeypatch.setattr(results, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(results, "ROOT", tmp_path)
-    for model, lead in (("conv_tasnet", 0.0), ("ddsp_masked", 2.0)):
+    for model, lead in (("conv_tasnet", 0.0), ("ddsp_masked", 2.0), ("ddsp_masked@refined", 3.0)):
         for minutes, long in ((3, False), (3, True), (10, False)):
+            if "@" in model and (minutes, long) != (3, False):
+                continue
             config = {"model": model, "minutes": minutes, "size": "middle", "seed": 0, "long": long}
             content = results.head(f"study {model}", config=config)
             facts = {"parameters": 1000, "steps": 200, "best_step": 100, "ended_by": "patience"}
@@ -134,7 +136,8 @@ def test_studies_are_shown_as_table_figures_and_differences(studied):
     assert "−1.5" in display.render_studies()
     with pytest.raises(results.ResultsError, match="not computed"):
         display.value("study/same_artist/3small/conv_tasnet")
-    assert display.render_studies().count("<tr>") == 7 and display.render_studies().count("for longer") == 2
+    assert display.value("study/same_artist/3/ddsp_masked@refined/conv_tasnet+long/mean") == pytest.approx(2.5)
+    assert display.render_studies().count("<tr>") == 8 and display.render_studies().count("for longer") == 2
     for x in ("minutes", "parameters"):
         ax = display.study_plot(x)
         assert "SI-SDR on same_artist" in ax.get_ylabel() and len(ax.get_legend().get_texts()) == 2
