@@ -67,6 +67,8 @@ def _with_true_pitch(name):
         sizes = masked.model.sizes
         if np.ndim(mixture) != 1 or sample_rate != sizes.sample_rate:
             raise ValueError(f"mixture: mono at {sizes.sample_rate} Hz expected by {name} with the true pitch")
+        if unknown := [s for s in sizes.pitched if f"f0_{s}" not in annotations]:
+            raise ValueError(f"annotations: f0_{unknown[0]} expected by {name} with the true pitch, none found")
         whole = fix_length(mixture, -(-len(mixture) // sizes.hop) * sizes.hop)
         every = 250 * sizes.hop // sizes.sample_rate  # of the annotations' frames
         lines = [(annotations[f"f0_{s}"] * annotations[f"voiced_{s}"])[::every] for s in sizes.pitched]

@@ -310,6 +310,11 @@ def test_what_was_made_for_one_song_is_not_tried_on_others(monkeypatch):
     assert not {"musdb", "conv_tasnet@air_traffic"} & set(experiments.systems_of("same_artist"))
 
 
+def test_the_true_pitch_of_a_song_that_knows_none_is_asked_for_by_name():
+    with pytest.raises(ValueError, match="annotations: f0_bass expected by ddsp_masked@refined"):
+        SYSTEMS["ddsp_masked@refined_true_f0"](np.zeros(16000, np.float32), {}, 16000, {})
+
+
 def test_the_recorded_song_begins_where_training_ended(tmp_path):
     seconds = 121.5
     for source in SOURCES:
