@@ -78,8 +78,8 @@ class RefinedMasks(keras.Model):
 
     Notes
     -----
-    Called as `ParametricSeparator`, it gives the estimates' and the mixture's spectra, frames `RefinedSizes.every`
-    times as far apart.
+    Called as `ParametricSeparator`, it gives the estimates' spectra, "real" and "imaginary", each (batch, sources,
+    frames, frequencies), with frames `RefinedSizes.every` times as far apart as the separator's.
     """
 
     def __init__(self, sizes, **kwargs):
