@@ -38,32 +38,32 @@ dataset: .make/environment ## the virtual band's songs: data/virtual_band
 train: dataset ## the shipped weights, from nothing: hours
 	$(RUN) -m neural_network_basics.drums_mask
 	$(RUN) -m mss_nn_implementation.train trio
-	for source in drums bass vocals; do $(RUN) -m ddsp_models.train band-$$source || exit; done
-	$(RUN) -m ddsp_models.train_separator one_artist
-	$(RUN) -m ddsp_models.choices
-	$(RUN) -m ddsp_models.train_refined
-	$(RUN) -m ddsp_models.ensemble
-	$(RUN) -m ddsp_models.end_to_end one_artist_played
-	for source in drums bass vocals; do $(RUN) -m ddsp_models.train heard-$$source || exit; done
-	$(RUN) -m ddsp_models.choices --played
-	$(RUN) -m ddsp_models.end_to_end one_artist_unplayed
-	$(RUN) -m ddsp_models.end_to_end one_artist_mixtures
+	for source in drums bass vocals; do $(RUN) -m ddsp_models.train_decoder band-$$source || exit; done
+	$(RUN) -m ddsp_models.separation.train one_artist
+	$(RUN) -m ddsp_models.separation.tune_masks
+	$(RUN) -m ddsp_models.separation.train_refinement
+	$(RUN) -m ddsp_models.separation.ensemble
+	$(RUN) -m ddsp_models.separation.train_through_decoders one_artist_played
+	for source in drums bass vocals; do $(RUN) -m ddsp_models.train_decoder heard-$$source || exit; done
+	$(RUN) -m ddsp_models.separation.tune_masks --played
+	$(RUN) -m ddsp_models.separation.train_through_decoders one_artist_unplayed
+	$(RUN) -m ddsp_models.separation.train_through_decoders one_artist_mixtures
 	$(RUN) -m virtual_band --sets many_artists many_validation --many 240
-	$(RUN) -m ddsp_models.train_separator many_artists
-	$(RUN) -m ddsp_models.train_separator many_four
+	$(RUN) -m ddsp_models.separation.train many_artists
+	$(RUN) -m ddsp_models.separation.train many_four
 	$(RUN) -m mss_nn_implementation.train many --dry
 	$(RUN) -m mss_nn_implementation.train many_trio
 	test -z "$$MUSDB_PATH" || $(RUN) -m mss_nn_implementation.train musdb
-	test -z "$$AIR_TRAFFIC_PATH" || for source in drums bass vocals; do $(RUN) -m ddsp_models.train air_traffic-$$source || exit; done
-	test -z "$$AIR_TRAFFIC_PATH" || $(RUN) -m ddsp_models.train_separator air_traffic
+	test -z "$$AIR_TRAFFIC_PATH" || for source in drums bass vocals; do $(RUN) -m ddsp_models.train_decoder air_traffic-$$source || exit; done
+	test -z "$$AIR_TRAFFIC_PATH" || $(RUN) -m ddsp_models.separation.train air_traffic
 
 # Every training here is one line of a table; those that are there are left as they are
 studies: dataset ## ablations, and the studies of music and parameters, from nothing: many hours
 	$(RUN) -m virtual_band --sets one_artist_long
 	$(RUN) -m mss_nn_implementation.ablations
-	$(RUN) -m ddsp_models.ablations
+	$(RUN) -m ddsp_models.separation.ablations
 	$(RUN) -m experiments.studies
-	$(RUN) -m ddsp_models.substitution
+	$(RUN) -m ddsp_models.separation.oracle_substitution
 
 results: dataset ## every score and clip, from the shipped weights
 	$(RUN) -m experiments --jobs 2
@@ -75,18 +75,18 @@ bench: .make/environment ## speed and memory, beside the peers'
 	$(RUN) -m benchmarks
 
 stress: .make/environment ## hard knocks, many of them: results/reliability.json
-	$(RUN) -m tools.reliability
+	$(RUN) -m stress.reliability
 
 verify: .make/environment ## songs, a tiny training and scores, done again and compared with what is committed
 	$(RUN) -m tools.verify
 
 musdb: .make/environment ## MUSDB18's 7 s excerpts, from the network: data/musdb18-7s
-	$(RUN) -m tools.musdb
+	$(RUN) -m tools.fetch_musdb
 
 # VOICE is a folder that holds vocadito_1.wav and its f0; CREPE_WEIGHTS one that holds CREPE's published weights
 parity: .make/environment ## our DDSP and CREPE beside the originals, which get an environment of their own
-	$(RUN) -m ddsp_models.parity $(if $(VOICE),--voice "$(VOICE)")
-	$(RUN) -m ddsp_models.pitch_scores $(if $(VOICE),--voice "$(VOICE)")
+	$(RUN) -m ddsp_models.parity.compare $(if $(VOICE),--voice "$(VOICE)")
+	$(RUN) -m ddsp_models.pitch.evaluation $(if $(VOICE),--voice "$(VOICE)")
 
 notebooks: .make/environment ## execute every notebook in place
 	$(RUN) -m tools.notebooks header

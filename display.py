@@ -20,12 +20,12 @@ import soundfile
 from IPython import display as ipython
 from matplotlib.figure import Figure
 
-from audio_processing import results
 from audio_processing.audio_processing import amplitude_to_db, stft, to_mono
-from audio_processing.clips import common_gain, data_address, mp3
-from audio_processing.files import sha256_of
 from audio_processing.tracks import SOURCES
-from experiments import plots, summary
+from common import results
+from common.files import sha256_of
+from experiments import plots, statistics
+from player.clips import common_gain, data_address, mp3
 
 HERE = Path(__file__).resolve().parent
 SYSTEM_NAMES = {
@@ -172,8 +172,8 @@ def value(name):
         study/TEST_SET/MINUTES/MODEL/OTHER/FIELD: as compared, of two models trained on so many minutes; without OTHER
         and FIELD: its mean SI-SDR over songs, stems and seeds. MINUTES may be 3long, of the long trainings, or 3small
         and 3large, of the short ones of these sizes; MODEL+long is that model's long training beside a short one.
-        ablation/VARIANT/METRIC/SOURCE: of `ddsp_models.ablations`, mean over seeds; SOURCE may be "mean".
-        substituted/TEST_SET/SYSTEM/SOURCE: SI-SDR of `ddsp_models.substitution`; SOURCE may be "mean".
+        ablation/VARIANT/METRIC/SOURCE: of `ddsp_models.separation.ablations`, mean over seeds; SOURCE may be "mean".
+        substituted/TEST_SET/SYSTEM/SOURCE: SI-SDR of `ddsp_models.separation.oracle_substitution`; SOURCE may be "mean".
         bench/NAME/FIELD: ours_s, peer_s, ratio, peak_mb of a benchmark.
 
     Returns
@@ -183,31 +183,33 @@ def value(name):
     kind, *rest = name.split("/")
     if kind == "score":
         test_set, system, source, metric = rest
-        records = summary.read_scores(test_set, [system])
-        averages = summary.averages(records, metric, over=_protocol(metric))
+        records = statistics.read_scores(test_set, [system])
+        averages = statistics.averages(records, metric, over=_protocol(metric))
         if (system, source) not in averages:
             raise results.ResultsError(f"results/scores/{test_set}-{system}.json: no {metric} of {source} in it")
         return averages[system, source]
     if kind == "ahead":
         test_set, system, other, metric, part = rest
-        records = summary.read_scores(test_set, [system, other])
-        mean, (low, high), _ = summary.paired_difference(records, metric, system, other)
+        records = statistics.read_scores(test_set, [system, other])
+        mean, (low, high), _ = statistics.paired_difference(records, metric, system, other)
         return {"mean": mean, "low": low, "high": high}[part]
     if kind == "above":
         test_set, system, other, metric = rest
-        averages = summary.averages(summary.read_scores(test_set, [system, other]), metric, over=_protocol(metric))
+        averages = statistics.averages(
+            statistics.read_scores(test_set, [system, other]), metric, over=_protocol(metric)
+        )
         sources = [s for s in SOURCES if averages.get((system, s), -np.inf) > averages.get((other, s), np.inf)]
         return ", ".join(sources) or "none"
     if kind == "songs":
-        return len({record["track"] for record in summary.read_scores(rest[0], [rest[1]])})
+        return len({record["track"] for record in statistics.read_scores(rest[0], [rest[1]])})
     if kind == "training":
-        return summary.training(rest[0])[rest[1]]
+        return statistics.training(rest[0])[rest[1]]
     if kind == "compared":
         test_set, system, other, source, field = rest
-        return summary.compared(test_set, system, other, None if source == "all" else source)[field]
+        return statistics.compared(test_set, system, other, None if source == "all" else source)[field]
     if kind == "facts":
         test_set, system, field = rest
-        facts = summary.run_facts(test_set, system)
+        facts = statistics.run_facts(test_set, system)
         found = (facts["network"] or {}) | {"realtime": facts["realtime"]}
         if found.get(field) is None:
             raise results.ResultsError(f"results/scores/{test_set}-{system}.json: no {field} in it")
@@ -220,7 +222,7 @@ def value(name):
         for model in models[:2]:
             name = model.removesuffix("+long")
             wanted = (name, int(minutes), size, long or name != model)
-            found = [s for s in summary.read_studies() if tuple(s[key] for key in STUDIED_BY) == wanted]
+            found = [s for s in statistics.read_studies() if tuple(s[key] for key in STUDIED_BY) == wanted]
             there = [r | {"system": model} for s in found for r in s["records"] if r["test_set"] == test_set]
             if not there:
                 raise results.ResultsError(
@@ -229,11 +231,11 @@ def value(name):
                 )
             records += there
         if len(models) == 1:
-            return summary.averages(records, "si_sdr")[models[0], "mean"]
-        return summary.difference_row(records, "si_sdr", *models[:2])[models[2]]
+            return statistics.averages(records, "si_sdr")[models[0], "mean"]
+        return statistics.difference_row(records, "si_sdr", *models[:2])[models[2]]
     if kind == "ablation":
         variant, metric, source = rest
-        averages = summary.averages(_ablations()["records"], metric)
+        averages = statistics.averages(_ablations()["records"], metric)
         if (variant, source) not in averages:
             raise results.ResultsError(f"results/ablations-separator.json: no {metric} of {variant}, {source}, in it")
         return averages[variant, source]
@@ -241,7 +243,7 @@ def value(name):
         test_set, system, source = rest
         records = results.read(results.RESULTS / "substitution-separator.json")["records"]
         records = [r for r in records if r["test_set"] == test_set]
-        averages = summary.averages(records, "si_sdr")
+        averages = statistics.averages(records, "si_sdr")
         if (system, source) not in averages:
             raise results.ResultsError(
                 f"results/substitution-separator.json: no {system} of {source} on {test_set} in it"
@@ -249,7 +251,7 @@ def value(name):
         return averages[system, source]
     if kind == "bench":
         name, field = rest
-        return summary.benchmark(name)[field]
+        return statistics.benchmark(name)[field]
     kinds = "score, ahead, above, songs, training, compared, facts, study, ablation, substituted, bench"
     raise ValueError(f"name: {name!r} begins with none of {kinds}")
 
@@ -328,9 +330,9 @@ def scores(test_set, metric="si_sdr", systems=None):
 def _scored(test_set, metric, systems):
     """The records of a metric, of those systems that have results; an error where none has."""
     if systems is not None:
-        there = summary.scored_systems(test_set)
+        there = statistics.scored_systems(test_set)
         systems = [system for system in systems if system in there] or systems
-    records = [r for r in summary.read_scores(test_set, systems) if r["metric"] == metric]
+    records = [r for r in statistics.read_scores(test_set, systems) if r["metric"] == metric]
     if not records:
         raise results.ResultsError(f"results/scores/{test_set}-*.json: no {metric} in any; `make results` writes them")
     return records
@@ -339,7 +341,7 @@ def _scored(test_set, metric, systems):
 def render_scores(test_set, metric="si_sdr", systems=None):
     """The table of `scores`, as HTML. A system that was asked for and not scored has a row that says so."""
     records = _scored(test_set, metric, systems)
-    averages = summary.averages(records, metric, over=_protocol(metric))
+    averages = statistics.averages(records, metric, over=_protocol(metric))
     found = list(dict.fromkeys(record["system"] for record in records))
     sources = [s for s in (*SOURCES, "mean") if any(key[1] == s for key in averages)]
     rows = [
@@ -363,7 +365,7 @@ def render_scores(test_set, metric="si_sdr", systems=None):
         caption += f"; STFT of the oracles: {'2048/512' if test_set.startswith('musdb18') else '1024/256'}"
         if {"irm@4096", "irm@ddsp", "psm@4096"} & set(found):
             caption += ", 4096/128 with the window of the DDSP masks"
-    if absent := summary.not_defined(test_set, found, metric):
+    if absent := statistics.not_defined(test_set, found, metric):
         caption += f"; of {absent} stems it is not defined, and they are left out"
     return _table(rows, ["system", *sources], caption, DIGITS.get(metric, 1))
 
@@ -380,8 +382,8 @@ def render_overview(test_set, systems, metrics):
     names = {metric: SHORT_NAMES.get(metric, METRIC_NAMES.get(metric, metric)) for metric in metrics}
     rows = []
     for system in systems:
-        records = summary.read_scores(test_set, [system])
-        means = {metric: summary.averages(records, metric, over=_protocol(metric)) for metric in metrics}
+        records = statistics.read_scores(test_set, [system])
+        means = {metric: statistics.averages(records, metric, over=_protocol(metric)) for metric in metrics}
         row = {name: means[metric].get((system, "mean")) for metric, name in names.items()}
         rows.append({"system": SYSTEM_NAMES.get(system, system), **row})
     digits = {"system": 0} | {name: DIGITS.get(metric, 1) for metric, name in names.items()}
@@ -399,12 +401,12 @@ def facts(test_set, systems=None):
 def render_facts(test_set, systems=None):
     """The table of `facts`, as HTML."""
     rows = []
-    there = summary.scored_systems(test_set)
+    there = statistics.scored_systems(test_set)
     for system in systems or there:
         if system not in there and there:
             rows.append({"system": f"{SYSTEM_NAMES.get(system, system)}: not computed"})
             continue
-        found = summary.run_facts(test_set, system)
+        found = statistics.run_facts(test_set, system)
         network = found["network"] or {}
         seconds = network.get("training_seconds")
         rows.append({
@@ -431,7 +433,7 @@ def comparisons():
 def render_comparisons():
     """The table of `comparisons`, as HTML. What was not scored is said to be not computed, and never left out."""
     rows = []
-    for test_set, system, other, source, asked in summary.COMPARISONS:
+    for test_set, system, other, source, asked in statistics.COMPARISONS:
         row = {
             "songs of": test_set,
             "system": SYSTEM_NAMES.get(system, system),
@@ -439,7 +441,7 @@ def render_comparisons():
             "stem": source or "all",
         }
         try:
-            found = summary.compared(test_set, system, other, source, asked)
+            found = statistics.compared(test_set, system, other, source, asked)
         except results.ResultsError:
             rows.append(row | {"ahead (dB)": "not computed", "95 %": "", "songs": "", "asked": _asked(asked, None)})
             continue
@@ -522,7 +524,7 @@ def spectrograms(clips, sample_rate, *, columns=1, height=1.6, top=None):
 @in_its_place
 def training_curve(name, ax=None):
     """Draw the loss of a training run on its training crops and on the validation songs, over minutes."""
-    rows = summary.training_log(name)
+    rows = statistics.training_log(name)
     ax = _axes(ax, (8, 3.2))
     minutes = [row["seconds"] / 60 for row in rows]
     ax.plot(minutes, [row["loss"] for row in rows], color="#0072b2", label="training crops (remixed, random levels)")
@@ -544,7 +546,7 @@ def score_plot(test_set, metric="si_sdr", systems=None, ax=None):
     ax = _axes(ax, (9, 3.4))
     found = list(dict.fromkeys(record["system"] for record in records))
     sources = [s for s in SOURCES if any(r["source"] == s for r in records)]
-    averages = summary.averages(records, metric, over=_protocol(metric))
+    averages = statistics.averages(records, metric, over=_protocol(metric))
     width = 0.8 / len(found)
     colour = plots.colours(found)
     for i, system in enumerate(found):
@@ -556,7 +558,7 @@ def score_plot(test_set, metric="si_sdr", systems=None, ax=None):
                 ax.bar(x, averages[system, name], width * 0.9, color=colour[system], alpha=0.55, label=label)
                 ax.plot(np.full(len(dots), x - width / 6), dots, ".", color="black", markersize=3, alpha=0.6)
                 if _protocol(metric) == "mean" and len(dots) > 1:
-                    ax.vlines(x + width / 6, *summary.bootstrap_interval(dots), color="black", linewidth=1.8)
+                    ax.vlines(x + width / 6, *statistics.bootstrap_interval(dots), color="black", linewidth=1.8)
     ax.axhline(0, color="black", linewidth=0.8)
     ax.set_xticks(range(len(sources)), sources)
     ax.set(ylabel=f"{METRIC_NAMES.get(metric, metric)} ({records[0]['unit']})")
@@ -575,7 +577,7 @@ def study_plot(x="minutes", test_set="same_artist", ax=None):
     those of the middle size, or those on three minutes."""
     key, only = {"minutes": ("size", "middle"), "parameters": ("minutes", 3)}[x]
     y = "si_sdr" if test_set == "same_artist" else f"si_sdr@{test_set}"
-    points = [p for p in _studied(summary.study_points()) if p[key] == only and not p["long"] and y in p]
+    points = [p for p in _studied(statistics.study_points()) if p[key] == only and not p["long"] and y in p]
     points = [p for p in points if "@" not in p["model"]]
     ax = _axes(ax, (8, 3.4))
     label = {"minutes": "minutes of music", "parameters": "parameters"}[x]
@@ -586,7 +588,7 @@ def study_plot(x="minutes", test_set="same_artist", ax=None):
 @in_its_place
 def study_curves(minutes, ax=None, long=False):
     """Draw how the validation loss of the trainings on so many minutes fell, and where each was best."""
-    found = _studied(summary.read_studies())
+    found = _studied(statistics.read_studies())
     found = [s for s in found if (s["minutes"], s["size"], s["long"]) == (minutes, "middle", long)]
     found = [s for s in found if "@" not in s["model"]]  # a corrector's steps come after others
     return plots.validation_curves(_studied(found), _axes(ax, (8, 3)), names=SYSTEM_NAMES)
@@ -614,7 +616,7 @@ def render_studies():
             "its artist (dB)": p["si_sdr"],
             "others (dB)": p.get("si_sdr@other_artist"),
         }
-        for p in _studied(summary.study_points())
+        for p in _studied(statistics.study_points())
     ]
     caption = (
         "Trainings (minutes on a machine that did other things beside; of corrected masks the corrector's, after the "
@@ -625,7 +627,7 @@ def render_studies():
 
 @in_its_place
 def ablations(each_seed=False):
-    """Show the variants of the separator by synthesis, from the earlier report's to ours (`ddsp_models.ablations`).
+    """Show the variants of the separator by synthesis, from the earlier report's to ours (`ddsp_models.separation.ablations`).
 
     Parameters
     ----------
@@ -657,7 +659,7 @@ def render_ablations(each_seed=False):
     for variant, about in content["variants"].items():
         row = {"each with one change more": variant} | ({"weights": about["parameters"]} if each_seed else {})
         for name, (metric, source, digits) in columns.items():
-            found = [summary.averages(group, metric)[variant, source] for group in groups]
+            found = [statistics.averages(group, metric)[variant, source] for group in groups]
             row[name] = " / ".join(f"{x:.{digits}f}".replace("-", "−") for x in found) if each_seed else found[0]
         rows.append(row)
     shown = "each seed" if each_seed else f"means of {content['seed']} seeds"
@@ -686,7 +688,7 @@ def render_benchmarks(names):
     """The table of `benchmarks`, as HTML; `names` may be pairs."""
     rows = []
     for name, label in dict(names).items():
-        found = summary.benchmark(name)
+        found = statistics.benchmark(name)
         unit, scale = ("ms", 1e3) if found["ours_s"] < 2 else ("s", 1)
         rows.append({
             "": label,
@@ -710,11 +712,11 @@ def _studied(found):
 def cost_plot(test_set, systems, ax=None):
     """Draw SI-SDR against parameters for the systems that were scored on all stems; others are left out."""
     points = []
-    floor = summary.averages(summary.read_scores(test_set, ["mixture"]), "si_sdr")
+    floor = statistics.averages(statistics.read_scores(test_set, ["mixture"]), "si_sdr")
     for system in systems:
         try:
-            parameters = (summary.run_facts(test_set, system)["network"] or {}).get("parameters")
-            means = summary.averages(summary.read_scores(test_set, [system]), "si_sdr")
+            parameters = (statistics.run_facts(test_set, system)["network"] or {}).get("parameters")
+            means = statistics.averages(statistics.read_scores(test_set, [system]), "si_sdr")
         except results.ResultsError:
             continue
         if parameters and {source for _, source in means} == {source for _, source in floor}:
@@ -728,8 +730,8 @@ def cost_plot(test_set, systems, ax=None):
 @in_its_place
 def difference_plot(test_set, better, worse, metric="si_sdr", ax=None):
     """Draw how far one system is ahead of another on each song, and the 95 % interval of the mean."""
-    found = summary.compared(test_set, better, worse, metric=metric)
-    values = summary.differences(summary.read_scores(test_set, [better, worse]), metric, better, worse)
+    found = statistics.compared(test_set, better, worse, metric=metric)
+    values = statistics.differences(statistics.read_scores(test_set, [better, worse]), metric, better, worse)
     interval = None if found["low"] is None else (found["low"], found["high"])
     label = f"{SYSTEM_NAMES.get(better, better)} ahead of {SYSTEM_NAMES.get(worse, worse)} (dB)"
     return plots.song_differences(values, _axes(ax, (8, 2.6)), interval=interval, xlabel=label)

@@ -9,8 +9,10 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
-from functools import lru_cache, partial
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from unicodedata import category
 
@@ -18,14 +20,77 @@ import numpy as np
 import soundfile
 
 from audio_processing.audio_processing import AudioError, announced_samples, open_audio, read_block
-from audio_processing.files import partial_folder
-from audio_processing.windows import by_windows, even_window
+from audio_processing.chunks import by_windows, even_window
+from common.files import partial_folder
+
+VIRTUAL = ("same_artist", "other_artist", "extra_instrument")
+"""Test sets of the virtual band."""
+MUSDB18 = ("musdb18_7s", "musdb18")
+"""Test sets of MUSDB18: a copy of it is one of these, by what it holds, excerpts or whole songs."""
+
+
+@dataclass(frozen=True)
+class System:
+    """A row of the catalogue: something that estimates stems, and all that is known about it by name.
+
+    Parameters
+    ----------
+    name : str
+        key of the row, in result files and on the command line; never parsed.
+    label : str
+        what pages call it.
+    kind : {"baseline", "oracle", "mask", "waveform", "resynthesis"}
+        where its estimates come from: the mixture itself; the true stems; a real mask between 0 and 1; waveforms or
+        complex masks; synthesis alone.
+    purpose : str
+        one line for `--help`: what a user would choose it for.
+    make : callable, () -> audio_processing.chunks.Separator, optional
+        loads it; None for what only the experiments can run. Keras is imported in here, since it takes seconds.
+    weights : tuple of str
+        trained files, relative to the repository's root: a changed one makes scores stale, a missing one leaves the
+        system out.
+    test_sets : tuple of str
+        where it is scored by default.
+    features : bool
+        whether pitch, loudness and spectra of its estimates are scored, too.
+    true_f0_of : str
+        name of the separator that is given the true f0 here; "" for none.
+    description : str
+        part of the key that tells whether scores are up to date; frozen, whatever the docstrings say.
+    colour, marker : str
+        in figures; without a colour of its own a system gets one by its order.
+    """
+
+    name: str
+    label: str
+    kind: str
+    purpose: str = ""
+    make: Callable | None = None
+    weights: tuple = ()
+    test_sets: tuple = (*VIRTUAL, "air_traffic")
+    features: bool = True
+    true_f0_of: str = ""
+    description: str = ""
+    colour: str = ""
+    marker: str = "o"
 
 
 def _conv_tasnet(name="trio", **options):
-    from mss_nn_implementation.convtas import ConvTasNetSeparator
+    def make():
+        from mss_nn_implementation.convtas import ConvTasNetSeparator
 
-    return ConvTasNetSeparator(name, **options)
+        return ConvTasNetSeparator.load(name, **options)
+
+    return make
+
+
+def _ddsp(kind, *arguments, **options):
+    def make():
+        from ddsp_models.separation import separators
+
+        return getattr(separators, kind).load(*arguments, **options)
+
+    return make
 
 
 def _numpy_cnn():
@@ -40,49 +105,104 @@ def _hps():
     return HarmonicPercussive()
 
 
-def _ddsp(kind, name="one_artist", **options):
-    """What makes a separator of chapter 8, once it is asked for: importing Keras takes seconds."""
-
-    def make():
-        from ddsp_models import separators
-
-        return getattr(separators, kind)(name, **options)
-
-    return make
-
-
-def _chain():
-    from ddsp_models.separators import ChainSeparator
-
-    return ChainSeparator()
-
-
 def _ensemble():
-    from ddsp_models.ensemble import Ensemble
+    from ddsp_models.separation.ensemble import Ensemble
 
-    return Ensemble()
+    return Ensemble.load()
 
+
+def _shipped(folder, *names):
+    return tuple(f"{folder}/{name}" for name in names)
+
+
+def _trained(*names):
+    return _shipped("ddsp_models/trained", *(f"{name}.keras" for name in names))
+
+
+def _decoders(name):
+    return _trained(*(f"{name}-{source}" for source in ("drums", "bass", "vocals")))
+
+
+_TASNET = "mss_nn_implementation/training_final_full"
+_SONG = ("air_traffic",)
 
 SEPARATORS = {
-    "hps": _hps,
-    "conv_tasnet": _conv_tasnet,
-    "conv_tasnet@many": partial(_conv_tasnet, "many_trio"),
-    "musdb": partial(_conv_tasnet, "musdb", averaged=True),
-    "musdb@once": partial(_conv_tasnet, "musdb"),
-    "numpy_cnn": _numpy_cnn,
-    "ddsp_masked": _ddsp("MaskedSeparator"),
-    "ddsp_resynthesis": _ddsp("ResynthesisSeparator", "one_artist_played", decoders="heard"),
-    "ddsp_masked@refined": _ddsp("RefinedSeparator", "one_artist_refined"),
-    "ddsp_masked@many": _ddsp("MaskedSeparator", "many_artists"),
-    "ddsp_masked@four": _ddsp("MaskedSeparator", "many_four"),
-    "ddsp_masked@air_traffic": _ddsp("MaskedSeparator", "air_traffic"),
-    "ddsp_resynthesis@air_traffic": _ddsp("ResynthesisSeparator", "air_traffic", decoders="air_traffic"),
-    "conv_tasnet_ddsp": _chain,
-    "ensemble": _ensemble,
-}
-"""Every separator by name. Each has `sources`, `sample_rate`, `separate(mixture, sample_rate) -> stems` and
-`window_seconds`, how much of a long song it wants to hear at once; or `chunk_seconds` and `overlap_seconds`, where it
-cuts what it gets into windows by itself."""
+    row.name: row
+    for row in (
+        System(
+            "hps", "median-filter HPS", "mask", "drums and the rest of any song; has learned nothing", _hps,
+            test_sets=(*VIRTUAL, *MUSDB18, "air_traffic"), colour="#6a6a6a", marker="v",
+        ),
+        System(
+            "conv_tasnet", "Conv-TasNet", "waveform", "drums, bass, vocals of the virtual band's training artist",
+            _conv_tasnet("trio"), _shipped(_TASNET, "trio.keras"), colour="#d55e00",
+        ),
+        System(
+            "conv_tasnet@many", "Conv-TasNet, trained on many artists", "waveform",
+            "the same, trained on many virtual artists", _conv_tasnet("many_trio"),
+            _shipped(_TASNET, "many_trio.keras"),
+        ),
+        System(
+            "musdb", "Conv-TasNet, trained on recordings", "waveform",
+            "recorded songs, a little better than musdb@once, two to six times as slow",
+            _conv_tasnet("musdb", averaged=True), _shipped(_TASNET, "musdb.keras"), MUSDB18,
+        ),
+        System(
+            "musdb@once", "Conv-TasNet, trained on recordings, one pass", "waveform",
+            "recorded songs: drums, bass, other, vocals", _conv_tasnet("musdb"), _shipped(_TASNET, "musdb.keras"),
+            MUSDB18,
+        ),
+        System(
+            "numpy_cnn", "NumPy network", "mask", "drums and the rest of the virtual band; needs NumPy alone",
+            _numpy_cnn, _shipped("neural_network_basics", "drums_mask.npz"), marker="^",
+        ),
+        System(
+            "ddsp_masked", "DDSP masks", "mask", "drums, bass, vocals of the training artist, by masks from synthesis",
+            _ddsp("MaskedSeparator"), _trained("separator-one_artist"), colour="#0072b2", marker="s",
+        ),
+        System(
+            "ddsp_resynthesis", "DDSP resynthesis", "resynthesis",
+            "the same stems synthesised anew from estimated pitch and loudness",
+            _ddsp("ResynthesisSeparator", "one_artist_played", decoders="heard"),
+            (*_trained("separator-one_artist_played"), *_decoders("heard")),
+        ),
+        System(
+            "ddsp_masked@refined", "DDSP masks, refined", "waveform", "ddsp_masked with a network that refines its masks",
+            _ddsp("RefinedSeparator"), _trained("separator-one_artist_refined"), colour="#56b4e9", marker="D",
+        ),
+        System(
+            "ddsp_masked@many", "DDSP masks, trained on many artists", "mask", "virtual artists that are not the first",
+            _ddsp("MaskedSeparator", "many_artists"), _trained("separator-many_artists"),
+        ),
+        System(
+            "ddsp_masked@four", "DDSP masks of four sources", "mask", "virtual songs with an extra instrument",
+            _ddsp("MaskedSeparator", "many_four"), _trained("separator-many_four"),
+        ),
+        System(
+            "ddsp_masked@air_traffic", "DDSP masks, fine-tuned on the song's beginning", "mask",
+            "one recorded song, trained on its first two minutes", _ddsp("MaskedSeparator", "air_traffic"),
+            _trained("separator-air_traffic"), _SONG,
+        ),
+        System(
+            "ddsp_resynthesis@air_traffic", "DDSP resynthesis, fine-tuned on the song's beginning", "resynthesis",
+            "that song's stems synthesised anew",
+            _ddsp("ResynthesisSeparator", "air_traffic", decoders="air_traffic"),
+            (*_trained("separator-air_traffic"), *_decoders("air_traffic")), _SONG,
+        ),
+        System(
+            "conv_tasnet_ddsp", "Conv-TasNet, then DDSP decoders", "resynthesis",
+            "Conv-TasNet's stems tracked and synthesised anew", _ddsp("ChainSeparator"),
+            (*_shipped(_TASNET, "trio.keras"), *_decoders("band")),
+        ),
+        System(
+            "ensemble", "Conv-TasNet and DDSP masks together", "waveform",
+            "best for the training artist: conv_tasnet and ddsp_masked, weighted", _ensemble,
+            (*_shipped(_TASNET, "trio.keras"), *_trained("separator-one_artist"), "ddsp_models/trained/ensemble.json"),
+            colour="#009e73",
+        ),
+    )
+}  # fmt: skip
+"""Every separator by name."""
 
 DEFAULT = "musdb@once"
 """The separator for songs of unknown origin: it learned from recorded music, and hears everything once; `musdb` takes
@@ -108,7 +228,7 @@ def separator(name=DEFAULT):
     """
     if name not in SEPARATORS:
         raise ValueError(f"model: {name!r} is none of {', '.join(SEPARATORS)}")
-    return SEPARATORS[name]()
+    return SEPARATORS[name].make()
 
 
 def separate(mixture, sample_rate, model=DEFAULT):

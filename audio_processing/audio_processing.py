@@ -19,7 +19,7 @@ import scipy.signal
 import soundfile
 import soxr
 
-from audio_processing.files import atomic_path
+from common.files import atomic_path
 
 
 class AudioError(ValueError):

@@ -9,7 +9,7 @@ import pkgutil
 import sys
 
 import benchmarks
-from audio_processing import results
+from common import results
 
 PATH = results.RESULTS / "benchmarks.json"
 

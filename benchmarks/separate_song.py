@@ -16,7 +16,7 @@ import numpy as np
 import soundfile
 
 import virtual_band
-from audio_processing.results import ROOT
+from common.results import ROOT
 
 MINUTES = (4, 2, 10, 60)
 RATE = 44100

@@ -16,11 +16,12 @@ import numpy as np
 from keras import ops
 
 from audio_processing.audio_processing import resample
-from audio_processing.files import sha256_of
+from audio_processing.loudness import LOUDNESS_FLOOR
+from common.files import sha256_of
 from ddsp_models import features as feature
 from ddsp_models.drums import Modes, Transients
+from ddsp_models.gru import gru
 from ddsp_models.loudness import loudness
-from ddsp_models.recurrent import gru
 from ddsp_models.spectral_loss import SpectralLoss
 from ddsp_models.synthesisers import (
     HOP_LENGTH,
@@ -33,7 +34,6 @@ from ddsp_models.synthesisers import (
     upsample,
 )
 from mss_nn_implementation.convtas import WeightsError
-from virtual_band.annotations import LOUDNESS_FLOOR
 
 WEIGHTS = Path(__file__).parent / "trained"
 QUIETER = 0.75e-7
@@ -555,7 +555,7 @@ def load_decoder(name, folder=WEIGHTS):
     WeightsError
         where a file is missing, or the weights are not those that the record describes.
     """
-    return load_checked(name, folder, f"python -m ddsp_models.train {name}")
+    return load_checked(name, folder, f"python -m ddsp_models.train_decoder {name}")
 
 
 def load_checked(name, folder, command):

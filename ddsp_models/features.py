@@ -11,8 +11,8 @@ import librosa
 import numpy as np
 
 from audio_processing.audio_processing import fix_length, resample, stft
-from ddsp_models import pitch
-from virtual_band.annotations import FRAME_RATE, LOUDNESS_FLOOR, loudness
+from audio_processing.loudness import FRAME_RATE, LOUDNESS_FLOOR, loudness
+from ddsp_models.pitch import tracking
 
 SAMPLE_RATE = 16000  # Hz
 HOP_LENGTH = SAMPLE_RATE // FRAME_RATE
@@ -186,9 +186,9 @@ def pitched_features(
     if f0 is None:
         options = {"fmin": fmin, "fmax": fmax}
         if method == "crepe":
-            line = pitch.track_pitch_or_fall_back(sound, SAMPLE_RATE, **options)
+            line = tracking.track_pitch_or_fall_back(sound, SAMPLE_RATE, **options)
         else:
-            line = pitch.track_pitch(sound, SAMPLE_RATE, method, **options)
+            line = tracking.track_pitch(sound, SAMPLE_RATE, method, **options)
         f0, voiced = line.f0, line.voiced
     if np.shape(f0) != (n_frames,):
         raise FeatureError(f"f0: shape {np.shape(f0)} found, ({n_frames},) expected for {n_frames} frames of audio")

@@ -1,6 +1,6 @@
 """Loudness as DDSP defines it: A-weighted power at 250 frames per second, differentiable.
 
-The virtual band annotates its songs with the same quantity (`virtual_band.annotations.loudness`, in NumPy); this one
+The virtual band annotates its songs with the same quantity (`audio_processing.loudness.loudness`, in NumPy); this one
 takes batches and passes gradients, so that it can stand in a loss.
 """
 
@@ -8,7 +8,7 @@ import librosa
 import numpy as np
 from keras import ops
 
-from virtual_band.annotations import FRAME_RATE, LOUDNESS_FFT, LOUDNESS_FLOOR, LOUDNESS_RATE
+from audio_processing.loudness import FRAME_RATE, LOUDNESS_FFT, LOUDNESS_FLOOR, LOUDNESS_RATE
 
 
 def loudness(audio, sample_rate=LOUDNESS_RATE, n_fft=LOUDNESS_FFT):

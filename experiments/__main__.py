@@ -30,12 +30,12 @@ import numpy as np
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-from audio_processing import results
 from audio_processing.audio_processing import AudioError
-from audio_processing.files import atomic_path, sha256_of
+from audio_processing.recorded_song import AIR_TRAFFIC, RecordedSong
 from audio_processing.tracks import SOURCES, musdb_name, musdb_root, readable, reason, tracks
-from experiments import networks
-from experiments.recorded import AIR_TRAFFIC, RecordedSong
+from common import results
+from common.files import atomic_path, sha256_of
+from experiments import provenance
 from experiments.scores import METRICS, score_frames, write_museval
 from experiments.systems import SYSTEMS, TOLD_PITCH
 
@@ -71,7 +71,7 @@ UNFINISHED = results.ROOT / "runs" / "scores"
 TARGETS = results.ROOT / "runs" / "targets"
 """What was heard in true stems: it is the same for all systems."""
 FILTERS_UP_TO = 16000  # Hz: sir and sar of songs at 44.1 kHz would take hours
-WEIGHTS = networks.WEIGHTS
+WEIGHTS = provenance.WEIGHTS
 
 
 def test_sets(musdb=None):
@@ -116,7 +116,7 @@ def wanted(test_set, system):
     """
     if system not in systems_of(test_set):
         return False
-    gone = networks.missing(system)
+    gone = provenance.missing(system)
     if gone:
         print(f"{test_set} {system}: not computed, {gone[0].name} is not there", file=sys.stderr)
     return not gone
@@ -238,7 +238,7 @@ def settings(test_set, system):
         config["listeners"] = feature_scores().listeners()
         config["looks_per_second"] = feature_scores().SAMPLE_RATE / feature_scores().HOP_LENGTH
     if system in WEIGHTS:
-        config["weights"] = networks.checksums(system)
+        config["weights"] = provenance.checksums(system)
     return config
 
 
@@ -333,7 +333,7 @@ def run(
     songs, data, unreadable = data or songs_and_checksum(test_set, on_error)
     written = []
     for system in [name for name in systems_of(test_set) if wanted(test_set, name)] if systems is None else systems:
-        if gone := networks.missing(system):
+        if gone := provenance.missing(system):
             raise ValueError(f"{system}: {gone[0].name} expected in {gone[0].parent.name}; `make train` writes it")
         path = (out or SCORES) / f"{test_set}-{system}.json"
         config = settings(test_set, system)
@@ -364,7 +364,7 @@ def run(
         content["excluded"] = EXCLUDED if test_set.startswith("musdb18") else {}
         if left_out := {**unreadable, **damaged}:
             content["left_out"] = left_out
-        content["network"] = networks.facts(system)
+        content["network"] = provenance.facts(system)
         records = [{"test_set": test_set, **record} for song in scored.values() for record in song["records"]]
         results.write(path, {**content, "records": records})
         if museval is not None:

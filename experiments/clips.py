@@ -10,11 +10,11 @@ import sys
 import numpy as np
 import soundfile
 
-from audio_processing import results
-from audio_processing.files import atomic_path, sha256_of
 from audio_processing.tracks import tracks
+from common import results
+from common.files import atomic_path, sha256_of
 from experiments.__main__ import TEST_SETS, WEIGHTS, is_current
-from experiments.summary import read_scores
+from experiments.statistics import read_scores
 from experiments.systems import SYSTEMS
 
 SECONDS = 6.0

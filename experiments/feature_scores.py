@@ -16,12 +16,12 @@ import numpy as np
 from keras import ops
 
 from audio_processing.audio_processing import fix_length
-from audio_processing.files import atomic_path
-from ddsp_models import crepe, pitch
+from audio_processing.loudness import FRAME_RATE
+from common.files import atomic_path
 from ddsp_models.features import LISTENING, SAMPLE_RATE
 from ddsp_models.loudness import loudness
+from ddsp_models.pitch import crepe, tracking
 from ddsp_models.spectral_loss import SCALES, spectral_loss
-from virtual_band.annotations import FRAME_RATE
 
 EVERY = 5
 """Frames of the annotations from one look at the pitch to the next."""
@@ -132,11 +132,11 @@ def listen(sound, source):
         heard = {}
         if (network := crepe_network()) is not None:
             salience, level = crepe.activations(network, piece, HOP_LENGTH)
-            heard["salience"] = salience * (level > pitch.SILENCE)[:, None]  # noise that nobody hears has no pitch
+            heard["salience"] = salience * (level > tracking.SILENCE)[:, None]  # noise that nobody hears has no pitch
         if method == "crepe":
             heard["f0"], heard["confidence"] = _line(heard["salience"], how["fmin"], how["fmax"])
         else:
-            line = pitch.track_pitch(piece, SAMPLE_RATE, method, fmin=how["fmin"], fmax=how["fmax"], every=EVERY)
+            line = tracking.track_pitch(piece, SAMPLE_RATE, method, fmin=how["fmin"], fmax=how["fmax"], every=EVERY)
             heard["f0"], heard["confidence"] = line.f0[::EVERY], line.confidence[::EVERY]
         inner = slice(start - first, min(start + PIECE, n_looks) - first)
         found.append({name: x[inner] for name, x in heard.items()})
@@ -172,7 +172,7 @@ def pitch_scores(truth, heard):
         return {}
     f0 = heard["f0"]
     scores = {
-        "raw_pitch_accuracy": pitch.raw_pitch_accuracy(truth, f0),
+        "raw_pitch_accuracy": tracking.raw_pitch_accuracy(truth, f0),
         "f0_confidence": float(np.mean(heard["confidence"][counts])),
     }
     both = counts & (f0 > 0)

@@ -17,12 +17,13 @@ import numpy as np
 import soundfile
 from tqdm import tqdm
 
-from audio_processing import results
+from audio_processing import recorded_song
 from audio_processing.audio_processing import load
-from audio_processing.files import atomic_path, sha256_of
 from audio_processing.tracks import tracks
+from common import results
+from common.files import atomic_path, sha256_of
 from ddsp_models import features as feature
-from ddsp_models import train as training
+from ddsp_models import train_decoder as training
 from ddsp_models.autoencoder import WeightsError, load_decoder, resynthesise
 from experiments.__main__ import is_current
 from experiments.clips import loudest_part
@@ -55,7 +56,7 @@ def songs(test_set, source):
 def checksum(test_set):
     """SHA-256 of the stems that are read."""
     if test_set == "air_traffic":
-        folder = training.song_path()
+        folder = recorded_song.song_path()
         return sha256_of(*[sorted(folder.glob(f"{source}.*"))[0] for source in SOURCES])
     found = tracks(training.BAND / test_set, "test")
     return sha256_of(*[song.path / f"{source}.wav" for song in found for source in SOURCES])
@@ -187,7 +188,7 @@ def main(arguments=None):
 
 def _song_is_here():
     try:
-        return bool(training.song_path())
+        return bool(recorded_song.song_path())
     except FileNotFoundError:
         return False
 

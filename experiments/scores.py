@@ -5,8 +5,8 @@ import math
 import museval
 import numpy as np
 
-from audio_processing.files import atomic_path
 from audio_processing.metrics import frame_sdr, si_sdr, snr
+from common.files import atomic_path
 
 METRICS = ("si_sdr", "snr", "sdr", "sir", "sar")
 FRAMES = ("SDR", "ISR", "SIR", "SAR")

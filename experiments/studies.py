@@ -27,20 +27,20 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
-from audio_processing import results
-from audio_processing.files import atomic_path, sha256_of
 from audio_processing.tracks import tracks
-from ddsp_models import choices, train_refined, train_separator
-from ddsp_models.parametric import Sizes
-from ddsp_models.refined import RefinedSizes
-from ddsp_models.separators import MaskedSeparator, RefinedSeparator
-from ddsp_models.song_crops import load_songs
+from common import results
+from common.files import atomic_path, sha256_of
+from ddsp_models.separation import train, train_refinement, tune_masks
+from ddsp_models.separation.analysis_network import Sizes
+from ddsp_models.separation.mask_refinement import RefinedSizes
+from ddsp_models.separation.separators import MaskedSeparator, RefinedSeparator
+from ddsp_models.separation.song_crops import load_songs
 from experiments.scores import score_track
 from mss_nn_implementation import train as train_conv_tasnet
 from mss_nn_implementation.convtas import ConvTasNetSeparator
-from mss_nn_implementation.fit import completed
 from mss_nn_implementation.parameters import PRESETS
 from mss_nn_implementation.parameters import Training as ConvTasNetTraining
+from training.loop import completed
 
 BAND = results.ROOT / "data" / "virtual_band"
 RUNS = results.ROOT / "runs" / "studies"
@@ -67,10 +67,8 @@ SIZES = {
 BOTH = ("conv_tasnet", "ddsp_masked")
 TRAINING = {
     "conv_tasnet": ConvTasNetTraining(optimizer="muon", learning_rate=2e-3, steps=2000, patience=PATIENCE, **LOOK),
-    "ddsp_masked": train_separator.Training(steps=2000, patience=PATIENCE, **LOOK),
-    "ddsp_masked@refined": train_separator.Training(
-        steps=2000, learning_rate=3e-3, taught_until=0.0, patience=PATIENCE, **LOOK
-    ),
+    "ddsp_masked": train.Training(steps=2000, patience=PATIENCE, **LOOK),
+    "ddsp_masked@refined": train.Training(steps=2000, learning_rate=3e-3, taught_until=0.0, patience=PATIENCE, **LOOK),
 }
 """As the shipped networks were trained, but with more looks."""
 LONG = {"steps": 6000, "steps_per_epoch": 250}
@@ -156,11 +154,11 @@ def fit(study, sizes, training, run):
     if study.model == "ddsp_masked@refined":
         start = begun_with(study)
         sizes_before, training_before = settings(start)
-        train_separator.train(training_before, sizes_before, *songs, RUNS / start.name)  # what of it is not done yet
-        model = train_refined.train(training, sizes, *songs, run, RUNS / start.name / "best.keras")
+        train.train(training_before, sizes_before, *songs, RUNS / start.name)  # what of it is not done yet
+        model = train_refinement.train(training, sizes, *songs, run, RUNS / start.name / "best.keras")
         return RefinedSeparator.of(model)
-    model = train_separator.train(training, sizes, *songs, run)
-    chosen = choices.best(choices.trials(model, choices.validation_songs("one_artist", sizes, BAND)))
+    model = train.train(training, sizes, *songs, run)
+    chosen = tune_masks.best(tune_masks.trials(model, tune_masks.validation_songs("one_artist", sizes, BAND)))
     return MaskedSeparator.of(model, **chosen)
 
 
@@ -206,7 +204,7 @@ def run(name, *, steps=None, force=False):
     config = {**dataclasses.asdict(study), "sizes": sizes.to_dict(), "training": training.to_dict()}
     config["test_sets"] = TEST_SETS
     if study.model == "ddsp_masked":
-        config |= {"windows": choices.WINDOWS, "powers": choices.POWERS}
+        config |= {"windows": tune_masks.WINDOWS, "powers": tune_masks.POWERS}
     config = json.loads(json.dumps(config))
     data, path, folder = checksum(study), FOLDER / f"{name}.json", RUNS / name
     if force:

@@ -4,7 +4,7 @@ import html
 
 import numpy as np
 
-from audio_processing.clips import common_gain, data_address, mp3
+from player.clips import common_gain, data_address, mp3
 
 
 def heat(values, rows, columns, ax, *, xlabel, ylabel, label):

@@ -19,16 +19,16 @@ from functools import lru_cache
 import keras
 import numpy as np
 
-from audio_processing import results
-from audio_processing.files import atomic_path, sha256_of
 from audio_processing.metrics import sdr, si_sdr
 from audio_processing.tracks import SOURCES
+from common import results
+from common.files import atomic_path, sha256_of
 from mss_nn_implementation.convtas import ConvTasNet, ConvTasNetSeparator
 from mss_nn_implementation.datasets import RandomCrops, fixed_crops, load_songs, songs_of
-from mss_nn_implementation.fit import Clock
 from mss_nn_implementation.loss import LOSSES
 from mss_nn_implementation.parameters import Parameters, Training
 from mss_nn_implementation.train import BAND, JIT, MUSDB, at, make_optimizer, start_from
+from training.loop import Clock
 
 SIZES = Parameters(N=128, L=64, B=48, H=96, P=3, X=6, R=2, Sc=48)
 TRAINING = Training(seconds=1.5, optimizer="muon", learning_rate=2e-3, warmup=50, steps=1500, steps_per_epoch=150)

@@ -10,8 +10,8 @@ import scipy.fft
 from keras import ops
 
 from audio_processing.audio_processing import fix_length, istft, resample, stft, to_mono
-from audio_processing.files import sha256_of
-from audio_processing.windows import array_reader, by_windows, even_window
+from audio_processing.chunks import array_reader, by_windows, even_window
+from common.files import sha256_of
 from mss_nn_implementation.layer import NORMS, Block, ScalarPReLU, mixture_consistent, overlap_add, overlapping_frames
 from mss_nn_implementation.parameters import Parameters
 

@@ -11,8 +11,8 @@ import numpy as np
 from tqdm import tqdm
 
 from audio_processing.audio_processing import AudioError, resample
-from audio_processing.files import atomic_path, sha256_of
 from audio_processing.tracks import readable, reason, tracks
+from common.files import atomic_path, sha256_of
 
 VALIDATION = (
     "ANiMAL - Rockshow",

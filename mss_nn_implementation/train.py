@@ -25,14 +25,14 @@ from pathlib import Path
 
 import keras
 
-from audio_processing import results
-from audio_processing.files import sha256_of
 from audio_processing.tracks import SOURCES, musdb_root
+from common import results
+from common.files import sha256_of
 from mss_nn_implementation.convtas import WEIGHTS, ConvTasNet
 from mss_nn_implementation.datasets import RandomCrops, fixed_crops, load_stems, songs_of
-from mss_nn_implementation.fit import check_settings, completed, fit, keep_settings, read_log, ship
 from mss_nn_implementation.loss import LOSSES
 from mss_nn_implementation.parameters import PRESETS, Training
+from training.loop import check_settings, completed, fit, keep_settings, read_log, ship
 
 BAND = results.ROOT / "data" / "virtual_band"
 TRIO = Training(optimizer="muon", learning_rate=2e-3, steps=7000, steps_per_epoch=250)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from audio_processing.audio_processing import fix_length, istft, resample, stft, to_mono
-from audio_processing.files import atomic_path, sha256_of
+from common.files import atomic_path, sha256_of
 from neural_network_basics.nn_scripts.activations import PReLU, Sigmoid
 from neural_network_basics.nn_scripts.conv1d import Conv1D
 from neural_network_basics.nn_scripts.depthwise import DepthwiseConv1D

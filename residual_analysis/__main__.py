@@ -10,12 +10,12 @@ import sys
 import numpy as np
 from tqdm import tqdm
 
-from audio_processing import results
 from audio_processing.audio_processing import stft
-from audio_processing.files import sha256_of
 from audio_processing.masks import irm
 from audio_processing.metrics import si_sdr
 from audio_processing.tracks import musdb_root, tracks
+from common import results
+from common.files import sha256_of
 from residual_analysis.residual import exchange, scores, weighted_phase_error
 
 PATH = results.RESULTS / "residual_musdb18_7s.json"

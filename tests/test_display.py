@@ -10,10 +10,10 @@ import soundfile
 from matplotlib.figure import Figure
 
 import display
-from audio_processing import results
-from audio_processing.clips import mp3
-from audio_processing.files import sha256_of
+from common import results
+from common.files import sha256_of
 from experiments import __main__ as experiments
+from player.clips import mp3
 from tests.conftest import make_tree
 
 

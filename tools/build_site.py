@@ -19,7 +19,7 @@ from nbconvert import HTMLExporter
 from pygments.formatters import HtmlFormatter
 from traitlets.config import Config
 
-from audio_processing.files import atomic_path
+from common.files import atomic_path
 from tools.notebooks import ROOT, all_notebooks, chapter_of, not_shown, repository
 
 SITE = ROOT / "site"

@@ -17,7 +17,7 @@ import nbformat
 from nbclient.exceptions import CellExecutionError
 
 import display
-from audio_processing.files import atomic_path
+from common.files import atomic_path
 
 ROOT = Path(__file__).resolve().parent.parent
 MOST_BYTES = 2 * 2**20

@@ -12,8 +12,8 @@ matplotlib.use("Agg")
 import soundfile
 
 import display
-from audio_processing import results
-from audio_processing.files import atomic_path
+from common import results
+from common.files import atomic_path
 
 PICTURE = results.RESULTS / "picture.png"
 

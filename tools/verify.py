@@ -20,9 +20,9 @@ from pathlib import Path
 
 import numpy as np
 
-from audio_processing import results
 from audio_processing.audio_processing import resample, save, to_mono
 from audio_processing.metrics import si_sdr
+from common import results
 
 PATH = results.RESULTS / "verify.json"
 LEVEL = 1e-4

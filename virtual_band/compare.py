@@ -14,13 +14,13 @@ import librosa
 import numpy as np
 from tqdm import tqdm
 
-from audio_processing import results
 from audio_processing.audio_processing import load, resample
-from audio_processing.files import sha256_of
+from audio_processing.loudness import FRAME_RATE, loudness
 from audio_processing.masks import irm
 from audio_processing.metrics import si_sdr
 from audio_processing.tracks import SOURCES, musdb_root, tracks
-from virtual_band.annotations import FRAME_RATE, loudness
+from common import results
+from common.files import sha256_of
 
 EXCERPT = 7.0  # s
 MASK_RATE = 16000  # Hz, of the ideal ratio mask

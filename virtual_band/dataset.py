@@ -18,7 +18,7 @@ import numpy as np
 import soundfile
 from tqdm import tqdm
 
-from audio_processing.files import PARTIAL, atomic_path
+from common.files import PARTIAL, atomic_path
 from virtual_band.annotations import midi_file
 from virtual_band.mix import SOURCES
 from virtual_band.song import SAMPLE_RATE, render_song

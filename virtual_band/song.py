@@ -5,8 +5,8 @@ from functools import cached_property
 
 import numpy as np
 
+from audio_processing.loudness import FRAME_RATE, frame_times, loudness
 from virtual_band import bass, drums, keys, voice
-from virtual_band.annotations import FRAME_RATE, frame_times, loudness
 from virtual_band.artist import Artist
 from virtual_band.artist import artist as find_artist
 from virtual_band.mix import mix

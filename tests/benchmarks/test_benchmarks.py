@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from audio_processing import results
 from benchmarks import __main__ as runner
 from benchmarks import timing
+from common import results
 
 
 def test_both_run_in_turn_after_a_warm_up():

@@ -10,7 +10,7 @@ import pytest
 from keras import ops
 
 from audio_processing.audio_processing import resample
-from audio_processing.files import sha256_of
+from common.files import sha256_of
 from ddsp_models import features as feature
 from ddsp_models.autoencoder import (
     PRESETS,
@@ -215,7 +215,7 @@ def test_settings_that_make_no_decoder_are_refused(change, says):
 
 
 def test_missing_and_changed_weights_are_named_in_one_line(tmp_path):
-    with pytest.raises(WeightsError, match="python -m ddsp_models.train band-bass"):
+    with pytest.raises(WeightsError, match="python -m ddsp_models.train_decoder band-bass"):
         load_decoder("band-bass", tmp_path)
     path = tmp_path / "band-bass.keras"
     decoder("conv").save(path)

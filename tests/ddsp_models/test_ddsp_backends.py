@@ -6,9 +6,9 @@ A backend that is not installed is skipped; `pip install jax` or `pip install to
 import keras
 import numpy as np
 import pytest
+from tests.ddsp_models.separation.test_separators import song
 
 from tests.conftest import make_tree
-from tests.ddsp_models.test_separators import song
 from tests.mss_nn_implementation.test_backends import process
 
 BACKENDS = ("tensorflow", "jax", "torch")
@@ -33,8 +33,8 @@ from pathlib import Path
 import keras
 import numpy as np
 from ddsp_models import train, train_refined, train_separator
-from tests.ddsp_models.test_parametric import make_song
-from tests.ddsp_models.test_parametric import SMALL as LISTENER
+from tests.ddsp_models.separation.test_analysis_network import make_song
+from tests.ddsp_models.separation.test_analysis_network import SMALL as LISTENER
 from tests.ddsp_models.test_refined import SIZES as CORRECTOR
 from tests.ddsp_models.test_train import SHORT, SMALL
 from tests.ddsp_models.test_train_separator import SHORT as LISTENING

@@ -7,7 +7,7 @@ import scipy.signal
 from keras import ops
 
 from ddsp_models import drums
-from ddsp_models.noise import LEVEL, even_noise
+from ddsp_models.even_noise import LEVEL, even_noise
 from ddsp_models.spectral_loss import spectral_loss
 from tests.ddsp_models.test_synthesisers import array, gradients
 

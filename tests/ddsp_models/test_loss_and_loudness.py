@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import scipy.signal
 from keras import ops
-from test_synthesisers import array, gradients
+from tests.ddsp_models.test_synthesisers import array, gradients
 
+from audio_processing import loudness as annotations
 from ddsp_models.loudness import loudness, unit_loudness
 from ddsp_models.spectral_loss import SCALES, SpectralLoss, magnitudes, spectral_loss
-from virtual_band import annotations
 
 
 def noise(samples, seed=0, batch=2):

@@ -8,10 +8,11 @@ import time
 import numpy as np
 import pytest
 
-from audio_processing import results
+from audio_processing import recorded_song
 from audio_processing.audio_processing import save
+from common import results
 from experiments import __main__ as experiments
-from experiments import clips, feature_scores, networks, recorded, summary
+from experiments import clips, feature_scores, provenance, statistics
 from experiments.scores import score_frames, score_track
 from experiments.systems import SYSTEMS
 from tests.conftest import make_tree
@@ -41,10 +42,10 @@ def assert_alike(records, expected):
 def test_the_ceiling_is_above_the_floor_and_files_follow_the_schema(test_set):
     written = experiments.run(test_set, ["mixture", "irm"])
     assert [path.name for path in written] == ["tiny-mixture.json", "tiny-irm.json"]
-    records = summary.read_scores(test_set, ["mixture", "irm"])
+    records = statistics.read_scores(test_set, ["mixture", "irm"])
     assert len([r for r in records if r["metric"] in ("si_sdr", "snr", "sdr")]) == 2 * 2 * 3 * 3
     for metric in ("si_sdr", "snr", "sdr"):
-        averages = summary.averages(records, metric)
+        averages = statistics.averages(records, metric)
         assert all(averages["irm", source] > averages["mixture", source] + 3 for source in SOURCES)
     content = results.read(written[1])
     assert content["config"]["sources"] == list(SOURCES) and content["data"] and content["seconds"] > 0
@@ -56,7 +57,7 @@ def test_what_is_current_is_skipped_and_an_edited_value_is_restored(test_set):
     value = results.read(path)["records"][0]["value"]
     path.write_text(path.read_text().replace(repr(value), repr(value + 1)))
     with pytest.raises(results.ResultsError):
-        summary.read_scores(test_set, ["mixture"])
+        statistics.read_scores(test_set, ["mixture"])
     assert experiments.run(test_set, ["mixture"]) == [path]
     assert results.read(path)["records"][0]["value"] == value
 
@@ -268,7 +269,7 @@ def test_changed_weights_make_a_score_stale_and_missing_ones_leave_a_system_out(
     weights = tmp_path / "net.keras"
     weights.write_bytes(b"one")
     weights.with_suffix(".json").write_text('{"weights": 1234, "seconds": 60.5, "training": {"minutes": 3.0}}')
-    monkeypatch.setitem(networks.WEIGHTS, "mixture", (weights,))
+    monkeypatch.setitem(provenance.WEIGHTS, "mixture", (weights,))
     path = experiments.run(test_set, ["mixture"])[0]
     content = results.read(path)
     assert content["network"] == {"parameters": 1234, "training_minutes": 3.0, "training_seconds": 60.5}
@@ -292,13 +293,13 @@ def test_training_time_counts_what_a_network_began_with_once(tmp_path, monkeypat
     for name, record in records.items():
         (tmp_path / f"{name}.json").write_text(json.dumps(record))
     paths = tuple(tmp_path / f"{name}.keras" for name in ("separator-new", "player", "newer"))
-    monkeypatch.setitem(networks.WEIGHTS, "tiny", paths)
-    assert networks.facts("tiny") == {"parameters": 20, "training_minutes": 2.0, "training_seconds": 130.0}
+    monkeypatch.setitem(provenance.WEIGHTS, "tiny", paths)
+    assert provenance.facts("tiny") == {"parameters": 20, "training_minutes": 2.0, "training_seconds": 130.0}
 
 
 def test_every_trained_system_has_a_row_of_weights():
     untrained = {"hps", *experiments.CEILINGS}
-    assert set(SYSTEMS) - untrained <= set(networks.WEIGHTS)
+    assert set(SYSTEMS) - untrained <= set(provenance.WEIGHTS)
 
 
 def test_what_was_made_for_one_song_is_not_tried_on_others(monkeypatch):
@@ -319,7 +320,7 @@ def test_the_recorded_song_begins_where_training_ended(tmp_path):
     seconds = 121.5
     for source in SOURCES:
         save(tmp_path / f"{source}.wav", tone(100.0, seconds, 1000), 1000)
-    song = recorded.RecordedSong(tmp_path)
+    song = recorded_song.RecordedSong(tmp_path)
     stems = song.stems(1000, sources=SOURCES)
     assert list(stems) == list(SOURCES) and all(stem.shape == (1500,) for stem in stems.values())
     with pytest.raises(FileNotFoundError, match="other"):
@@ -333,12 +334,12 @@ def test_paired_difference_and_its_interval():
         for i in range(20)
         for system, shift in (("a", 1.0 + 0.1 * (i % 2)), ("b", 0.0))
     ]
-    mean, (low, high), songs = summary.paired_difference(records, "snr", "a", "b")
+    mean, (low, high), songs = statistics.paired_difference(records, "snr", "a", "b")
     assert mean == pytest.approx(1.05) and 1.0 <= low < mean < high <= 1.1 and songs == 20
     alone = [{**r, "source": "drums", "value": 100.0} for r in records if r["system"] == "b"]
-    assert summary.paired_difference(records + alone, "snr", "a", "b")[0] == mean  # a does not estimate drums
+    assert statistics.paired_difference(records + alone, "snr", "a", "b")[0] == mean  # a does not estimate drums
     with pytest.raises(ValueError, match="no song"):
-        summary.paired_difference(records, "snr", "a", "c")
+        statistics.paired_difference(records, "snr", "a", "c")
 
 
 def test_clips_show_the_median_song_at_one_gain(test_set):

@@ -7,9 +7,9 @@ import museval
 import numpy as np
 import pytest
 
-from audio_processing import results
 from audio_processing.audio_processing import AudioError, load, save
 from audio_processing.tracks import SOURCES, musdb_name, tracks
+from common import results
 from experiments import __main__ as experiments
 from tests.audio_processing.test_tracks import needs_ffmpeg, stem_file
 from tests.conftest import make_tree

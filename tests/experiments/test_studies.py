@@ -5,11 +5,11 @@ import json
 
 import pytest
 
-from audio_processing import results
-from audio_processing.files import sha256_of
-from ddsp_models.parametric import Sizes
-from ddsp_models.refined import RefinedSizes
-from experiments import studies, summary
+from common import results
+from common.files import sha256_of
+from ddsp_models.separation.analysis_network import Sizes
+from ddsp_models.separation.mask_refinement import RefinedSizes
+from experiments import statistics, studies
 from virtual_band.dataset import build_set
 
 
@@ -51,7 +51,7 @@ def test_a_training_is_done_once_and_scored(small, model):
     del content["config"]["sizes"]["sample_rate"], content["sha256"]  # as of before the field was added
     results.write(path, content)
     assert studies.run(name, steps=2) is None
-    (study,) = summary.read_studies()
+    (study,) = statistics.read_studies()
     assert study["minutes"] == 3 and study["size"] == "middle" and study["steps"] == 2
     log = (small / "runs" / name / "log.csv").read_text()
     if model == "ddsp_masked":  # in dB, as Conv-TasNet's

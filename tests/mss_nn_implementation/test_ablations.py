@@ -5,7 +5,7 @@ import keras
 import numpy as np
 import pytest
 
-from audio_processing import results
+from common import results
 from mss_nn_implementation import ablations
 from mss_nn_implementation.ablations import ABLATIONS, Ablation, summary
 from mss_nn_implementation.parameters import Parameters, Training

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audio_processing.audio_processing import resample
-from audio_processing.files import sha256_of
+from audio_processing.chunks import array_reader, by_windows, even_window
 from audio_processing.metrics import snr
-from audio_processing.windows import array_reader, by_windows, even_window
+from common.files import sha256_of
 from mss_nn_implementation.convtas import (
     ConvTasNet,
     ConvTasNetSeparator,

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from audio_processing.audio_processing import AudioError, load, save
-from audio_processing.files import sha256_of
 from audio_processing.tracks import SOURCES, tracks
+from common.files import sha256_of
 from mss_nn_implementation import datasets
 from mss_nn_implementation import train as trainer
 from mss_nn_implementation.convtas import ConvTasNet
@@ -354,7 +354,7 @@ def test_training_in_half_precision_stays_finite(songs, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_published_weights_load_and_are_current_until_settings_change(songs, tmp_path, monkeypatch):
-    from audio_processing import results
+    from common import results
     from mss_nn_implementation.convtas import load_model
 
     monkeypatch.setattr(results, "RESULTS", tmp_path / "results")

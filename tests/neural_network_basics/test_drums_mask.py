@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audio_processing import masks
-from audio_processing.files import sha256_of
 from audio_processing.metrics import si_sdr
+from common.files import sha256_of
 from mss_basic_implementation.hps import HarmonicPercussive
 from neural_network_basics import drums_mask
 from neural_network_basics.drums_mask import BANDS, DrumsMask, F

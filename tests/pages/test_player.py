@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import display
-from audio_processing.clips import mp3
+from player.clips import mp3
 
 RATE, SECONDS = 16000, 6.0
 TONES = {"drums": 500, "bass": 1000, "other": 2000, "vocals": 4000}  # Hz

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from audio_processing import results
 from audio_processing.audio_processing import save
+from common import results
 from residual_analysis import __main__ as command
 
 

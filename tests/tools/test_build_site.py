@@ -7,7 +7,7 @@ import shutil
 import nbformat
 import pytest
 
-from audio_processing import results
+from common import results
 from tools import build_site, notebooks
 from tools.notebooks import not_shown
 

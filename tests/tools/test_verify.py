@@ -5,7 +5,7 @@ import copy
 import keras
 import pytest
 
-from audio_processing import results
+from common import results
 from tools import verify
 
 BACKEND = keras.backend.backend()

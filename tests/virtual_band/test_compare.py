@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import virtual_band
-from audio_processing import results
+from common import results
 from virtual_band import compare
 
 RATE = 44100

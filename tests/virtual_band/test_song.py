@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import virtual_band
+from audio_processing.loudness import frame_times, loudness
 from audio_processing.tracks import SOURCES
-from virtual_band.annotations import frame_times, loudness, midi_file
+from virtual_band.annotations import midi_file
 from virtual_band.mix import bus_gain, convolve
 
 # RMS of each second of a trio and of two songs with chords, by artist, number and whether chords play, measured when

@@ -1,0 +1,1 @@
+"""Our DDSP and CREPE compared with the originals, number by number."""

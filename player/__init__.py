@@ -1,0 +1,1 @@
+"""The player of a page: its script and style, the HTML it grows from, and clips as MP3."""

@@ -1,0 +1,1 @@
+"""Stress tests: hostile files, kills, mutations, long runs: python -m stress.reliability."""

@@ -1,0 +1,43 @@
+"""The recurrent unit: Keras's own as the reference, for states and for every gradient."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from ddsp_models.gru import gru
+from tests.ddsp_models.test_synthesisers import array, gradients
+
+
+def weights(inputs=5, size=7):
+    layer = keras.layers.GRU(size, return_sequences=True, bias_initializer="glorot_normal")
+    layer.build((None, None, inputs))
+    return layer, [array(w) for w in layer.weights]
+
+
+@pytest.mark.parametrize("frames", [1, 2, 40])
+def test_states_equal_those_of_keras(frames):
+    layer, given = weights()
+    x = np.random.default_rng(0).standard_normal((3, frames, 5)).astype(np.float32)
+    np.testing.assert_allclose(array(gru(ops.convert_to_tensor(x), *given)), array(layer(x)), atol=1e-6)
+
+
+def test_gradients_equal_those_that_are_found_automatically():
+    layer, given = weights()
+    rng = np.random.default_rng(1)
+    x, upstream = rng.standard_normal((2, 12, 5)).astype(np.float32), rng.standard_normal((2, 12, 7)).astype(np.float32)
+
+    def ours(*tensors):
+        return ops.sum(gru(*tensors) * ops.convert_to_tensor(upstream))
+
+    def plain(x, kernel, recurrent, bias):
+        state, total = ops.zeros((2, 7)), 0.0
+        for t in range(12):
+            a, b = ops.matmul(x[:, t], kernel) + bias[0], ops.matmul(state, recurrent) + bias[1]
+            z, r = ops.sigmoid(a[:, :7] + b[:, :7]), ops.sigmoid(a[:, 7:14] + b[:, 7:14])
+            state = z * state + (1 - z) * ops.tanh(a[:, 14:] + r * b[:, 14:])
+            total = total + ops.sum(state * ops.convert_to_tensor(upstream[:, t]))
+        return total
+
+    for found, expected in zip(gradients(ours, x, *given), gradients(plain, x, *given), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)

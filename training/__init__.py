@@ -1,0 +1,1 @@
+"""How every network is trained: settings, learning rate, loop, checkpoints, export, one command."""
