@@ -8,7 +8,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 NOTEBOOKS := $(shell git ls-files '*.ipynb' 2>/dev/null)
 READ_BY_REPORT := display.py $(wildcard experiments/*.py audio_processing/*.py player/*) $(shell find results mss_nn_implementation/training_final_full -type f 2>/dev/null | sed 's/ /\\ /g')
 
-.PHONY: app colab-check report site test lint dataset musdb train studies results bench parity stress verify notebooks environment anew
+.PHONY: app colab-check help report site test test-quick lint dataset musdb train studies results bench parity stress verify notebooks environment anew
 .DELETE_ON_ERROR:
 
 report: site ## the report, executed, with all chapters, as pages: site/index.html
@@ -23,7 +23,7 @@ environment: .make/environment ## the virtual environment in .venv
 	@echo "wrote $(VENV)"
 
 .make/main_report.ipynb: main_report.ipynb $(READ_BY_REPORT) .make/environment
-	$(RUN) -m tools.notebooks run main_report.ipynb --to $@ --keep-going
+	$(RUN) -m tools.notebooks run main_report.ipynb --out $@ --keep-going
 
 # Pages with something missing are written, too, and say so; then this fails, and the report is executed anew next time.
 site: .make/site ## render every page
@@ -36,28 +36,24 @@ dataset: .make/environment ## the virtual band's songs: data/virtual_band
 
 # MUSDB_PATH and AIR_TRAFFIC_PATH name folders of recorded music; what needs one of them is left out where it is not set
 train: dataset ## the shipped weights, from nothing: hours
-	$(RUN) -m neural_network_basics.drums_mask
+	$(RUN) -m neural_network_basics.train_drums_mask
 	$(RUN) -m mss_nn_implementation.train trio
 	for source in drums bass vocals; do $(RUN) -m ddsp_models.train_decoder band-$$source || exit; done
 	$(RUN) -m ddsp_models.separation.train one_artist
 	$(RUN) -m ddsp_models.separation.tune_masks
-	$(RUN) -m ddsp_models.separation.train_refinement
 	$(RUN) -m ddsp_models.separation.ensemble
-	$(RUN) -m ddsp_models.separation.train_through_decoders one_artist_played
-	for source in drums bass vocals; do $(RUN) -m ddsp_models.train_decoder heard-$$source || exit; done
-	$(RUN) -m ddsp_models.separation.tune_masks --played
-	$(RUN) -m ddsp_models.separation.train_through_decoders one_artist_unplayed
-	$(RUN) -m ddsp_models.separation.train_through_decoders one_artist_mixtures
+	for name in refined played unplayed mixtures; do $(RUN) -m ddsp_models.separation.train one_artist_$$name || exit; done
+	for source in drums bass vocals; do $(RUN) -m ddsp_models.separation.train heard-$$source || exit; done
+	$(RUN) -m ddsp_models.separation.tune_masks --decoders
 	$(RUN) -m virtual_band --sets many_artists many_validation --many 240
-	$(RUN) -m ddsp_models.separation.train many_artists
-	$(RUN) -m ddsp_models.separation.train many_four
-	$(RUN) -m mss_nn_implementation.train many --dry
+	for name in artists four; do $(RUN) -m ddsp_models.separation.train many_$$name || exit; done
+	$(RUN) -m mss_nn_implementation.train many --dry-run
 	$(RUN) -m mss_nn_implementation.train many_trio
 	test -z "$$MUSDB_PATH" || $(RUN) -m mss_nn_implementation.train musdb
 	test -z "$$AIR_TRAFFIC_PATH" || for source in drums bass vocals; do $(RUN) -m ddsp_models.train_decoder air_traffic-$$source || exit; done
 	test -z "$$AIR_TRAFFIC_PATH" || $(RUN) -m ddsp_models.separation.train air_traffic
 
-# Every training here is one line of a table; those that are there are left as they are
+# Every training here is one row of a table; those that are up to date are not repeated
 studies: dataset ## ablations, and the studies of music and parameters, from nothing: many hours
 	$(RUN) -m virtual_band --sets one_artist_long
 	$(RUN) -m mss_nn_implementation.ablations
@@ -74,19 +70,25 @@ results: dataset ## every score and clip, from the shipped weights
 bench: .make/environment ## speed and memory, beside the peers'
 	$(RUN) -m benchmarks
 
-stress: .make/environment ## hard knocks, many of them: results/reliability.json
+stress: .make/environment ## stress tests: results/reliability.json
 	$(RUN) -m stress.reliability
 
-verify: .make/environment ## songs, a tiny training and scores, done again and compared with what is committed
+verify: .make/environment ## songs, a tiny training and scores, made again and compared with what is committed
 	$(RUN) -m tools.verify
 
 musdb: .make/environment ## MUSDB18's 7 s excerpts, from the network: data/musdb18-7s
 	$(RUN) -m tools.fetch_musdb
 
 # VOICE is a folder that holds vocadito_1.wav and its f0; CREPE_WEIGHTS one that holds CREPE's published weights
-parity: .make/environment ## our DDSP and CREPE beside the originals, which get an environment of their own
+parity: .make/environment .venv-parity/complete ## our DDSP and CREPE beside the originals, in an environment of their own
 	$(RUN) -m ddsp_models.parity.compare $(if $(VOICE),--voice "$(VOICE)")
 	$(RUN) -m ddsp_models.pitch.evaluation $(if $(VOICE),--voice "$(VOICE)")
+
+.venv-parity/complete: # ddsp's TensorFlow needs Python 3.10 to 3.12; about 2 GB
+	$(PYTHON) -m venv --clear .venv-parity
+	.venv-parity/bin/python -m pip install --quiet tensorflow==2.19.1 tf_keras==2.19.0 tensorflow-probability==0.25.0 gin-config librosa h5py
+	.venv-parity/bin/python -m pip install --quiet --no-deps ddsp==3.7.0
+	@touch $@
 
 notebooks: .make/environment ## execute every notebook in place
 	$(RUN) -m tools.notebooks header
@@ -98,11 +100,22 @@ colab-check: .make/environment ## every notebook alone, in an environment with C
 app: .make/environment ## separate a song of your own in the browser
 	$(RUN) app.py --open
 
-test: .make/environment ## all tests, and every notebook executed
-	$(RUN) -m pytest tests
-	$(RUN) -m pytest --nbmake --nbmake-timeout=600 $(NOTEBOOKS)
+# Two processes, each with one thread: two cores do more that way than two processes that both compute on both
+test test-quick: export OMP_NUM_THREADS = 1
+test test-quick: export TF_NUM_INTRAOP_THREADS = 1
+test test-quick: export TF_NUM_INTEROP_THREADS = 1
 
-lint: .make/environment
+test: .make/environment ## all tests, and every notebook executed: at most 15 minutes on two cores
+	$(RUN) -m pytest -n 2 --dist loadfile --nbmake --nbmake-timeout=600 tests $(NOTEBOOKS)
+
+test-quick: .make/environment ## the tests that are not slow: at most 3 minutes
+	$(RUN) -m pytest -n 2 --dist loadfile -m "not slow" tests
+
+help: ## this list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1 \2/p' Makefile | while read -r name text; do printf '%-14s%s\n' "$$name" "$$text"; done
+
+lint: .make/environment ## ruff, the notebooks' form, the pages' prose
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m tools.notebooks check
+	$(RUN) -m tools.prose

@@ -28,10 +28,11 @@ LARGEST = 300  # MB of a file that may be uploaded
 LONGEST = 30 * 60  # s of a song
 PATIENCE = 20 * 60  # s that separating it may take
 SHOWN = 60.0  # s of a song that are drawn
+PLAYERS = 6  # stems with a player
 
 
 def own_upload(path):
-    """The path of a file that came through this page's upload; anything else on this machine is refused.
+    """The path of a file that was uploaded to this page; any other file of this machine is refused.
 
     Raises
     ------
@@ -39,12 +40,12 @@ def own_upload(path):
     """
     path = Path(path).resolve()
     if not path.is_relative_to(Path(get_upload_folder()).resolve()) or not path.is_file():
-        raise AudioError("only a file that was uploaded here is separated")
+        raise AudioError("song: expected a file that was uploaded to this page")
     return path
 
 
 def checked(path, longest=LONGEST):
-    """Refuse what is no sound or would take too long, before anything is computed.
+    """The path of a sound file; one that is no sound or would take too long is refused before anything is computed.
 
     Raises
     ------
@@ -54,7 +55,7 @@ def checked(path, longest=LONGEST):
         seconds = len(sound) / sound.samplerate
     if seconds > longest:
         raise AudioError(
-            f"{Path(path).name}: {seconds / 60:.0f} minutes long, at most {longest / 60:.0f} are separated here;"
+            f"{Path(path).name}: expected at most {longest / 60:.0f} minutes, got {seconds / 60:.0f};"
             " `python separate.py` takes any length"
         )
     return path
@@ -71,7 +72,7 @@ def pictures(files):
 
 
 def separated(song, model, progress=gr.Progress(track_tqdm=True)):  # noqa: B008 - gradio looks for it there
-    """What the button does: the stems of an uploaded song.
+    """Separate an uploaded song: called by the button.
 
     Returns
     -------
@@ -91,9 +92,6 @@ def separated(song, model, progress=gr.Progress(track_tqdm=True)):  # noqa: B008
     return [*players, pictures(files), [str(file) for file in files]]
 
 
-PLAYERS = 6
-
-
 def build():
     """The page, as a `gradio.Blocks`."""
     with gr.Blocks(title="Separate a song", analytics_enabled=False) as page:
@@ -103,9 +101,8 @@ def build():
         )
         with gr.Row():
             song = gr.File(label="song (wav, flac, ogg, mp3, m4a)", type="filepath", file_types=["audio"])
-            model = gr.Dropdown(
-                [name for name in SEPARATORS if name == DEFAULT or "@" not in name], value=DEFAULT, label="separator"
-            )
+            models = [(row.label, row.name) for row in SEPARATORS.values()]
+            model = gr.Dropdown(models, value=DEFAULT, label="separator")
         button = gr.Button("Separate", variant="primary")
         players = [gr.Audio(visible=False, interactive=False, buttons=["download"]) for _ in range(PLAYERS)]
         picture = gr.Plot(label="spectrograms")

@@ -13,25 +13,23 @@ from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
 from unicodedata import category
 
 import numpy as np
 import soundfile
 
-from audio_processing.audio_processing import AudioError, announced_samples, open_audio, read_block
-from audio_processing.chunks import by_windows, even_window
+from audio_processing.chunks import LOUDEST, usable
+from audio_processing.sound_files import AudioError, announced_samples, open_audio, read_block
 from common.files import partial_folder
 
-VIRTUAL = ("same_artist", "other_artist", "extra_instrument")
-"""Test sets of the virtual band."""
-MUSDB18 = ("musdb18_7s", "musdb18")
-"""Test sets of MUSDB18: a copy of it is one of these, by what it holds, excerpts or whole songs."""
+_MUSDB, _SONG = ("musdb",), ("air_traffic",)
 
 
 @dataclass(frozen=True)
 class System:
-    """A row of the catalogue: something that estimates stems, and all that is known about it by name.
+    """A row of the catalogue: something that estimates stems, with all its facts.
 
     Parameters
     ----------
@@ -40,7 +38,7 @@ class System:
     label : str
         what pages call it.
     kind : {"baseline", "oracle", "mask", "waveform", "resynthesis"}
-        where its estimates come from: the mixture itself; the true stems; a real mask between 0 and 1; waveforms or
+        origin of its estimates: the mixture itself; the true stems; a real mask between 0 and 1; waveforms or
         complex masks; synthesis alone.
     purpose : str
         one line for `--help`: what a user would choose it for.
@@ -50,9 +48,11 @@ class System:
         trained files, relative to the repository's root: a changed one makes scores stale, a missing one leaves the
         system out.
     test_sets : tuple of str
-        where it is scored by default.
+        where it is scored by default: names of test sets, or of their places (`common.places.Places`).
     features : bool
         whether pitch, loudness and spectra of its estimates are scored, too.
+    estimate : callable, (mixture, stems, sample_rate) -> dict of np.ndarray, optional
+        of a row without `make` that is given the true stems.
     true_f0_of : str
         name of the separator that is given the true f0 here; "" for none.
     description : str
@@ -67,48 +67,29 @@ class System:
     purpose: str = ""
     make: Callable | None = None
     weights: tuple = ()
-    test_sets: tuple = (*VIRTUAL, "air_traffic")
+    test_sets: tuple = ("band", "air_traffic")
     features: bool = True
+    estimate: Callable | None = None
     true_f0_of: str = ""
     description: str = ""
     colour: str = ""
     marker: str = "o"
 
 
-def _conv_tasnet(name="trio", **options):
-    def make():
-        from mss_nn_implementation.convtas import ConvTasNetSeparator
+def _load(place, *arguments, **options):
+    """What loads a separator when it is needed: importing Keras takes seconds.
 
-        return ConvTasNetSeparator.load(name, **options)
-
-    return make
-
-
-def _ddsp(kind, *arguments, **options):
-    def make():
-        from ddsp_models.separation import separators
-
-        return getattr(separators, kind).load(*arguments, **options)
-
-    return make
+    Parameters
+    ----------
+    place : str
+        "<module>:<class>"; the other arguments are those of the class's `load`.
+    """
+    module, name = place.split(":")
+    return lambda: getattr(import_module(module), name).load(*arguments, **options)
 
 
-def _numpy_cnn():
-    from neural_network_basics.drums_mask import DrumsMask
-
-    return DrumsMask.load()
-
-
-def _hps():
-    from mss_basic_implementation.hps import HarmonicPercussive
-
-    return HarmonicPercussive()
-
-
-def _ensemble():
-    from ddsp_models.separation.ensemble import Ensemble
-
-    return Ensemble.load()
+_DDSP = "ddsp_models.separation.separators:"
+_CONV_TASNET = "mss_nn_implementation.convtas:ConvTasNetSeparator"
 
 
 def _shipped(folder, *names):
@@ -124,97 +105,91 @@ def _decoders(name):
 
 
 _TASNET = "mss_nn_implementation/training_final_full"
-_SONG = ("air_traffic",)
 
 SEPARATORS = {
     row.name: row
     for row in (
         System(
-            "hps", "median-filter HPS", "mask", "drums and the rest of any song; has learned nothing", _hps,
-            test_sets=(*VIRTUAL, *MUSDB18, "air_traffic"), colour="#6a6a6a", marker="v",
+            "hps", "median-filter HPS", "mask", "drums and the rest of any song; has learned nothing",
+            _load("mss_basic_implementation.hps:HarmonicPercussive"),
+            test_sets=("band", *_MUSDB, *_SONG), colour="#aa845d", marker="v",
         ),
         System(
             "conv_tasnet", "Conv-TasNet", "waveform", "drums, bass, vocals of the virtual band's training artist",
-            _conv_tasnet("trio"), _shipped(_TASNET, "trio.keras"), colour="#d55e00",
+            _load(_CONV_TASNET, "trio"), _shipped(_TASNET, "trio.keras"), colour="#e0187f",
         ),
         System(
             "conv_tasnet@many", "Conv-TasNet, trained on many artists", "waveform",
-            "the same, trained on many virtual artists", _conv_tasnet("many_trio"),
+            "the same, trained on many virtual artists", _load(_CONV_TASNET, "many_trio"),
             _shipped(_TASNET, "many_trio.keras"),
         ),
         System(
             "musdb", "Conv-TasNet, trained on recordings", "waveform",
             "recorded songs, a little better than musdb@once, two to six times as slow",
-            _conv_tasnet("musdb", averaged=True), _shipped(_TASNET, "musdb.keras"), MUSDB18,
+            _load(_CONV_TASNET, "musdb", averaged=True), _shipped(_TASNET, "musdb.keras"), _MUSDB,
         ),
         System(
             "musdb@once", "Conv-TasNet, trained on recordings, one pass", "waveform",
-            "recorded songs: drums, bass, other, vocals", _conv_tasnet("musdb"), _shipped(_TASNET, "musdb.keras"),
-            MUSDB18,
+            "recorded songs: drums, bass, other, vocals", _load(_CONV_TASNET, "musdb"),
+            _shipped(_TASNET, "musdb.keras"), _MUSDB,
         ),
         System(
             "numpy_cnn", "NumPy network", "mask", "drums and the rest of the virtual band; needs NumPy alone",
-            _numpy_cnn, _shipped("neural_network_basics", "drums_mask.npz"), marker="^",
+            _load("neural_network_basics.drums_mask:DrumsMask"), _shipped("neural_network_basics", "drums_mask.npz"),
+            colour="#769c49", marker="^",
         ),
         System(
             "ddsp_masked", "DDSP masks", "mask", "drums, bass, vocals of the training artist, by masks from synthesis",
-            _ddsp("MaskedSeparator"), _trained("separator-one_artist"), colour="#0072b2", marker="s",
+            _load(_DDSP + "MaskedSeparator"), _trained("separator-one_artist"), colour="#7244f4", marker="s",
         ),
         System(
             "ddsp_resynthesis", "DDSP resynthesis", "resynthesis",
             "the same stems synthesised anew from estimated pitch and loudness",
-            _ddsp("ResynthesisSeparator", "one_artist_played", decoders="heard"),
-            (*_trained("separator-one_artist_played"), *_decoders("heard")),
+            _load(_DDSP + "ResynthesisSeparator", "one_artist_played", decoders="heard"),
+            (*_trained("separator-one_artist_played"), *_decoders("heard")), colour="#0899ad", marker="P",
         ),
         System(
-            "ddsp_masked@refined", "DDSP masks, refined", "waveform", "ddsp_masked with a network that refines its masks",
-            _ddsp("RefinedSeparator"), _trained("separator-one_artist_refined"), colour="#56b4e9", marker="D",
+            "ddsp_masked@refined", "DDSP masks, refined", "waveform",
+            "ddsp_masked with a network that refines its masks",
+            _load(_DDSP + "RefinedSeparator"), _trained("separator-one_artist_refined"), colour="#b678ea", marker="D",
         ),
         System(
             "ddsp_masked@many", "DDSP masks, trained on many artists", "mask", "virtual artists that are not the first",
-            _ddsp("MaskedSeparator", "many_artists"), _trained("separator-many_artists"),
+            _load(_DDSP + "MaskedSeparator", "many_artists"), _trained("separator-many_artists"),
         ),
         System(
             "ddsp_masked@four", "DDSP masks of four sources", "mask", "virtual songs with an extra instrument",
-            _ddsp("MaskedSeparator", "many_four"), _trained("separator-many_four"),
+            _load(_DDSP + "MaskedSeparator", "many_four"), _trained("separator-many_four"),
         ),
         System(
             "ddsp_masked@air_traffic", "DDSP masks, fine-tuned on the song's beginning", "mask",
-            "one recorded song, trained on its first two minutes", _ddsp("MaskedSeparator", "air_traffic"),
+            "one recorded song, trained on its first two minutes", _load(_DDSP + "MaskedSeparator", "air_traffic"),
             _trained("separator-air_traffic"), _SONG,
         ),
         System(
             "ddsp_resynthesis@air_traffic", "DDSP resynthesis, fine-tuned on the song's beginning", "resynthesis",
             "that song's stems synthesised anew",
-            _ddsp("ResynthesisSeparator", "air_traffic", decoders="air_traffic"),
+            _load(_DDSP + "ResynthesisSeparator", "air_traffic", decoders="air_traffic"),
             (*_trained("separator-air_traffic"), *_decoders("air_traffic")), _SONG,
         ),
         System(
             "conv_tasnet_ddsp", "Conv-TasNet, then DDSP decoders", "resynthesis",
-            "Conv-TasNet's stems tracked and synthesised anew", _ddsp("ChainSeparator"),
-            (*_shipped(_TASNET, "trio.keras"), *_decoders("band")),
+            "Conv-TasNet's stems tracked and synthesised anew", _load(_DDSP + "ChainSeparator"),
+            (*_shipped(_TASNET, "trio.keras"), *_decoders("band")), colour="#bc6d98", marker="X",
         ),
         System(
             "ensemble", "Conv-TasNet and DDSP masks together", "waveform",
-            "best for the training artist: conv_tasnet and ddsp_masked, weighted", _ensemble,
+            "best for the training artist: conv_tasnet and ddsp_masked, weighted",
+            _load("ddsp_models.separation.ensemble:Ensemble"),
             (*_shipped(_TASNET, "trio.keras"), *_trained("separator-one_artist"), "ddsp_models/trained/ensemble.json"),
-            colour="#009e73",
+            colour="#c0392b", marker="*",
         ),
     )
 }  # fmt: skip
-"""Every separator by name."""
 
+# The separator for songs of unknown origin: it was trained on recorded music and passes over each song once; `musdb`
+# takes twice as long or longer and gains a little.
 DEFAULT = "musdb@once"
-"""The separator for songs of unknown origin: it learned from recorded music, and hears everything once; `musdb` takes
-twice as long or longer and gains a little."""
-
-CROSSFADE = 0.25
-"""Share of a window that fades into the next."""
-
-
-LOUDEST = 1e10
-"""Samples beyond this count as silence, as infinite ones do. Files of 32-bit floats that were scaled like integers stay
-below; powers of what lies beyond leave the range of the numbers."""
 
 
 @lru_cache(maxsize=2)
@@ -224,10 +199,10 @@ def separator(name=DEFAULT):
     Raises
     ------
     ValueError
-        where there is none of that name; the message lists those there are.
+        if there is none of that name; the message lists those there are.
     """
     if name not in SEPARATORS:
-        raise ValueError(f"model: {name!r} is none of {', '.join(SEPARATORS)}")
+        raise ValueError(f"model: expected one of {', '.join(SEPARATORS)}, got {name!r}")
     return SEPARATORS[name].make()
 
 
@@ -241,53 +216,34 @@ def separate(mixture, sample_rate, model=DEFAULT):
     sample_rate : int
         in Hz.
     model : str
-        a name in `SEPARATORS`.
+        a key of `SEPARATORS`.
 
     Returns
     -------
-    dict of np.ndarray
-        one float32 stem per source, each shaped like `mixture`. `mixture - sum(stems.values())` is the residual.
+    dict of str to np.ndarray, float32
+        a stem per source, shaped like `mixture`. `mixture - sum(stems.values())` is the residual.
 
     Raises
     ------
     ValueError
         for an unknown model, an empty mixture, one of more than two axes, or a sample rate that is not positive.
 
+    See Also
+    --------
+    separate_file : the same for a file of any length.
+
     Examples
     --------
-    >>> stems = separate(mixture, 44100)  # doctest: +SKIP
-    >>> stems["vocals"].shape == mixture.shape  # doctest: +SKIP
-    True
+    >>> clicks = np.zeros(22050, np.float32)
+    >>> clicks[::5000] = 1
+    >>> stems = separate(clicks, 22050, "hps")
+    >>> sorted(stems), stems["drums"].shape == clicks.shape
+    (['drums', 'rest'], True)
     """
-    mixture = np.asarray(mixture, np.float32)
-    if mixture.ndim not in (1, 2) or mixture.size == 0:
-        raise ValueError(f"mixture: (samples,) or (channels, samples) expected, got shape {mixture.shape}")
-    if sample_rate <= 0:
-        raise ValueError(f"sample_rate: a positive number of Hz expected, got {sample_rate}")
-    return separator(model).separate(np.where(usable(mixture), mixture, np.float32(0)), sample_rate)
+    return separator(model).separate(mixture, sample_rate)
 
 
-def usable(audio):
-    """Which samples are finite and not beyond `LOUDEST`."""
-    return np.abs(audio) <= LOUDEST  # False for NaN, too
-
-
-class FiniteReader:
-    """Reads (channels, samples) blocks of an open sound file, replaces what is not `usable` by 0, and counts it."""
-
-    def __init__(self, sound, name, progress=None):
-        self.sound, self.name, self.progress = sound, name, progress
-        self.samples = self.usable = self.values = 0
-
-    def __call__(self, samples):
-        block = read_block(self.sound, samples, self.name)
-        good = usable(block)
-        self.samples += block.shape[-1]
-        self.usable += int(good.sum())
-        self.values += block.size
-        if self.progress is not None:
-            self.progress.update(block.shape[-1] / self.sound.samplerate)
-        return block if good.all() else np.where(good, block, np.float32(0))
+# --- files -----------------------------------------------------------------------------------------------------------
 
 
 def separate_file(song, model=DEFAULT, out="separated", *, progress=True, limit=None):
@@ -296,17 +252,17 @@ def separate_file(song, model=DEFAULT, out="separated", *, progress=True, limit=
     Parameters
     ----------
     song : str or Path
-        wav, flac, ogg or mp3, or what `open_audio` decodes with ffmpeg. Where it ends earlier than it says, what is
-        there is separated, and a line on standard error says so.
+        wav, flac, ogg or mp3, or what `open_audio` decodes with ffmpeg. A truncated file is separated as far as it
+        goes, and a line on standard error says so.
     model : str
-        a name in `SEPARATORS`.
+        a key of `SEPARATORS`.
     out : str or Path
         folder; the stems go to out/<name of the song>/<source>.wav and residual.wav, 32-bit float. They are written in
         a temporary folder and moved there when all are complete; stems of an earlier run are replaced.
     progress : bool
         show a progress bar on standard error.
     limit : float, optional
-        seconds that separating may take; it ends with the first window that is finished later.
+        seconds that separating may take; it ends with the first chunk that is finished later.
 
     Returns
     -------
@@ -316,70 +272,103 @@ def separate_file(song, model=DEFAULT, out="separated", *, progress=True, limit=
     Raises
     ------
     AudioError
-        where the song cannot be read, a stem would overwrite it, or `limit` is exceeded; nothing is written then.
+        if the song cannot be read, a stem would overwrite it, or `limit` is exceeded; nothing is written then.
     OSError
-        where the folder cannot be written, or the disk is full; nothing is written then, either.
+        if the folder cannot be written, or the disk is full; nothing is written then, either.
     """
-    from tqdm import tqdm
-
     with open_audio(song) as sound:
         chosen = separator(model)
-        rate, names = sound.samplerate, [*chosen.sources, "residual"]
         folder = Path(out) / folder_name(song)
-        targets = [folder / f"{name}.wav" for name in names]
+        targets = [folder / f"{name}.wav" for name in (*chosen.sources, "residual")]
         check_targets(targets, song)
-        announced = announced_samples(sound)
-        bar = tqdm(
-            total=round(announced / rate),
-            unit="s",
-            desc=Path(song).stem[:40],
-            disable=not progress,
-            leave=False,
-        )
-        with partial_folder(out) as partial, bar:
+        with partial_folder(out) as partial, _progress_bar(sound, song, progress) as bar:
             complete = partial / "stems"
             complete.mkdir()
-            reader = FiniteReader(sound, song, bar)
-            mixture = Delayed(reader)
-            with full_disk_named(out), ExitStack() as stack:
-                files = [stack.enter_context(_stem_file(complete / target.name, sound)) for target in targets]
-                seconds = getattr(chosen, "chunk_seconds", chosen.window_seconds)
-                overlap = getattr(chosen, "overlap_seconds", CROSSFADE * seconds)
-                window, overlap = round(seconds * rate), max(1, round(overlap * rate))
-                if hasattr(chosen, "chunk_seconds"):  # it takes chunks of any length
-                    window, overlap = even_window(len(sound), window, overlap)
-                blocks = by_windows(
-                    mixture,
-                    lambda block: np.stack(list(chosen.separate(block, rate).values())),
-                    window=window,
-                    overlap=overlap,
-                )
-                begun = time.monotonic()
-                for block in blocks:  # (sources, channels, samples)
-                    if limit is not None and time.monotonic() - begun > limit:
-                        raise AudioError(f"{song}: not separated in {limit:g} s, which is the limit")
-                    rest = mixture.take(block.shape[-1]) - block.sum(axis=0)
-                    for file, stem in zip(files, [*block, rest]):
-                        file.write(stem.T)
-            if reader.samples == 0:
-                raise AudioError(f"{song}: the sound is zero samples long")
-            if reader.usable == 0:
-                raise AudioError(f"{song}: every sample is NaN, infinite or beyond {LOUDEST:.0e}")
+            reader = SongReader(sound, song, bar)
             with full_disk_named(out):
-                for target in targets:  # closing a file on a full disk says nothing
-                    if soundfile.info(os.fsencode(complete / target.name)).frames != reader.samples:
-                        raise soundfile.SoundFileRuntimeError(f"{target.name} is not complete")
-            if reader.usable < reader.values:
-                _note(f"{song}: {reader.values - reader.usable} samples were NaN or infinite and count as silence")
-            if reader.samples < announced:
-                is_there, said = (f"{samples / rate:.1f} s" for samples in (reader.samples, announced))
-                _note(f"{song}: the sound ends after {is_there} of the {said} that it announces")
+                write_stems(chosen, reader, [complete / target.name for target in targets], limit)
+            reader.check()
+            with full_disk_named(out):
+                check_lengths(complete, reader.samples)
+            reader.report_losses()
             publish(complete, targets)
     return targets
 
 
+class SongReader:
+    """Reads an open sound file in blocks (channels, samples), and keeps the song until it is taken with its stems.
+
+    Samples that are not `usable` are replaced by 0 and counted.
+    """
+
+    def __init__(self, sound, song, progress):
+        self.sound, self.song, self.progress = sound, song, progress
+        self.samples = self.unusable = 0
+        self.kept = []
+
+    def __call__(self, samples):
+        block = read_block(self.sound, samples, self.song)
+        good = usable(block)
+        self.samples += block.shape[-1]
+        self.unusable += block.size - int(good.sum())
+        self.progress.update(block.shape[-1] / self.sound.samplerate)
+        self.kept.append(block if good.all() else np.where(good, block, np.float32(0)))
+        return self.kept[-1]
+
+    def take(self, samples):
+        """The next `samples` samples (channels, samples) that were read and not taken yet."""
+        kept = np.concatenate(self.kept, axis=-1)
+        self.kept = [kept[:, samples:]]
+        return kept[:, :samples]
+
+    def check(self):
+        """Refuse a song that turned out to hold no sound."""
+        if self.samples == 0:
+            raise AudioError(f"{self.song}: the sound is zero samples long")
+        if self.unusable == self.samples * self.sound.channels:
+            raise AudioError(f"{self.song}: every sample is NaN, infinite or beyond {LOUDEST:.0e}")
+
+    def report_losses(self):
+        """Say on standard error what of the song was not usable, or not there."""
+        if self.unusable:
+            _note(f"{self.song}: {self.unusable} samples were NaN or infinite and count as silence")
+        announced = announced_samples(self.sound)
+        if self.samples < announced:
+            seconds = [f"{samples / self.sound.samplerate:.1f} s" for samples in (announced, self.samples)]
+            _note(f"{self.song}: truncated: expected {seconds[0]} as its header says, got {seconds[1]}")
+
+
+def write_stems(chosen, reader, paths, limit=None):
+    """Separate a song chunk by chunk into files: a stem each, and last the residual.
+
+    Parameters
+    ----------
+    chosen : Separator
+    reader : SongReader
+    paths : list of Path
+    limit : float, optional
+        seconds that it may take.
+    """
+    sound, start = reader.sound, time.monotonic()
+    with ExitStack() as stack:
+        files = [stack.enter_context(_stem_file(path, sound)) for path in paths]
+        for stems in chosen.stream(reader, sound.samplerate, len(sound)):  # (sources, channels, samples)
+            if limit is not None and time.monotonic() - start > limit:
+                raise AudioError(f"{reader.song}: not separated in {limit:g} s, which is the limit")
+            residual = reader.take(stems.shape[-1]) - stems.sum(axis=0)
+            for file, stem in zip(files, [*stems, residual]):
+                file.write(stem.T)
+
+
+def check_lengths(folder, samples):
+    """Make sure that every stem in a folder is whole: closing a file on a full disk raises nothing."""
+    for path in folder.iterdir():
+        if soundfile.info(os.fsencode(path)).frames != samples:
+            raise soundfile.SoundFileRuntimeError(f"{path.name} is not complete")
+
+
 def folder_name(song):
-    """What the folder of a song's stems is called: the file's name without its ending; never "." or ".."."""
+    """Name of the folder of a song's stems: the file's without its ending; never "." or ".."."""
     song = Path(song)
     return song.stem if song.stem.strip(".") else song.name
 
@@ -388,16 +377,16 @@ def check_targets(targets, song):
     """Refuse, before anything is computed, targets that are folders or the song itself, and a file in their way."""
     folder = targets[0].parent
     if folder.exists() and not folder.is_dir():
-        raise AudioError(f"{folder}: the folder for the stems is to be there, and a file is; choose another --out")
+        raise AudioError(f"{folder}: exists and is not a folder; choose another --out")
     for target in targets:
         if target.is_dir():
-            raise AudioError(f"{target}: a stem is to be there, and a folder is; choose another --out")
+            raise AudioError(f"{target}: exists and is a folder; choose another --out")
         if target.exists() and target.samefile(song):
             raise AudioError(f"{song}: a stem would overwrite the song; choose another --out")
 
 
 def publish(complete, targets):
-    """Move a folder of finished stems to where they belong: at once where there are none, else file by file."""
+    """Move a folder of finished stems to its place: at once if nothing is there, else file by file."""
     folder = targets[0].parent
     umask = os.umask(0)
     os.umask(umask)
@@ -414,12 +403,29 @@ def publish(complete, targets):
 
 @contextmanager
 def full_disk_named(out):
-    """Turn libsndfile's failures to write, which do not say why, into one that says how much room is left."""
+    """Turn libsndfile's failures to write, which give no reason, into one that tells how much room is left."""
     try:
         yield
     except (soundfile.SoundFileError, AssertionError) as error:  # soundfile asserts that all was written
         free = shutil.disk_usage(out).free / 1e6
         raise OSError(f"{out}: the stems could not be written, {free:.0f} MB are free there") from error
+
+
+def _progress_bar(sound, song, shown):
+    """A bar on standard error that counts the seconds of a song."""
+    from tqdm import tqdm
+
+    seconds = round(announced_samples(sound) / sound.samplerate)
+    return tqdm(total=seconds, unit="s", desc=Path(song).stem[:40], disable=not shown, leave=False)
+
+
+def _stem_file(path, sound):
+    """A wav file of 32-bit floats open for writing, with the rate and channels of `sound`; RF64 near 4 GB."""
+    kind = "RF64" if 4 * sound.channels * len(sound) > 2**32 - 2**20 else "WAV"
+    return soundfile.SoundFile(os.fsencode(path), "w", sound.samplerate, sound.channels, "FLOAT", format=kind)
+
+
+# --- the command -----------------------------------------------------------------------------------------------------
 
 
 def _note(message):
@@ -433,35 +439,20 @@ def printable(message):
     return "".join(c if category(c) not in escaped else c.encode("unicode_escape").decode() for c in str(message))
 
 
-def _stem_file(path, sound):
-    """A wav file of 32-bit floats open for writing, with the rate and channels of `sound`; RF64 where 4 GB are near."""
-    kind = "RF64" if 4 * sound.channels * len(sound) > 2**32 - 2**20 else "WAV"
-    return soundfile.SoundFile(os.fsencode(path), "w", sound.samplerate, sound.channels, "FLOAT", format=kind)
-
-
-class Delayed:
-    """Passes a reader's blocks on and keeps them until they are taken: the mixture beside the stems made from it."""
-
-    def __init__(self, read):
-        self.read, self.kept = read, []
-
-    def __call__(self, samples):
-        block = self.read(samples)
-        self.kept.append(block)
-        return block
-
-    def take(self, samples):
-        """The next `samples` samples (channels, samples) that were read and not taken yet."""
-        kept = np.concatenate(self.kept, axis=-1)
-        self.kept = [kept[:, samples:]]
-        return kept[:, :samples]
-
-
 def main(arguments=None):
-    """The command. Returns its exit status: 0, or 2 where the song or the model is no good."""
-    parser = argparse.ArgumentParser(prog="separate.py", description=__doc__.split("\n")[0])
+    """The command. Returns its exit status: 0, or 2 if the song or the model is no good."""
+    width = max(map(len, SEPARATORS)) + 2
+    models = "\n".join(f"  {row.name:{width}}{row.purpose}" for row in SEPARATORS.values())
+    parser = argparse.ArgumentParser(
+        prog="separate.py",
+        description=__doc__.split("\n")[0],
+        epilog=f"models:\n{models}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("song", help="a wav, flac, ogg or mp3 file; with ffmpeg also m4a, webm, wma")
-    parser.add_argument("--model", default=DEFAULT, choices=SEPARATORS, help="which separator (default: %(default)s)")
+    parser.add_argument(
+        "--model", default=DEFAULT, choices=SEPARATORS, metavar="NAME", help="one of those below (default: %(default)s)"
+    )
     parser.add_argument("--out", default="separated", help="folder for the stems (default: %(default)s)")
     options = parser.parse_args(arguments)
     try:

@@ -1,4 +1,9 @@
-"""Songs of any length through a process that takes a window at a time, in memory that does not grow with the song."""
+"""Chunked separation: a song of any length through a process that takes a chunk at a time, in memory that is bounded.
+
+A chunk is a piece of a song; a window is that of an STFT. `cut` cuts a stream into chunks, `crossfade` joins the
+results, and `Separator` is what every separator inherits: one loop for arrays and for files. Shown in
+`mss_nn_implementation/convtas_report.ipynb`.
+"""
 
 import math
 
@@ -6,53 +11,18 @@ import numpy as np
 
 from audio_processing.audio_processing import fix_length
 
+# Samples beyond this count as silence, as infinite ones do. Files of 32-bit floats that were scaled like integers stay
+# below; powers of what lies beyond leave the range of the numbers.
+LOUDEST = 1e10
 
-def by_windows(read, process, *, window, overlap):
-    """Apply `process` to overlapping windows of a stream and crossfade its results.
+CROSSFADE = 0.25  # share of a chunk that fades into the next, unless a separator says otherwise
 
-    The last window ends with the stream (it overlaps more) rather than being filled with zeros, so that a process whose
-    statistics span the window always sees music. Only a stream shorter than one window is padded.
 
-    Parameters
-    ----------
-    read : callable, int → np.ndarray, (channels, at most that many samples)
-        gives the next samples of the stream; none at its end.
-    process : callable, np.ndarray (channels, window) → np.ndarray (..., window)
-        what to do with a window.
-    window, overlap : int
-        in samples; 1 ≤ overlap ≤ window / 2. Over `overlap` samples one window fades into the next, linearly.
-
-    Yields
-    ------
-    np.ndarray, (..., samples)
-        consecutive blocks of the result; together exactly as long as the stream.
-    """
-    if not 1 <= overlap <= window // 2:
-        raise ValueError(f"overlap: between 1 and window / 2 = {window // 2} samples expected, got {overlap}")
-    current = read(window)
-    length = current.shape[-1]
-    if length < window:
-        if length:
-            yield process(fix_length(current, window))[..., :length]
-        return
-    rise = ((np.arange(overlap) + 0.5) / overlap).astype(np.float32)
-    fresh, tail = window, None  # samples of the window not given out yet; the end of the window before
-    while True:
-        result = process(current)[..., window - fresh :]
-        if tail is not None:
-            result[..., :overlap] = rise * result[..., :overlap] + (1 - rise) * tail
-        following = read(window - overlap)
-        if following.shape[-1] == 0:
-            yield result
-            return
-        yield result[..., :-overlap]
-        tail = result[..., -overlap:].copy()
-        fresh = overlap + following.shape[-1]
-        current = np.concatenate([current, following], axis=-1)[..., -window:]
+# --- cutting and joining ---------------------------------------------------------------------------------------------
 
 
 def array_reader(audio):
-    """A `read` for `by_windows` over an array (..., samples)."""
+    """Read an array (..., samples) as a stream: a function that gives the next samples, none at the end."""
     position = 0
 
     def read(samples):
@@ -64,21 +34,224 @@ def array_reader(audio):
     return read
 
 
-def even_window(samples, window, overlap):
-    """The shortest window of which a stream needs no more than of `window`: then its last one overlaps no more either.
+def cut(read, chunk, overlap):
+    """Cut a stream into chunks of equal length that overlap.
+
+    The last chunk ends with the stream (it overlaps more) rather than being filled with zeros, so that a process whose
+    statistics span the chunk always gets music. Only a stream shorter than one chunk is padded.
+
+    Parameters
+    ----------
+    read : callable, int -> np.ndarray, (channels, at most that many samples)
+        gives the next samples of the stream; none at its end.
+    chunk, overlap : int
+        in samples; 1 ≤ overlap ≤ chunk / 2.
+
+    Yields
+    ------
+    np.ndarray, (channels, chunk)
+    part : slice
+        the samples of the chunk that are new, and `overlap` of those that the chunk before had, too.
+    """
+    if not 1 <= overlap <= chunk // 2:
+        raise ValueError(f"overlap: expected 1 to chunk / 2 = {chunk // 2} samples, got {overlap}")
+    current = read(chunk)
+    length = current.shape[-1]
+    if 0 < length < chunk:
+        yield fix_length(current, chunk), slice(0, length)
+    elif length:
+        yield current, slice(0, chunk)
+        while (following := read(chunk - overlap)).shape[-1]:
+            current = np.concatenate([current, following], axis=-1)[..., -chunk:]
+            yield current, slice(chunk - overlap - following.shape[-1], chunk)
+
+
+def cut_with_context(read, chunk, context):
+    """Cut a stream into chunks that do not overlap, each with its surroundings.
+
+    A process that reaches at most `context` samples to either side gives the same in chunks as in one piece.
+
+    Parameters
+    ----------
+    read : callable
+        as for `cut`.
+    chunk, context : int
+        in samples, at least 1 and 0.
+
+    Yields
+    ------
+    np.ndarray, (channels, at most context + chunk + context)
+        shorter at the beginning and the end of the stream.
+    part : slice
+        the chunk itself.
+    """
+    current, before = read(chunk + context), 0  # `before`: samples in front of the chunk
+    while current.shape[-1] > before:
+        yield current, slice(before, before + chunk)
+        following = read(chunk)
+        begin = max(0, before + chunk - context)
+        current, before = np.concatenate([current[..., begin:], following], axis=-1), before + chunk - begin
+
+
+def crossfade(results, overlap):
+    """Join the results of chunks: over `overlap` samples one fades into the next, linearly.
+
+    Parameters
+    ----------
+    results : iterable of (np.ndarray, slice)
+        result (..., samples) of each chunk, which is written to, and the part of it to be used, as `cut` gives it.
+    overlap : int
+        in samples; 0 for chunks that do not overlap.
+
+    Yields
+    ------
+    np.ndarray, (..., samples)
+        consecutive blocks; together as long as the stream.
+    """
+    rise = ((np.arange(overlap) + 0.5) / overlap).astype(np.float32) if overlap else 0
+    tail = None
+    for result, part in results:
+        result = result[..., part]
+        if tail is not None:
+            result[..., :overlap] = rise * result[..., :overlap] + (1 - rise) * tail
+        final = max(0, result.shape[-1] - overlap)
+        yield result[..., :final]
+        tail = result[..., final:].copy()
+    if tail is not None:
+        yield tail
+
+
+def even_chunk(samples, chunk, overlap):
+    """Shrink the chunk as far as possible without needing more chunks, so that all overlap equally.
 
     Parameters
     ----------
     samples : int
         length of the stream.
-    window, overlap : int
-        in samples, as `by_windows` wants them.
+    chunk, overlap : int
+        in samples, as `cut` takes them.
 
     Returns
     -------
-    window, overlap : int
-        in samples; a stream shorter than a window is one of its own.
+    chunk, overlap : int
+        in samples; a stream shorter than a chunk is one of its own.
     """
-    count = max(1, math.ceil((samples - overlap) / (window - overlap)))
-    window = max(2, min(window, math.ceil((samples - overlap) / count) + overlap))
-    return window, max(1, min(overlap, window // 2))
+    count = max(1, math.ceil((samples - overlap) / (chunk - overlap)))
+    chunk = max(2, min(chunk, math.ceil((samples - overlap) / count) + overlap))
+    return chunk, max(1, min(overlap, chunk // 2))
+
+
+# --- separators ------------------------------------------------------------------------------------------------------
+
+
+def usable(audio):
+    """Which samples are finite and not beyond `LOUDEST`; the others count as silence."""
+    return np.abs(audio) <= LOUDEST  # False for NaN, too
+
+
+def checked_mixture(mixture, sample_rate):
+    """A mixture as float32, with silence where its samples are not `usable`.
+
+    Raises
+    ------
+    ValueError
+        for an empty mixture, one of no or more than two axes, or a sample rate that is not positive.
+    """
+    mixture = np.asarray(mixture, np.float32)
+    if mixture.ndim not in (1, 2) or mixture.size == 0:
+        raise ValueError(f"mixture: expected shape (samples,) or (channels, samples), got {mixture.shape}")
+    if not sample_rate > 0:
+        raise ValueError(f"sample_rate: expected a positive number of Hz, got {sample_rate}")
+    return np.where(usable(mixture), mixture, np.float32(0))
+
+
+class Separator:
+    """Separate any song, a chunk at a time: what all separators share.
+
+    A child has `sources`, `sample_rate` and `separate_chunk`; its `__init__` takes what is in memory, such as a network
+    whose weights may still change, and its `load` reads the weights that come with the repository.
+
+    Attributes
+    ----------
+    sources : tuple of str
+    sample_rate : int
+        the rate in Hz that is assumed if none is given.
+    chunk_seconds, overlap_seconds : float
+        length of a chunk, and over how much of it the result fades into the next one's.
+    even : bool
+        whether chunks may be of any length: then those of a song are made equally long (`even_chunk`). Otherwise all
+        are `chunk_seconds` long, and a shorter song is padded.
+    """
+
+    sources = ()
+    sample_rate = 44100
+    chunk_seconds = 30.0
+    even = True
+
+    @classmethod
+    def load(cls):
+        """A separator with the weights that come with the repository, if it has any."""
+        return cls()
+
+    @property
+    def overlap_seconds(self):
+        """Seconds over which one chunk fades into the next."""
+        return CROSSFADE * self.chunk_seconds
+
+    def separate_chunk(self, chunk, sample_rate):
+        """Separate a chunk: (channels, samples) -> (sources, channels, samples), float32."""
+        raise NotImplementedError
+
+    def chunks(self, read, sample_rate, samples):
+        """Cut a stream as this separator takes it: chunks as `cut` yields them, and their overlap in samples."""
+        chunk = max(2, round(self.chunk_seconds * sample_rate))
+        overlap = max(1, round(self.overlap_seconds * sample_rate))
+        if self.even:
+            chunk, overlap = even_chunk(samples, chunk, overlap)
+        return cut(read, chunk, overlap), overlap
+
+    def stream(self, read, sample_rate, samples):
+        """Separate a stream, in memory that does not grow with its length.
+
+        Parameters
+        ----------
+        read : callable, int -> np.ndarray, (channels, at most that many samples)
+            gives the next samples, all of them `usable`; none at the end.
+        sample_rate : int
+            in Hz.
+        samples : int
+            how long the stream will be.
+
+        Yields
+        ------
+        np.ndarray, (sources, channels, samples)
+            consecutive blocks of the stems.
+        """
+        chunks, overlap = self.chunks(read, sample_rate, samples)
+        return crossfade(((self.separate_chunk(chunk, sample_rate), part) for chunk, part in chunks), overlap)
+
+    def separate(self, mixture, sample_rate=None):
+        """Separate a song that is in memory.
+
+        Parameters
+        ----------
+        mixture : np.ndarray, (samples,) or (channels, samples)
+            full scale is [-1, 1]; samples that are not finite, or beyond `LOUDEST`, count as silence.
+        sample_rate : int, optional
+            in Hz; `self.sample_rate` if None.
+
+        Returns
+        -------
+        dict of str to np.ndarray, float32
+            a stem per source, shaped like `mixture`.
+
+        Raises
+        ------
+        ValueError
+            for an empty mixture, one of no or more than two axes, or a sample rate that is not positive.
+        """
+        sample_rate = self.sample_rate if sample_rate is None else sample_rate
+        mixture = checked_mixture(mixture, sample_rate)
+        blocks = self.stream(array_reader(np.atleast_2d(mixture)), sample_rate, mixture.shape[-1])
+        stems = np.concatenate(list(blocks), axis=-1).reshape(len(self.sources), *mixture.shape)
+        return dict(zip(self.sources, stems))

@@ -1,4 +1,6 @@
-r"""The Fourier transform in small steps: what the chapter's notebook builds before it uses the fast library.
+r"""The Fourier transform in small steps, before the fast library takes over.
+
+Notebook: audio_processing/spectrogram_report.ipynb
 
 References
 ----------
@@ -11,9 +13,17 @@ References
 
 import numpy as np
 
+from common.checks import expect
+
 
 def alias(frequency, sample_rate):
-    r"""Where a tone is heard after sampling: :math:`|f - f_s \operatorname{round}(f / f_s)|`, in Hz, up to f_s / 2."""
+    r"""Frequency of a tone after sampling: :math:`|f - f_s \operatorname{round}(f / f_s)|`, in Hz, at most f_s / 2.
+
+    Examples
+    --------
+    >>> float(alias(9000, sample_rate=16000))
+    7000.0
+    """
     frequency = np.asarray(frequency, float)
     return np.abs(frequency - sample_rate * np.round(frequency / sample_rate))
 
@@ -22,9 +32,17 @@ def dft_matrix(size):
     r"""The matrix :math:`W[k, n] = e^{-2\pi i k n / N}`, complex128, (size, size): row k is the tone of bin k.
 
     `dft_matrix(N) @ x` is the discrete Fourier transform of x, and :math:`W W^H = N I`, so :math:`W^H / N` undoes it.
+
+    See Also
+    --------
+    fft : the same in N log N steps.
+
+    Examples
+    --------
+    >>> (dft_matrix(4) @ [1, 0, -1, 0]).real.round(6)  # half the energy in bin 1, half in its mirror image
+    array([0., 2., 0., 2.])
     """
-    if size < 1:
-        raise ValueError(f"size: at least 1 expected, got {size}")
+    expect(size >= 1, "size", "at least 1", size)
     n = np.arange(size)
     return np.exp(-2j * np.pi * (np.outer(n, n) % size) / size)  # whole turns removed: exact for large k·n
 
@@ -44,11 +62,14 @@ def fft(x):
     Returns
     -------
     np.ndarray, complex128, (N,)
+
+    See Also
+    --------
+    dft_matrix : the same as a matrix.
     """
     x = np.asarray(x, complex)
     size = x.size
-    if size < 1 or size & (size - 1):
-        raise ValueError(f"x: a length that is a power of two expected, got {size}")
+    expect(size >= 1 and not size & (size - 1), "x", "a length that is a power of two", size)
     if size == 1:
         return x
     even, odd = fft(x[::2]), fft(x[1::2])
@@ -57,7 +78,7 @@ def fft(x):
 
 
 def overlap_sum(weights, hop_length):
-    r"""What the squares of all shifted windows add up to, :math:`\sum_t w^2[n - tH]`, over one hop.
+    r"""Sum of the squares of all shifted windows, :math:`\sum_t w^2[n - tH]`, over one hop.
 
     Parameters
     ----------
@@ -68,11 +89,10 @@ def overlap_sum(weights, hop_length):
     Returns
     -------
     np.ndarray, (hop_length,)
-        a constant where the overlap-add of analysis and synthesis window needs no division; a zero means that no
-        inverse exists.
+        a constant if the overlap-add of analysis and synthesis window needs no division; a zero means that no inverse
+        exists.
     """
-    if not 1 <= hop_length <= len(weights):
-        raise ValueError(f"hop_length: from 1 to the window's {len(weights)} samples expected, got {hop_length}")
+    expect(1 <= hop_length <= len(weights), "hop_length", f"from 1 to the window's {len(weights)} samples", hop_length)
     total = np.zeros(hop_length)
     for start in range(0, len(weights), hop_length):
         part = np.asarray(weights[start : start + hop_length], float) ** 2
@@ -92,6 +112,7 @@ def spreads(weights):
     Returns
     -------
     time, frequency : float
+        in samples, and in cycles per sample.
     """
     weights = np.asarray(weights, float)
     spectrum = np.fft.fft(weights, 64 * weights.size)
@@ -105,7 +126,13 @@ def spreads(weights):
 
 
 def mel(frequency):
-    r"""Frequency in Hz on the mel scale, :math:`2595 \log_{10}(1 + f / 700)` [3]_."""
+    r"""Frequency in Hz on the mel scale, :math:`2595 \log_{10}(1 + f / 700)` [3]_.
+
+    Examples
+    --------
+    >>> mel([0, 700, 1400]).round(1)
+    array([   0. ,  781.2, 1238.1])
+    """
     return 2595 * np.log10(1 + np.asarray(frequency, float) / 700)
 
 
@@ -116,12 +143,21 @@ def mel_bands(sample_rate, n_fft, n_bands):
 
     Parameters
     ----------
-    sample_rate, n_fft, n_bands : int
+    sample_rate : int
+        in Hz.
+    n_fft : int
+        length of the transform in samples.
+    n_bands : int
 
     Returns
     -------
     np.ndarray, (n_bands, 1 + n_fft // 2)
         weights from 0 to 1: `mel_bands(...) @ abs(spectrum) ** 2` are the bands' powers.
+
+    Examples
+    --------
+    >>> mel_bands(16000, n_fft=512, n_bands=40).shape
+    (40, 257)
     """
     edges = 700 * (10 ** (np.linspace(0, mel(sample_rate / 2), n_bands + 2) / 2595) - 1)
     bins = np.arange(1 + n_fft // 2) * sample_rate / n_fft
@@ -131,7 +167,7 @@ def mel_bands(sample_rate, n_fft, n_bands):
 
 
 def instantaneous_frequency(spectrum, hop_length, sample_rate):
-    r"""Frequency of what sounds in each bin, from the phase's step between frames [2]_.
+    r"""Instantaneous frequency in each bin, from the phase's step between frames [2]_.
 
     A tone of frequency f turns the phase by :math:`2\pi f H / f_s` per hop. The centre of bin k predicts
     :math:`2\pi k H / N`; the difference, wrapped to (-π, π], corrects the centre.
@@ -140,7 +176,7 @@ def instantaneous_frequency(spectrum, hop_length, sample_rate):
     ----------
     spectrum : np.ndarray, complex, (1 + n_fft // 2, frames)
     hop_length : int
-        at most n_fft / 4, so that a tone anywhere in a Hann window's main lobe is told apart from its neighbours.
+        at most n_fft / 4, so that a tone anywhere in a Hann window's main lobe differs from its neighbours.
     sample_rate : int
         in Hz.
 

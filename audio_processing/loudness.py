@@ -1,6 +1,8 @@
 """Loudness in frames: 250 per second, frame k centred on k / 250 s, as for every annotation of a song.
 
 FFT frames are centred, with zeros before the first sample and after the last, so that all quantities line up.
+
+Notebook: virtual_band/dataset_report.ipynb
 """
 
 import librosa
@@ -15,13 +17,31 @@ LOUDNESS_FLOOR = -80.0  # dB
 
 
 def frame_times(n_samples, sample_rate):
-    """Centres of the frames of a signal, in seconds: k / 250 for every k that lies within it.
+    """Centres of a signal's frames.
+
+    Parameters
+    ----------
+    n_samples : int
+    sample_rate : int
+        in Hz.
 
     Returns
     -------
-    np.ndarray, shape (frames,)
+    np.ndarray, (frames,)
+        in seconds: k / 250 for every k that lies within the signal.
+
+    Examples
+    --------
+    >>> frame_times(1000, sample_rate=44100)
+    array([0.   , 0.004, 0.008, 0.012, 0.016])
     """
     return np.arange(int(n_samples * FRAME_RATE // sample_rate)) / FRAME_RATE
+
+
+def a_weights(sample_rate, n_fft):
+    """Weights of power by the A-curve, (n_fft / 2 + 1,). librosa floors the curve at -80 dB, 0 Hz included."""
+    with np.errstate(divide="ignore"):  # the curve's logarithm at 0 Hz
+        return 10.0 ** (librosa.A_weighting(librosa.fft_frequencies(sr=sample_rate, n_fft=n_fft)) / 10.0)
 
 
 def loudness(audio, sample_rate):
@@ -29,21 +49,28 @@ def loudness(audio, sample_rate):
 
     Parameters
     ----------
-    audio : np.ndarray, shape (samples,)
+    audio : np.ndarray, (samples,)
     sample_rate : int
-        Hz; the signal is resampled to 16 kHz first.
+        in Hz; the signal is resampled to 16 kHz first.
 
     Returns
     -------
-    np.ndarray, shape (frames,), float32
-        dB, not below -80; frame k is centred on k / 250 s.
+    np.ndarray, float32, (frames,)
+        in dB, not below -80; frame k is centred on k / 250 s.
+
+    See Also
+    --------
+    ddsp_models.loudness : the same for batches, with a gradient.
+
+    Examples
+    --------
+    >>> loudness(np.zeros(1600), sample_rate=16000)[:3]
+    array([-80., -80., -80.], dtype=float32)
     """
     frames = frame_times(audio.shape[-1], sample_rate).size
     audio = resample(np.asarray(audio, dtype=np.float32), sample_rate, LOUDNESS_RATE)
     spectrum = stft(audio, LOUDNESS_FFT, LOUDNESS_RATE // FRAME_RATE)  # (frequencies, frames)
-    frequency = librosa.fft_frequencies(sr=LOUDNESS_RATE, n_fft=LOUDNESS_FFT)
-    with np.errstate(divide="ignore"):  # 0 Hz weighs nothing: -inf dB, floored at -80
-        weight = 10.0 ** (librosa.A_weighting(frequency) / 10.0)
+    weight = a_weights(LOUDNESS_RATE, LOUDNESS_FFT)
     power = np.mean(weight[:, None] * np.abs(spectrum) ** 2, axis=0)
     decibels = 10.0 * np.log10(np.maximum(power, 10.0 ** (LOUDNESS_FLOOR / 10.0)))
     return decibels[:frames].astype(np.float32)

@@ -1,9 +1,9 @@
-r"""Oracle masks: how well could a separator do that only scales the bins of the mixture's spectrogram?
+r"""Masks: how well could a separator do that only scales the bins of the mixture's spectrogram?
 
 An oracle is given the true stems :math:`s_j` and may use them to choose one mask :math:`M_j[k, t]` per source; the
-estimate is the inverse STFT of :math:`M_j X`. A separator that must guess the masks can hardly do better with the same
-rule on the same STFT, so an oracle's scores are the ceiling of a test set. The masks of the sources add up to one, so
-the estimates add up to the mixture.
+estimate is the inverse STFT of :math:`M_j X`. A separator that must estimate the masks can hardly do better with the
+same rule on the same STFT. The masks of the sources add up to one, so the estimates add up to the mixture. Shown in
+`audio_processing/spectrogram_limits.ipynb`.
 
 References
 ----------
@@ -20,8 +20,12 @@ References
 import functools
 
 import numpy as np
+import scipy.fft
 
-from audio_processing.audio_processing import istft, stft
+from audio_processing.audio_processing import fix_length, istft, resample, stft
+
+HOP_SECONDS = 0.0232  # hop of the masks of `masked_channels`, whose windows are four hops: 4,096 samples at 44.1 kHz
+QUIET = 1e-9  # added to magnitudes before they are divided, so that silence is shared equally
 
 
 def ratio_masks(magnitudes, power=1):
@@ -39,10 +43,10 @@ def ratio_masks(magnitudes, power=1):
     Returns
     -------
     dict of str to np.ndarray
-        masks from 0 to 1 that add up to 1; where every source is silent, all have the same share.
+        masks from 0 to 1 that add up to 1; equal in bins in which every source is silent.
     """
     if not power > 0:
-        raise ValueError(f"power: a number above 0 expected, got {power}")
+        raise ValueError(f"power: expected a number above 0, got {power}")
     loudest = functools.reduce(np.maximum, magnitudes.values())
     audible = loudest > 0
     if power != 1:  # relative to the loudest, no power leaves the range of the numbers
@@ -51,6 +55,31 @@ def ratio_masks(magnitudes, power=1):
     safe = np.where(audible, sum(magnitudes.values()), 1)
     share = safe.dtype.type(1 / len(magnitudes))
     return {source: np.where(audible, value / safe, share) for source, value in magnitudes.items()}
+
+
+def wiener_masks(spectra, power=1.0, floor=QUIET, axis=0):
+    r"""Give each source its share of every bin, as `ratio_masks` does, for spectra in one array.
+
+    .. math:: M_j = \frac{(|S_j| + \epsilon)^p}{\sum_i (|S_i| + \epsilon)^p}
+
+    Parameters
+    ----------
+    spectra : np.ndarray, real, at least 0
+        magnitudes of all sources.
+    power : float
+        the exponent p.
+    floor : float
+        what :math:`\epsilon` is: at 0, a bin in which all sources are silent has no masks.
+    axis : int
+        along which the sources lie.
+
+    Returns
+    -------
+    np.ndarray
+        masks of the shape of `spectra` that add up to 1.
+    """
+    raised = (spectra + floor) ** power
+    return raised / raised.sum(axis=axis, keepdims=True)
 
 
 def binary_masks(magnitudes):
@@ -81,7 +110,7 @@ def irm(stems, *, n_fft=1024, hop_length=256, power=1, mixture=None):
     power : float
         1 for magnitudes, 2 for power spectra; see `ratio_masks`.
     mixture : np.ndarray, (..., samples), optional
-        what is separated; the sum of the stems where it is None.
+        what is separated; the sum of the stems if None.
 
     Returns
     -------
@@ -91,7 +120,7 @@ def irm(stems, *, n_fft=1024, hop_length=256, power=1, mixture=None):
     Raises
     ------
     ValueError
-        where a stem is empty, not finite or of another shape than the first one, or the STFT sizes allow no inverse.
+        if a stem is empty, not finite or of another shape than the first one, or the STFT sizes allow no inverse.
 
     Examples
     --------
@@ -109,7 +138,7 @@ def ibm(stems, *, n_fft=1024, hop_length=256, threshold=None, mixture=None):
     Parameters
     ----------
     threshold : float, optional
-        where it is given, a source gets each bin in which it has at least this share of the mixture's magnitude: the
+        if given, a source gets each bin in which it has at least this share of the mixture's magnitude: the
         rule of the SiSEC evaluations, with 0.5. Several sources may then have a bin, or none, and the estimates need
         not add up.
     """
@@ -169,7 +198,7 @@ def mwf(stems, *, n_fft=1024, hop_length=256, mixture=None):
     """
     stems, mixture = checked(stems, mixture)
     if mixture.ndim > 2:
-        raise ValueError(f"stems: (samples,) or (channels, samples) expected, got shape {mixture.shape}")
+        raise ValueError(f"stems: expected shape (samples,) or (channels, samples), got {mixture.shape}")
     length = mixture.shape[-1]
     mixed = stft(np.atleast_2d(mixture), n_fft, hop_length)  # (channels, frequencies, frames)
     spectra = np.stack([stft(np.atleast_2d(stem), n_fft, hop_length) for stem in stems.values()])
@@ -190,10 +219,10 @@ def _wiener(spectra, mixed):
     observed = np.moveaxis(mixed.astype(np.complex128), 0, -1)[..., None]  # (F, T, channels, 1)
     identity = np.eye(channels)
     power = np.mean(np.abs(true) ** 2, axis=-1)  # (sources, F, T)
-    heard = power > 0
-    direction = true / np.sqrt(np.where(heard, power, 1))[..., None]
+    audible = power > 0
+    direction = true / np.sqrt(np.where(audible, power, 1))[..., None]
     spatial = np.einsum("jftc,jftd->jfcd", direction, direction.conj())
-    spatial /= np.maximum(heard.sum(axis=-1), 1)[..., None, None]  # trace = channels
+    spatial /= np.maximum(audible.sum(axis=-1), 1)[..., None, None]  # trace = channels
     spatial += 1e-9 * identity  # equal channels have no inverse
     inverse = np.linalg.inv(spatial)
     scale = np.einsum("jftc,jfcd,jftd->jft", true.conj(), inverse, true, optimize=True).real / channels
@@ -220,15 +249,15 @@ def _magnitudes(spectra):
 
 
 def checked(stems, mixture=None):
-    """Return the stems as finite arrays of one shape, and the mixture (their sum where it is None).
+    """Return the stems as finite arrays of one shape, and the mixture (their sum if None).
 
     Raises
     ------
     ValueError
-        one line that names the stem, says what was found and what is expected.
+        if a stem is empty, not finite or of another shape than the first one.
     """
     if not stems:
-        raise ValueError("stems: at least one source expected, got none")
+        raise ValueError("stems: expected at least one source, got none")
     stems = {source: np.asarray(stem) for source, stem in stems.items()}
     named = {f"stems[{source!r}]": stem for source, stem in stems.items()}
     if mixture is not None:
@@ -236,9 +265,50 @@ def checked(stems, mixture=None):
     first, shape = next((name, stem.shape) for name, stem in named.items())
     for name, audio in named.items():
         if audio.ndim == 0 or audio.shape[-1] == 0:
-            raise ValueError(f"{name}: at least one sample expected, got shape {audio.shape}")
+            raise ValueError(f"{name}: expected at least one sample, got shape {audio.shape}")
         if audio.shape != shape:
-            raise ValueError(f"{name}: the shape {shape} of {first} expected, got {audio.shape}")
+            raise ValueError(f"{name}: expected the shape {shape} of {first}, got {audio.shape}")
         if not np.isfinite(audio).all():
-            raise ValueError(f"{name}: finite samples expected, got NaN or infinity")
+            raise ValueError(f"{name}: expected finite samples, got NaN or infinity")
     return stems, sum(stems.values()) if mixture is None else mixture
+
+
+def masked_channels(channels, parts, sample_rate, band_rate, parts_rate=None, keep=None):
+    """Divide a song's own channels among parts that were separated in mono and in a lower band.
+
+    Every channel gets the parts as they are. The rest of a channel, which is all above the band and its difference from
+    the other channels below, is divided bin by bin: below in proportion to the parts' powers there, above, frame by
+    frame, to their magnitudes in the highest quarter of the band.
+
+    Parameters
+    ----------
+    channels : np.ndarray, (channels, samples)
+        at `sample_rate`.
+    parts : np.ndarray, (parts, samples)
+        at `parts_rate`, nothing above band_rate / 2.
+    sample_rate, band_rate : int
+        in Hz.
+    parts_rate : int, optional
+        in Hz; `sample_rate` if None.
+    keep : int, optional
+        return only so many of the parts, from the first.
+
+    Returns
+    -------
+    np.ndarray, (parts, channels, samples)
+        which add up to `channels`.
+    """
+    length = channels.shape[-1]
+    parts = fix_length(resample(parts, parts_rate or sample_rate, sample_rate), length).astype(np.float32, copy=False)
+    hop = scipy.fft.next_fast_len(max(1, round(HOP_SECONDS * sample_rate)))  # in windows of four hops
+    left = stft(channels.astype(np.float32, copy=False) - parts.sum(axis=0), 4 * hop, hop)
+    masks = np.stack([np.abs(stft(part, 4 * hop, hop)) for part in parts])  # (parts, frequencies, frames)
+    top = min(masks.shape[1], int(0.45 * band_rate / sample_rate * 4 * hop))  # 7.2 kHz of 8: filters end above
+    upper = np.sqrt(np.sum(np.square(masks[:, 3 * top // 4 : top]), axis=1)) + QUIET  # (parts, frames)
+    masks[:, top:] = upper[:, None]
+    masks[:, :top] = np.square(masks[:, :top]) + QUIET
+    masks /= masks.sum(axis=0)
+    stems = np.empty((len(masks[:keep]), *channels.shape), np.float32)
+    for stem, part, mask in zip(stems, parts, masks):  # one at a time: spectra are larger than sounds
+        stem[:] = part + istft(mask * left, hop, length=length)
+    return stems

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-COLOURS = {"drums": "#d55e00", "bass": "#0072b2", "other": "#8c6d00", "vocals": "#009e73", "mixture": "#555555"}
-"""Okabe and Ito's colours, which differ for colour-blind readers too."""
+from audio_processing.style import MIXTURE, STEMS
+
+COLOURS = {**STEMS, "mixture": MIXTURE}
 
 
 def waveform(audio, sample_rate, ax, *, start=0.0, unit="s", **line):

@@ -1,39 +1,35 @@
 """The recorded song as a test set of one: what is left of it after the part that networks are trained on."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from audio_processing.audio_processing import fix_length, load
-from audio_processing.tracks import SOURCES
+from audio_processing.tracks import SOURCES, TRIO
+from common.places import HERE
 
-AIR_TRAFFIC = os.environ.get("AIR_TRAFFIC_PATH") or None
-"""Folder of the recorded song's stems as sound files, each named after its source; None where it is not here."""
-
-
+# Of the recorded song: from which second to which.
 SONG_PARTS = {"train": (0, 106), "validation": (106, 120), "test": (120, None)}
-"""Of a single recorded song: from which second to which."""
 
 
 def song_path(path=None):
-    """The folder of the recorded song: what is given, or what AIR_TRAFFIC_PATH names.
+    """The folder of the recorded song: `path`, by default the one that AIR_TRAFFIC_PATH names.
 
     Raises
     ------
     FileNotFoundError
-        where neither is a folder with stems.
+        if neither is a folder with stems.
     """
-    path = path or os.environ.get("AIR_TRAFFIC_PATH")
+    path = path or HERE.air_traffic
     if not path or not any(Path(path).glob("vocals.*")):
         raise FileNotFoundError(
-            f"AIR_TRAFFIC_PATH: {path or 'nothing'} found, a folder with drums.*, bass.* and vocals.* expected"
+            f"AIR_TRAFFIC_PATH: expected a folder with drums.*, bass.* and vocals.*, got {path or 'nothing'}"
         )
     return Path(path)
 
 
 @dataclass(frozen=True)
 class RecordedSong:
-    """The test part of a recorded song; as `audio_processing.tracks.Track` for what scores it.
+    """The test part of a recorded song, with the methods of `audio_processing.tracks.Track` that scoring calls.
 
     Parameters
     ----------
@@ -56,17 +52,20 @@ class RecordedSong:
         return {source: fix_length(stem, longest) for source, stem in stems.items()}
 
     def files(self):
-        """The sound files of its three voices."""
-        return self._files(("drums", "bass", "vocals"))
+        """The sound files of its three sources."""
+        return self._files(TRIO)
+
+    def check(self, sources=SOURCES):
+        """Raises FileNotFoundError if the file of a source is missing."""
+        self._files(sources)
 
     def annotations(self):
-        """Nothing is known of it but its sound."""
+        """It has none."""
         return {}
 
     def _files(self, sources):
         folder = song_path(self.path)
-        found = {source: sorted(folder.glob(f"{source}.*")) for source in sources}
-        for source, paths in found.items():
-            if not paths:
-                raise FileNotFoundError(f"{folder}: {source}.* expected, no such file found")
-        return [paths[0] for paths in found.values()]
+        paths = [next(iter(sorted(folder.glob(f"{source}.*"))), None) for source in sources]
+        if None in paths:
+            raise FileNotFoundError(f"{folder}: expected {sources[paths.index(None)]}.*, got no such file")
+        return paths

@@ -11,21 +11,15 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from audio_processing.audio_processing import (
-    AudioError,
-    announced_samples,
-    load,
-    open_audio,
-    open_stream,
-    read_block,
-    resample,
-    to_mono,
-)
+from audio_processing.audio_processing import load, resample, to_mono
+from audio_processing.sound_files import AudioError, announced_samples, open_audio, open_stream, read_block
 
-SOURCES = ("drums", "bass", "other", "vocals")
-"""MUSDB's four stems, in MUSDB's order."""
-EXCERPTS = Path(__file__).resolve().parent.parent / "data" / "musdb18-7s"
-"""Where `make musdb` puts MUSDB18's 7 s excerpts."""
+SOURCES = ("drums", "bass", "other", "vocals")  # MUSDB's four stems, in MUSDB's order
+TRIO = ("drums", "bass", "vocals")  # the stems of songs without other instruments, in the same order
+# Songs of MUSDB18's test set that are not scored, and why.
+EXCLUDED = {"PR - Oh No": "its stems do not add up", "PR - Happy Daze": "stems are missing"}
+PARTS = ("mixture", *SOURCES)  # the sounds of a .stem.mp4 file, in their order there
+EXCERPT_SECONDS = 10.0  # songs of MUSDB18 last longer than this, its excerpts do not
 
 
 @dataclass(frozen=True)
@@ -69,7 +63,7 @@ class Track:
         Raises
         ------
         AudioError
-            where a stem is missing or damaged, or where stems differ in length.
+            if a stem is missing or damaged, or stems differ in length.
         """
         stems = {source: self._read(source, sample_rate, mono)[0] for source in sources}
         lengths = {source: stem.shape[-1] for source, stem in stems.items()}
@@ -83,50 +77,44 @@ class Track:
         Raises
         ------
         AudioError
-            where one is missing, damaged or cut off, or where they differ in length, rate or channels: the message
-            names the track and the stem.
+            if one is missing, damaged or cut off, or they differ in length, rate or channels: the message names the
+            track and the stem.
         """
         mixture = None
-        for part, found in self._headers(("mixture", *sources)):
-            mixture = mixture or found
-            for what, value in found.items():
-                if value != mixture[what]:
-                    raise AudioError(f"{self.path}: {what} of {part} is {value}, that of the mixture {mixture[what]}")
+        for part, header in self._headers(("mixture", *sources)):
+            mixture = mixture or header
+            for field, value in header.items():
+                if value != mixture[field]:
+                    raise AudioError(f"{self.path}: {field} of {part} is {value}, that of the mixture {mixture[field]}")
 
     def _headers(self, parts):
         """Yield each part's name and {"sample rate", "channels", "length"}."""
-        if self.path.is_dir():
-            for part in parts:
-                path = self.path / f"{part}.wav"
-                with open_audio(path) as sound:
-                    if announced_samples(sound) > len(sound):
-                        raise AudioError(
-                            f"{path}: cut off, {len(sound)} of {announced_samples(sound)} samples are there"
-                        )
-                    yield part, {"sample rate": sound.samplerate, "channels": sound.channels, "length": len(sound)}
-            return
+        return self._wav_headers(parts) if self.path.is_dir() else self._stem_headers(parts)
+
+    def _wav_headers(self, parts):
+        for part in parts:
+            path = self.path / f"{part}.wav"
+            with open_audio(path) as sound:
+                announced, length = announced_samples(sound), len(sound)
+                if announced > length:
+                    raise AudioError(f"{path}: cut off, {length} of {announced} samples are there")
+                yield part, {"sample rate": sound.samplerate, "channels": sound.channels, "length": length}
+
+    def _stem_headers(self, parts):
         sounds = _streams(self.path)
         for part in parts:
-            if PARTS.index(part) >= len(sounds):
-                raise AudioError(
-                    f"{self.path}: holds {len(sounds)} sounds, {part} would be number {PARTS.index(part) + 1}"
-                )
-            sound = sounds[PARTS.index(part)]
-            yield (
-                part,
-                {
-                    "sample rate": int(sound["sample_rate"]),
-                    "channels": sound["channels"],
-                    "length": int(sound.get("duration_ts", 0)),
-                },
-            )
+            index = PARTS.index(part)
+            if index >= len(sounds):
+                raise AudioError(f"{self.path}: holds {len(sounds)} sounds, {part} would be number {index + 1}")
+            sound, length = sounds[index], int(sounds[index].get("duration_ts", 0))
+            yield part, {"sample rate": int(sound["sample_rate"]), "channels": sound["channels"], "length": length}
 
     def files(self):
         """The sound files of the song, sorted: what a checksum of the data covers."""
         return sorted(self.path.glob("*.wav")) if self.path.is_dir() else [self.path]
 
     def annotations(self):
-        """What the virtual band knows of the song (f0, voicing, loudness; arrays by name), or {} for recorded music."""
+        """F0, voicing and loudness of a song of the virtual band, arrays by name; {} for recorded music."""
         path = self.path / "annotations.npz"
         if not path.exists():
             return {}
@@ -134,15 +122,11 @@ class Track:
             with np.load(path, allow_pickle=False) as arrays:
                 return dict(arrays)
         except (OSError, ValueError, zipfile.BadZipFile) as error:
-            raise AudioError(f"{path}: damaged; `make dataset` writes the virtual band's songs anew") from error
-
-
-PARTS = ("mixture", *SOURCES)
-"""The sounds of a .stem.mp4 file, in their order there."""
+            raise AudioError(f"{path}: damaged; `make dataset` writes the virtual band's songs again") from error
 
 
 def _streams(path):
-    """What ffprobe says of each sound in a .stem.mp4 file, as a list of dicts."""
+    """What ffprobe reports of each sound in a .stem.mp4 file, as a list of dicts."""
     ffprobe = shutil.which("ffprobe")
     if ffprobe is None:
         raise AudioError(f"{path}: reading .stem.mp4 needs ffmpeg; install it, or use the wav files of MUSDB18-HQ")
@@ -168,19 +152,19 @@ def readable(songs, on_error="raise", sources=SOURCES):
     Returns
     -------
     songs : list of Track
-        those whose mixture and stems are there, of one length, rate and number of channels.
+        those whose mixture and stems exist, of one length, rate and number of channels.
     left_out : dict of str to str
         name of the song → the reason, one line.
 
     Raises
     ------
     AudioError
-        for the first song that cannot be read where `on_error` is "raise"; where none is left with "skip".
+        for the first song that cannot be read if `on_error` is "raise"; if none is left with "skip".
     ValueError
-        where `on_error` is neither.
+        if `on_error` is neither.
     """
     if on_error not in ("raise", "skip"):
-        raise ValueError(f"on_error: 'raise' or 'skip' expected, got {on_error!r}")
+        raise ValueError(f"on_error: expected 'raise' or 'skip', got {on_error!r}")
     good, left_out = [], {}
     for song in songs:
         try:
@@ -200,17 +184,6 @@ def reason(song, error):
     return str(error).replace(f"{song.path.parent}{os.sep}", "").replace("\n", " ")
 
 
-def musdb_root():
-    """The folder of a copy of MUSDB18, MUSDB18-HQ or the 7 s excerpts: what MUSDB_PATH names, else what `make musdb`
-    fetched, else None."""
-    named = os.environ.get("MUSDB_PATH")
-    return Path(named) if named else EXCERPTS if EXCERPTS.is_dir() else None
-
-
-EXCERPT_SECONDS = 10.0
-"""Songs of MUSDB18 last longer than this, its excerpts do not."""
-
-
 def musdb_name(root, subset="test"):
     """What the songs of a copy of MUSDB18 are called in results: "musdb18_7s" for the excerpts, else "musdb18".
 
@@ -222,18 +195,18 @@ def musdb_name(root, subset="test"):
     Raises
     ------
     AudioError
-        where none of its mixtures can be read; the message is that of the first.
+        if none of its mixtures can be read; the message is that of the first.
     FileNotFoundError
-        where it holds no song.
+        if it holds no song.
     """
     first = None
     for song in tracks(root, subset):
         try:
-            ((_, found),) = song._headers(("mixture",))
+            ((_, header),) = song._headers(("mixture",))
         except (AudioError, OSError) as error:
             first = first or error
             continue
-        return "musdb18_7s" if found["length"] <= EXCERPT_SECONDS * found["sample rate"] else "musdb18"
+        return "musdb18_7s" if header["length"] <= EXCERPT_SECONDS * header["sample rate"] else "musdb18"
     raise AudioError(str(first))
 
 
@@ -245,7 +218,7 @@ def tracks(root, subset=None):
     root : str or Path
         the folder that holds `train` and/or `test`.
     subset : str, optional
-        "train" or "test"; both where it is None.
+        "train" or "test"; by default both.
 
     Returns
     -------
@@ -254,23 +227,21 @@ def tracks(root, subset=None):
     Raises
     ------
     FileNotFoundError
-        where the folder holds no song; the message says which folder and what it should hold.
+        if the folder holds no song; the message names the folder and what it should hold.
     """
     root = Path(root)
-    found = []
+    songs = []
     for name in ("train", "test") if subset is None else (subset,):
         folder = root / name
-        if not folder.is_dir():
-            continue
-        for path in sorted(folder.iterdir()):
+        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
             if path.is_dir() and not path.name.startswith(".") and any(path.glob("*.wav")):
-                found.append(Track(path.name, path, name))
+                songs.append(Track(path.name, path, name))
             elif path.name.endswith(".stem.mp4"):
-                found.append(Track(path.name.removesuffix(".stem.mp4"), path, name))
-    if not found:
-        wanted = "train or test" if subset is None else subset
+                songs.append(Track(path.name.removesuffix(".stem.mp4"), path, name))
+    if not songs:
+        expected = "train or test" if subset is None else subset
         raise FileNotFoundError(
-            f"{root}: no songs in {wanted}/<artist - title>/mixture.wav or {wanted}/*.stem.mp4; "
+            f"{root}: no songs in {expected}/<artist - title>/mixture.wav or {expected}/*.stem.mp4; "
             "`make dataset` builds the virtual band, MUSDB_PATH names a copy of MUSDB18"
         )
-    return found
+    return songs

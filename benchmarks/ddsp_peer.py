@@ -5,6 +5,7 @@
 builds. Run with that Python, this module is the process: `python -m benchmarks.ddsp_peer INPUTS.npz`.
 """
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.timing import peak_mb, record
+from benchmarks.timing import peak_mb
 
 ROOT = Path(__file__).resolve().parent.parent
 BATCH, SECONDS, RATE, HOP, HARMONICS, BANDS = 4, 4, 16000, 64, 60, 65
@@ -22,10 +23,17 @@ ROOM = 48000
 NOT_NEEDED = ("google.cloud", "hypertune", "matplotlib", "mir_eval", "note_seq", "tensorflow_datasets")
 NOT_NEEDED += ("matplotlib.gridspec", "matplotlib.patches", "matplotlib.pyplot", "matplotlib.ticker")
 """Packages that the peer's environment lacks, and that no training step calls."""
+SIGNALS = {
+    # name: arrays that its gradient is taken of, others that it takes, gradient of a loss with respect to it
+    "filtered_noise": (("magnitudes",), ("noise",), "upstream"),
+    "harmonic_synthesis": (("amplitude", "distribution", "f0"), (), "upstream"),
+    "spectral_loss": (("audio",), ("target",), ""),
+}
+"""What both sides compute, with names of the arrays of `problem`; "" for a signal that is a loss itself."""
 
 
 def problem():
-    """What a decoder may say for a batch of 4 s: arrays by name, and the gradient of a loss with respect to sound."""
+    """Possible outputs of a decoder for a batch of 4 s, by name, and the gradient of a loss with respect to sound."""
     rng = np.random.default_rng(0)
     frames, samples = SECONDS * RATE // HOP, SECONDS * RATE
     vibrato = 2 ** (0.5 / 12 * np.sin(2 * np.pi * 5.5 * np.arange(frames) / 250))
@@ -44,45 +52,30 @@ def problem():
     return {name: array.astype(np.float32) for name, array in arrays.items()}
 
 
-def python():
-    """The interpreter of an environment with ddsp 3.7.0, or None where there is none."""
-    found = Path(os.environ.get("DDSP_PYTHON", ROOT / ".venv-parity" / "bin" / "python")).expanduser()
-    return found if found.exists() else None
+class Peer(contextlib.ExitStack):
+    """ddsp in a process of its own; a context manager. What it can compute has the names of `functions`.
 
-
-class Peer:
-    """ddsp in a process of its own; a context manager. Names of functions are the keys of `functions`.
-
-    Parameters
-    ----------
-    python : Path
+    Raises
+    ------
+    ModuleNotFoundError
+        where no environment with ddsp 3.7.0 is found.
     """
 
-    def __init__(self, python):
-        self.folder = tempfile.TemporaryDirectory()
-        np.savez(Path(self.folder.name) / "inputs.npz", **problem())
-        quiet = {**os.environ, "TF_USE_LEGACY_KERAS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-        quiet.pop("PYTHONPATH", None)
-        self.process = subprocess.Popen(
-            [python, "-m", "benchmarks.ddsp_peer", Path(self.folder.name) / "inputs.npz"],
-            cwd=ROOT,
-            env=quiet,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.stdin.close()
-        self.process.wait(timeout=30)
-        self.folder.cleanup()
+    def __init__(self):
+        python = Path(os.environ.get("DDSP_PYTHON", ROOT / ".venv-parity" / "bin" / "python")).expanduser()
+        if not python.exists():
+            raise ModuleNotFoundError("no environment with ddsp 3.7.0 (`make parity` builds one)")
+        super().__init__()
+        self.folder = Path(self.enter_context(tempfile.TemporaryDirectory()))
+        np.savez(self.folder / "inputs.npz", **problem())
+        settings = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+        settings |= {"TF_USE_LEGACY_KERAS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
+        command = [python, "-m", "benchmarks.ddsp_peer", self.folder / "inputs.npz"]
+        self.process = self.enter_context(subprocess.Popen(command, cwd=ROOT, env=settings, **pipes))
 
     def ask(self, *words):
-        """Send one line, wait for the answer.
+        """Send one line, wait for the answer; "run NAME" computes something once.
 
         Raises
         ------
@@ -95,20 +88,15 @@ class Peer:
             raise RuntimeError(f"ddsp: {text or 'no answer'}; DDSP_PYTHON must name a Python that has ddsp 3.7.0")
         return text
 
-    def run(self, name):
-        """A function without arguments that computes `name` once."""
-        return lambda: self.ask("run", name)
-
     def peak_mb(self, name):
         """Memory in MB that `name` takes; see `timing.peak_mb`."""
         return float(self.ask("peak", name))
 
     def results(self, name):
         """What `name` gives, as a list of arrays."""
-        path = Path(self.folder.name) / "results.npz"
-        self.ask("save", name, path)
-        with np.load(path) as file:
-            return [file[key] for key in file.files]
+        self.ask("save", name, self.folder / "results.npz")
+        with np.load(self.folder / "results.npz") as file:
+            return list(dict(file).values())
 
 
 def compiled(arrays, signal, arguments, *, given=(), upstream=None, xla=False):
@@ -146,51 +134,6 @@ def compiled(arrays, signal, arguments, *, given=(), upstream=None, xla=False):
     return lambda: [np.asarray(x) for x in graph(inputs, others, above)]
 
 
-def error(ours, theirs):
-    """Largest difference of two lists of arrays, each relative to the largest value of theirs."""
-    return max(float(np.abs(a - b).max() / max(np.abs(b).max(), 1e-12)) for a, b in zip(ours, theirs, strict=True))
-
-
-def records(name, ours, peer_name, truth=None):
-    """Compare ours with a graph of ddsp (the plain name) and with the same compiled by XLA (@xla).
-
-    Parameters
-    ----------
-    name : str
-        of the benchmark; "_grad" behind it is forward and backward.
-    ours : callable
-        (arrays, upstream or None) to a function as `compiled` returns it.
-    peer_name : str
-    truth : str, optional
-        the variant of the peer that `max_error` is measured from; by default the one that is timed.
-
-    Returns
-    -------
-    list of dict
-        of `timing.record`; empty, with a line on stderr, where ddsp is not installed.
-    """
-    if python() is None:
-        print(f"{name}: no environment with ddsp 3.7.0 (`make parity` builds one); left out", file=sys.stderr)
-        return []
-    upstream = "" if name.startswith("spectral_loss") else "upstream"
-    found = []
-    with Peer(python()) as peer:
-        for asked, given in ((name, None), (f"{name}_grad", upstream)):
-            mine = ours(problem(), given)
-            for suffix in ("", "@xla"):
-                found.append(
-                    record(
-                        asked + suffix,
-                        mine,
-                        peer.run(asked + suffix),
-                        peer_name=peer_name + (", XLA" if suffix else ""),
-                        max_error=error(mine(), peer.results(asked + (truth or suffix))),
-                        peer_peak=lambda theirs=asked + suffix: peer.peak_mb(theirs),
-                    )
-                )
-    return found
-
-
 # --- in the process of the peer --------------------------------------------------------------------------------------
 
 
@@ -223,21 +166,17 @@ def functions(arrays):
         core.tf_float32 = single
         return tf.cast(sound, tf.float32)
 
-    named = {
-        "harmonic_synthesis@exact": (exact, ("amplitude", "distribution", "f0"), (), "upstream"),
-        "harmonic_synthesis": (harmonic, ("amplitude", "distribution", "f0"), (), "upstream"),
-        "filtered_noise": (filtered, ("magnitudes",), ("noise",), "upstream"),
-        "spectral_loss": (distance, ("audio",), ("target",), ""),
-    }
-    found = {}
-    for name, (signal, arguments, given, upstream) in named.items():
+    signals = {"harmonic_synthesis@exact": exact, "harmonic_synthesis": harmonic}
+    signals |= {"filtered_noise": filtered, "spectral_loss": distance}
+    graphs = {}
+    for name, signal in signals.items():
         plain, at, variant = name.partition("@")
-        for suffix in ("", "@xla") if not variant else (at + variant,):
-            xla = suffix == "@xla"
-            options = {"given": given, "xla": xla}
-            found[plain + suffix] = compiled(arrays, signal, arguments, **options)
-            found[f"{plain}_grad{suffix}"] = compiled(arrays, signal, arguments, upstream=upstream, **options)
-    return found
+        arguments, given, upstream = SIGNALS[plain]
+        for suffix in (at + variant,) if variant else ("", "@xla"):
+            options = {"given": given, "xla": suffix == "@xla"}
+            graphs[plain + suffix] = compiled(arrays, signal, arguments, **options)
+            graphs[f"{plain}_grad{suffix}"] = compiled(arrays, signal, arguments, upstream=upstream, **options)
+    return graphs
 
 
 def solo(arrays):
@@ -286,11 +225,11 @@ def solo(arrays):
     @tf.function
     def graph(batch):
         with tf.GradientTape() as tape:
-            _, found = model(batch, return_losses=True, training=True)
-        gradients = tape.gradient(found["total_loss"], model.trainable_variables)
+            _, losses = model(batch, return_losses=True, training=True)
+        gradients = tape.gradient(losses["total_loss"], model.trainable_variables)
         gradients, _ = tf.clip_by_global_norm(gradients, 3.0)
         optimizer.apply_gradients(zip(gradients, model.trainable_variables))
-        return found["total_loss"]
+        return losses["total_loss"]
 
     def step():
         loss = np.asarray(graph(given))
@@ -302,20 +241,18 @@ def solo(arrays):
 def main():
     answers, sys.stdout = sys.stdout, sys.stderr  # what libraries print is no answer
     with np.load(sys.argv[1]) as file:
-        arrays = {name: file[name] for name in file.files}
-    known, made = functions(arrays), {"autoencoder_train": solo}
+        arrays = dict(file)
+    graphs, later = functions(arrays), {"autoencoder_train": solo}
     for line in sys.stdin:
         command, name, *rest = line.split()
         try:
-            text = ""
-            if name in made:  # only when it is asked for
-                known[name] = made.pop(name)(arrays)
+            if name in later:  # only when it is asked for
+                graphs[name] = later.pop(name)(arrays)
+            text = peak_mb(graphs[name]) if command == "peak" else ""
             if command == "run":
-                known[name]()
-            elif command == "peak":
-                text = f"{peak_mb(known[name])}"
+                graphs[name]()
             elif command == "save":
-                np.savez(rest[0], *known[name]())
+                np.savez(rest[0], *graphs[name]())
             print("done", text, file=answers, flush=True)
         except Exception as reason:  # whatever it is, the one who asked must hear of it
             print("failed", " ".join(str(reason).split())[:200], file=answers, flush=True)

@@ -8,13 +8,13 @@ where it is installed, its grouped convolution. NumPy computes this on one core;
 one core in the variant that says so.
 """
 
-import importlib.util
 import os
-import sys
+from functools import partial
 
 import numpy as np
 
-from benchmarks.timing import record
+from benchmarks.ddsp_peer import compiled
+from benchmarks.timing import largest_error, record
 from neural_network_basics.nn_scripts.depthwise import DepthwiseConv1D
 
 BATCH, FRAMES, CHANNELS, TAPS = 4, 1000, 128, 3
@@ -35,34 +35,20 @@ def ours(layers, x, dy):
 
 
 def keras_peer(layers, x, dy, shifted):
-    """The same with Keras on TensorFlow: its DepthwiseConv1D, or shifted multiply-adds under XLA."""
+    """The same with Keras on TensorFlow: its own layer, or chapter 6's shifted multiply-adds under XLA."""
     import keras
-    import tensorflow as tf
 
-    theirs = [keras.layers.DepthwiseConv1D(TAPS, padding="same", dilation_rate=d) for d in DILATIONS]
-    for layer, ours in zip(theirs, layers):
+    from mss_nn_implementation.layer import DepthwiseConvolution
+
+    graphs = []
+    for ours, d in zip(layers, DILATIONS):
+        own = keras.layers.DepthwiseConv1D(TAPS, padding="same", dilation_rate=d)
+        layer, kernel = (DepthwiseConvolution(TAPS, d), ours.W) if shifted else (own, ours.W[..., None])
         layer.build(x.shape)
-        layer.kernel.assign(ours.W[..., None])
-        layer.bias.assign(ours.b)
-    x, dy = tf.constant(x), tf.constant(dy)
-
-    def output(layer, d, x):
-        if not shifted:
-            return layer(x)
-        padded = keras.ops.pad(x, ((0, 0), (d, d), (0, 0)))
-        return layer.bias + sum(padded[:, p * d : p * d + FRAMES] * layer.kernel[p, :, 0] for p in range(TAPS))
-
-    def compiled(layer, d):
-        @tf.function(jit_compile=shifted)
-        def forward_and_backward(x, dy):
-            with tf.GradientTape() as tape:
-                tape.watch(x)
-                y = output(layer, d, x)
-            return y, *tape.gradient(y, [x, layer.kernel.value, layer.bias.value], output_gradients=dy)
-
-        return lambda: forward_and_backward(x, dy)
-
-    return [compiled(layer, d) for layer, d in zip(theirs, DILATIONS)]
+        arrays = {"x": x, "kernel": kernel, "bias": ours.b, "dy": dy}
+        signal = partial(lambda layer, x, *weights: layer.stateless_call(weights, [], x)[0], layer)
+        graphs.append(compiled(arrays, signal, ("x", "kernel", "bias"), upstream="dy", xla=shifted))
+    return graphs
 
 
 def torch_peer(layers, x, dy, threads=None):
@@ -84,15 +70,6 @@ def torch_peer(layers, x, dy, threads=None):
     return [lambda layer=layer: forward_and_backward(layer) for layer in theirs]
 
 
-def error(functions, others):
-    """Largest difference of outputs and gradients, relative to the largest value of each."""
-    return max(
-        np.abs(a - np.reshape(b, a.shape)).max() / max(1.0, np.abs(b).max())  # reshape also turns tensors into arrays
-        for one, other in zip(functions, others)
-        for a, b in zip(one(), other())
-    )
-
-
 def all_of(functions):
     """A function that calls each of `functions` and keeps nothing."""
 
@@ -103,20 +80,22 @@ def all_of(functions):
     return call
 
 
-def run():
+def results(functions):
+    """Outputs and gradients of all layers, as a list of arrays."""
+    return [array for function in functions for array in function()]
+
+
+def depthwise_conv():
     """A record per peer; Keras's own layer carries the benchmark's plain name."""
     layers, x, dy = problem()
-    peers = {
-        "depthwise_conv": ("keras.layers.DepthwiseConv1D (TensorFlow graph)", keras_peer(layers, x, dy, False)),
-        "depthwise_conv@xla": ("keras.ops shifted multiply-adds (TensorFlow, XLA)", keras_peer(layers, x, dy, True)),
-    }
-    if importlib.util.find_spec("torch"):
-        peers["depthwise_conv@torch"] = ("torch.nn.Conv1d(groups=128)", torch_peer(layers, x, dy))
-        peers["depthwise_conv@torch1"] = ("torch.nn.Conv1d(groups=128), 1 thread", torch_peer(layers, x, dy, 1))
-    else:
-        print("depthwise_conv: PyTorch is not installed, that comparison is left out", file=sys.stderr)
     mine = ours(layers, x, dy)
-    return [
-        record(name, all_of(mine), all_of(peer), peer_name=peer_name, max_error=error(mine, peer), repeats=21)
-        for name, (peer_name, peer) in peers.items()
+    peers = [
+        ("", "keras.layers.DepthwiseConv1D (TensorFlow graph)", partial(keras_peer, shifted=False)),
+        ("@xla", "keras.ops shifted multiply-adds (TensorFlow, XLA)", partial(keras_peer, shifted=True)),
+        ("@torch", "torch.nn.Conv1d(groups=128)", torch_peer),
+        ("@torch1", "torch.nn.Conv1d(groups=128), 1 thread", partial(torch_peer, threads=1)),
     ]
+    for variant, name, make in peers:  # PyTorch may be missing: then the runner leaves the rest out
+        theirs = make(layers, x, dy)
+        error = largest_error(results(mine), results(theirs))
+        yield record("depthwise_conv" + variant, all_of(mine), name, all_of(theirs), max_error=error, repeats=21)

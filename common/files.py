@@ -1,4 +1,4 @@
-"""Files that are either there in full or not at all."""
+"""Files that are written whole or not at all."""
 
 import hashlib
 import os
@@ -12,21 +12,20 @@ try:
 except ImportError:  # Windows: what a killed process left behind stays until somebody deletes it
     fcntl = None
 
-PARTIAL = ".partial-"
-"""How the names of folders begin that hold what is not complete yet."""
+PARTIAL = ".partial-"  # how the names of folders begin that hold what is not complete yet
 
 
 @contextmanager
 def partial_folder(parent):
-    """Make a hidden folder in `parent` for what is to be moved out of it when it is complete; delete it afterwards.
+    """Make a hidden folder in `parent` for files that are moved out of it when they are complete; delete it afterwards.
 
-    A process that is killed cannot delete its own. Each is therefore locked while its process lives, and whoever makes
-    the next one beside it deletes those that nobody holds.
+    A process that is killed cannot delete its own folder. Each is therefore locked while its process lives, and the
+    next process that makes one beside it deletes those without a lock.
 
     Parameters
     ----------
     parent : str or Path
-        made where it is missing.
+        made if it is missing.
 
     Yields
     ------
@@ -45,12 +44,12 @@ def partial_folder(parent):
 
 
 def _locked_folder(parent):
-    """A new folder and the descriptor that holds its lock, or None where there are no locks."""
+    """A new folder and the descriptor that holds its lock, or None if there are no locks."""
     while True:
         folder = Path(tempfile.mkdtemp(dir=parent, prefix=PARTIAL))
         if fcntl is None:
             return folder, None
-        with suppress(FileNotFoundError):  # another process took it for abandoned before it was locked
+        with suppress(FileNotFoundError):  # another process deleted it as abandoned before it was locked
             lock = os.open(folder, os.O_RDONLY)
             with suppress(OSError):  # a file system without locks
                 fcntl.flock(lock, fcntl.LOCK_EX)
@@ -73,10 +72,15 @@ def delete_abandoned(parent):
 
 @contextmanager
 def atomic_path(path):
-    """Give a temporary name near `path`; rename it to `path` when the block ends well, delete it when it does not.
+    """Give a temporary name near `path`; rename it to `path` if the block ends without an error, else delete it.
 
-    A reader therefore sees the old file or the whole new one, never half of it, and no other file of that ending in
+    A reader therefore sees the old file or the whole new one, never half of it, and no other file with that ending in
     the folder. Parent folders are created.
+
+    Examples
+    --------
+    >>> with atomic_path("scores.json") as temporary:  # doctest: +SKIP
+    ...     temporary.write_text("{}")
 
     Parameters
     ----------

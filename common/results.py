@@ -1,4 +1,4 @@
-"""Result files: what was measured, by which command, on which data, from which commit; read back only if intact."""
+"""Result files: what was measured, by which command, on which data, from which commit; read only if intact."""
 
 import hashlib
 import json
@@ -12,18 +12,23 @@ from importlib import metadata
 from pathlib import Path
 
 from common.files import atomic_path
+from common.places import HERE, ROOT
 
 SCHEMA = 1
-ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "results"
+RESULTS = HERE.results
+
+
+def score_path(test_set, system, places=HERE):
+    """The result file with the scores of a system on a test set, both by name."""
+    return places.results / "scores" / f"{test_set}-{system}.json"
 
 
 class ResultsError(ValueError):
-    """A result file that cannot be used. The message is one line that names the file and says what to do."""
+    """A result file that cannot be used. The message is one line that names the file and a remedy."""
 
 
 def head(name, *, config=None, seed=None, data=None):
-    """What every result file begins with.
+    """The head of every result file.
 
     Parameters
     ----------
@@ -53,7 +58,7 @@ def head(name, *, config=None, seed=None, data=None):
 
 
 def environment():
-    """Python, Keras, its backend and device, and the versions of what computes, as a dict of strings."""
+    """Versions of Python and of what computes, cores, and Keras's backend and device, as a dict."""
     versions = {}
     for package in ("numpy", "scipy", "librosa", "keras", "tensorflow", "jax", "torch", "numba", "musdb", "museval"):
         try:
@@ -96,7 +101,7 @@ def _relative(word):
 
 
 def _commit():
-    """The checked-out commit, with "+" where tracked files differ from it; None outside a git checkout."""
+    """The checked-out commit, with "+" if tracked files differ from it; None outside a git checkout."""
     git = ["git", "-C", str(ROOT)]
     try:
         commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
@@ -109,7 +114,7 @@ def _commit():
 def write(path, content):
     """Write a result file: plain JSON with a checksum of its own content, under a temporary name, then renamed.
 
-    Numbers that JSON cannot hold (NaN, infinities) are refused: a record whose value is not defined is left out.
+    Numbers that JSON cannot hold (NaN, infinities) raise a ValueError: a record without a defined value is left out.
 
     Parameters
     ----------
@@ -130,21 +135,65 @@ def read(path):
     Raises
     ------
     ResultsError
-        where it is missing, not JSON, of another schema, or was changed since it was written.
+        if it is missing, not JSON, of another schema, or was changed since it was written.
     """
     path = Path(path)
-    name = path.relative_to(ROOT) if path.is_absolute() and path.is_relative_to(ROOT) else path
+    name = HERE.shown(path)
     try:
         content = json.loads(path.read_text())
     except FileNotFoundError as error:
         raise ResultsError(f"{name}: no such file; `make results` writes it") from error
     except ValueError as error:
-        raise ResultsError(f"{name}: not JSON; `make results` writes it anew") from error
+        raise ResultsError(f"{name}: not JSON; `make results` writes it again") from error
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-        raise ResultsError(f"{name}: schema {SCHEMA} expected; `make results` writes it anew")
+        raise ResultsError(f"{name}: expected schema {SCHEMA}, got another; `make results` writes it again")
     if content.get("sha256") != _checksum(content):
         raise ResultsError(f"{name}: changed since it was written (its checksum differs); `make results` restores it")
     return content
+
+
+def is_up_to_date(path, config, data, *, missing=(), instead=()):
+    """Whether a result file is intact and holds these settings and the checksum of this data.
+
+    Parameters
+    ----------
+    path : str or Path
+    config : dict
+        in plain types.
+    data : str
+    missing, instead : dict
+        settings that a file has if they are not in it, and that take the place of those in it.
+    """
+    try:
+        content = read(path)
+    except ResultsError:
+        return False
+    stored = {**dict(missing), **content["config"], **dict(instead)}
+    return stored == config and content["data"] == data
+
+
+def report(name, write):
+    """What a command does that writes files: name them, or in one line on standard error the reason why not.
+
+    Parameters
+    ----------
+    name : str
+        of the command.
+    write : callable
+        () → list of Path, empty if all is up to date.
+
+    Returns
+    -------
+    int
+        exit status: 0, or 2 for an error.
+    """
+    try:
+        written = [str(HERE.shown(path)) for path in write()]
+    except (OSError, ValueError) as error:
+        print(f"{name}: {str(error).splitlines()[0]}", file=sys.stderr)
+        return 2
+    print("wrote " + ", ".join(written) if written else "all up to date")
+    return 0
 
 
 def _checksum(content):

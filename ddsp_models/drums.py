@@ -1,29 +1,28 @@
-r"""Drums, which have no fundamental: tones that ring, one-shots that strike, and noise in bands.
+r"""Drums, which have no fundamental: modes that ring, one-shots for the attack, and noise in bands.
 
-A drum head or a cymbal rings at frequencies of its own whatever is played on it, so `Modes` keeps a bank of fixed
-frequencies and only their amplitudes move. The blow itself is over within a few milliseconds, hardly a frame;
-`Transients` plays learned one-shots, as a sampler does, wherever an onset says so. Wires, sticks and everything that
-has too many modes to count is left to `synthesisers.FilteredNoise`, in short frames.
+Notebook: ddsp_models/autoencoder_report.ipynb
+
+A drum head or a cymbal rings at the same frequencies however it is hit, so `Modes` keeps a bank of fixed frequencies
+and only their amplitudes move. The attack is over within a few milliseconds, about a frame; `Transients` plays learned
+one-shots at onsets, as a sampler does. Wires, sticks and everything that has too many modes to count is left to
+`synthesisers.FilteredNoise`, in short frames.
 """
 
-import keras
 import numpy as np
 import scipy.signal
-from keras import ops
+from keras import ops, saving
 
-from ddsp_models.synthesisers import (
-    HOP_LENGTH,
-    SAMPLE_RATE,
-    _check_frames,
-    _next_frame,
-    _ramp,
-    _sound_shape,
-    exp_sigmoid,
-)
+from common.checks import expect
+from ddsp_models.framing import HOP_LENGTH, SAMPLE_RATE, Synthesiser, check_frames, exp_sigmoid, next_frame, ramp
+
+LOWEST, HIGHEST = 35.0, 1500.0  # Hz: from a kick's head to where modes are too dense to be tones
+WELCH = 8192  # samples: peaks 2 Hz apart at 16 kHz
+SURROUNDINGS = 16  # the envelope that peaks stand out of is a median over an eighth of the spectrum
+FIRST_LEVEL, FIRST_DECAYS = 0.3, (0.02, 0.25)  # untrained one-shots: peak, and decays as shares of their length
 
 
-def resonances(audio, n_modes, lowest=35.0, highest=1500.0, sample_rate=SAMPLE_RATE):
-    """Where a kit rings: the strongest peaks of its mean spectrum.
+def resonances(audio, n_modes, lowest=LOWEST, highest=HIGHEST, sample_rate=SAMPLE_RATE):
+    """Frequencies at which a kit rings: the strongest peaks of its mean spectrum.
 
     Parameters
     ----------
@@ -31,27 +30,27 @@ def resonances(audio, n_modes, lowest=35.0, highest=1500.0, sample_rate=SAMPLE_R
         drums, at least a second.
     n_modes : int
     lowest, highest : float
-        between which to look, in Hz.
+        range of the frequencies, in Hz.
     sample_rate : int
 
     Returns
     -------
     np.ndarray, (n_modes,)
-        in Hz, rising. Where there are fewer peaks, the rest is spread evenly in octaves.
+        in Hz, rising. If there are fewer peaks, the rest is spread evenly in octaves.
     """
-    frequency, power = scipy.signal.welch(audio, sample_rate, nperseg=8192)
+    frequency, power = scipy.signal.welch(audio, sample_rate, nperseg=WELCH)
     inside = (frequency >= lowest) & (frequency <= highest)
     frequency, level = frequency[inside], np.log(power[inside] + 1e-20)
-    outline = scipy.signal.medfilt(level, 2 * (len(level) // 16) + 1)  # a peak stands out of its surroundings
+    envelope = scipy.signal.medfilt(level, 2 * (len(level) // SURROUNDINGS) + 1)
     peaks, _ = scipy.signal.find_peaks(level, distance=3)
-    best = peaks[np.argsort((outline - level)[peaks])][:n_modes]
+    best = peaks[np.argsort((envelope - level)[peaks])][:n_modes]
     spread = np.geomspace(lowest, highest, n_modes)
     return np.sort(np.concatenate([frequency[best], spread[: n_modes - len(best)]])).astype(np.float32)
 
 
-@keras.saving.register_keras_serializable("mss")
-class Modes(keras.layers.Layer):
-    r"""Sines of fixed frequencies, each with an amplitude per frame.
+@saving.register_keras_serializable("mss")
+class Modes(Synthesiser):
+    r"""Sines of fixed frequencies, each with an amplitude per frame (modal synthesis).
 
     .. math:: y_n = \sum_m a_{m,n} \sin\left(2\pi f_m n / \mathrm{sample\_rate}\right)
 
@@ -59,7 +58,7 @@ class Modes(keras.layers.Layer):
     ----------
     n_modes : int
     lowest, highest : float
-        what the frequencies span at first, evenly in octaves, in Hz; `resonances` of a kit may be assigned instead.
+        range of the first frequencies, in Hz, evenly spaced in octaves; `resonances` of a kit may be assigned instead.
     hop_length, sample_rate : int
 
     Notes
@@ -69,13 +68,12 @@ class Modes(keras.layers.Layer):
     """
 
     def __init__(
-        self, n_modes=32, lowest=35.0, highest=1500.0, hop_length=HOP_LENGTH, sample_rate=SAMPLE_RATE, **kwargs
+        self, n_modes=32, lowest=LOWEST, highest=HIGHEST, hop_length=HOP_LENGTH, sample_rate=SAMPLE_RATE, **kwargs
     ):
-        super().__init__(**kwargs)
-        if not 0 < lowest < highest < sample_rate / 2:
-            raise ValueError(f"lowest, highest: {lowest}, {highest} Hz found, 0 < lowest < highest < Nyquist expected")
-        self.n_modes, self.lowest, self.highest = n_modes, lowest, highest
-        self.hop_length, self.sample_rate = hop_length, sample_rate
+        inside = 0 < lowest < highest < sample_rate / 2
+        expect(inside, "lowest, highest", "0 < lowest < highest < Nyquist", f"{lowest} and {highest} Hz")
+        sizes = {"n_modes": n_modes, "lowest": lowest, "highest": highest}
+        super().__init__({**sizes, "hop_length": hop_length, "sample_rate": sample_rate}, **kwargs)
 
     def build(self, shape):
         spread = np.geomspace(self.lowest, self.highest, self.n_modes)
@@ -91,41 +89,30 @@ class Modes(keras.layers.Layer):
         return {"amplitudes": exp_sigmoid(amplitudes), "frequencies": ops.convert_to_tensor(self.frequencies)}
 
     def signal(self, amplitudes, frequencies):
-        """From controls to sound, (batch, frames · hop_length): one product of matrices.
+        r"""From controls to sound, (batch, frames · hop_length): one product of matrices.
 
-        Within frame k a mode is a sum of four products of what depends on k and what depends on the sample j:
-        :math:`\\sin(\\varphi_k + \\psi_j) = \\sin\\varphi_k\\cos\\psi_j + \\cos\\varphi_k\\sin\\psi_j`, for the
-        amplitude at either end of the frame.
+        Within frame k a mode is a sum of four products of a factor that depends on k and one that depends on the sample
+        j: :math:`\sin(\varphi_k + \psi_j) = \sin\varphi_k\cos\psi_j + \cos\varphi_k\sin\psi_j`, for the amplitude at
+        either end of the frame.
         """
         amplitudes, frequencies = ops.convert_to_tensor(amplitudes), ops.convert_to_tensor(frequencies)
-        _check_frames("amplitudes", amplitudes)
         n_frames, hop = amplitudes.shape[1], self.hop_length
-        j, ramp = ops.arange(hop, dtype="float32"), ops.convert_to_tensor(_ramp(hop, "hann"))
+        check_frames(hop, amplitudes=amplitudes)
+        j, weight = ops.arange(hop, dtype="float32"), ops.convert_to_tensor(ramp(hop))
         cycles = frequencies * (hop / self.sample_rate)  # per frame, (n_modes,)
         turned = (cycles - ops.floor(cycles)) * ops.arange(n_frames, dtype="float32")[:, None]
         start = 2 * np.pi * (turned - ops.floor(turned))  # (frames, n_modes)
         within = 2 * np.pi / self.sample_rate * frequencies[:, None] * j  # (n_modes, hop_length)
-        sine, cosine, after = ops.sin(start), ops.cos(start), _next_frame(amplitudes)
+        sine, cosine, after = ops.sin(start), ops.cos(start), next_frame(amplitudes)
         frames = [amplitudes * sine, amplitudes * cosine, after * sine, after * cosine]
-        samples = [ops.cos(within) * (1 - ramp), ops.sin(within) * (1 - ramp)]
-        samples += [ops.cos(within) * ramp, ops.sin(within) * ramp]
+        samples = [f(within) * share for share in (1 - weight, weight) for f in (ops.cos, ops.sin)]
         sound = ops.matmul(ops.concatenate(frames, axis=-1), ops.concatenate(samples, axis=0))
         return ops.reshape(sound, (-1, n_frames * hop))
 
-    def call(self, amplitudes):
-        return self.signal(**self.controls(amplitudes))
 
-    def compute_output_shape(self, shape):
-        return _sound_shape(shape, self.hop_length)
-
-    def get_config(self):
-        sizes = {name: getattr(self, name) for name in ("n_modes", "lowest", "highest", "hop_length", "sample_rate")}
-        return {**super().get_config(), **sizes}
-
-
-@keras.saving.register_keras_serializable("mss")
-class Transients(keras.layers.Layer):
-    r"""Learned one-shots, each struck in every frame as hard as its gain says.
+@saving.register_keras_serializable("mss")
+class Transients(Synthesiser):
+    r"""Learned one-shots, each played in every frame with its gain there.
 
     .. math:: y_n = \sum_{i,k} g_{i,k}\, s_i[n - kH]
 
@@ -137,19 +124,17 @@ class Transients(keras.layers.Layer):
     hop_length : int
         H, samples per frame.
     seed : int
-        of what they are before training: short decaying noise.
+        of the untrained one-shots: short decaying noise.
     """
 
     def __init__(self, n_shots=8, taps=512, hop_length=HOP_LENGTH, seed=0, **kwargs):
-        super().__init__(**kwargs)
-        if n_shots < 1 or taps < 1:
-            raise ValueError(f"n_shots, taps: {n_shots}, {taps} found, at least 1 of each expected")
-        self.n_shots, self.taps, self.hop_length, self.seed = n_shots, taps, hop_length, seed
+        expect(n_shots >= 1 and taps >= 1, "n_shots, taps", "at least 1 of each", f"{n_shots} and {taps}")
+        super().__init__({"n_shots": n_shots, "taps": taps, "hop_length": hop_length, "seed": seed}, **kwargs)
 
     def build(self, shape):
         noise = np.random.default_rng(self.seed).standard_normal((self.n_shots, self.taps))
-        decay = np.geomspace(0.02, 0.25, self.n_shots)[:, None] * self.taps  # samples
-        first = 0.3 * noise * np.exp(-np.arange(self.taps) / decay)
+        decay = np.geomspace(*FIRST_DECAYS, self.n_shots)[:, None] * self.taps  # samples
+        first = FIRST_LEVEL * noise * np.exp(-np.arange(self.taps) / decay)
         self.shots = self.add_weight(
             shape=(self.n_shots, self.taps),
             initializer=lambda shape, dtype=None: ops.convert_to_tensor(first, dtype or "float32"),
@@ -157,40 +142,30 @@ class Transients(keras.layers.Layer):
         )
 
     def controls(self, gains, onset):
-        """From a network's outputs to what is played.
+        """From a network's outputs to controls.
 
         Parameters
         ----------
         gains : tensor, (batch, frames, n_shots)
             any real numbers.
         onset : tensor, (batch, frames, 1)
-            how suddenly the drums get louder; where it is 0 nothing is struck.
+            how suddenly the drums get louder; no one-shot starts where it is 0.
 
         Returns
         -------
-        dict of tensors
+        dict of str -> tensor
             "gains" (not negative) and "shots" (n_shots, taps).
         """
         return {"gains": exp_sigmoid(gains) * onset, "shots": ops.convert_to_tensor(self.shots)}
 
     def signal(self, gains, shots):
         """From controls to sound, (batch, frames · hop_length)."""
-        _check_frames("gains", gains)
         n_frames, hop = gains.shape[1], self.hop_length
+        check_frames(hop, gains=gains)
         parts = -(-self.taps // hop)  # hops that a one-shot lasts
         shots = ops.pad(shots, ((0, 0), (0, parts * hop - self.taps)))
         padded = ops.pad(gains, ((0, 0), (parts - 1, 0), (0, 0)))
-        # each frame hears what was struck in it and in the parts - 1 before it
-        struck = ops.concatenate([padded[:, parts - 1 - p : parts - 1 - p + n_frames] for p in range(parts)], axis=-1)
+        # a frame contains the one-shots that start in it and in the parts - 1 frames before it
+        started = ops.concatenate([padded[:, parts - 1 - p : parts - 1 - p + n_frames] for p in range(parts)], axis=-1)
         pieces = ops.reshape(ops.transpose(ops.reshape(shots, (-1, parts, hop)), (1, 0, 2)), (-1, hop))
-        return ops.reshape(ops.matmul(struck, pieces), (-1, n_frames * hop))
-
-    def call(self, gains, onset):
-        return self.signal(**self.controls(gains, onset))
-
-    def compute_output_shape(self, gains_shape, onset_shape=None):
-        return _sound_shape(gains_shape, self.hop_length)
-
-    def get_config(self):
-        sizes = {name: getattr(self, name) for name in ("n_shots", "taps", "hop_length", "seed")}
-        return {**super().get_config(), **sizes}
+        return ops.reshape(ops.matmul(started, pieces), (-1, n_frames * hop))

@@ -1,18 +1,21 @@
 """Loudness as DDSP defines it: A-weighted power at 250 frames per second, differentiable.
 
+Notebook: ddsp_models/ddsp_report.ipynb
+
 The virtual band annotates its songs with the same quantity (`audio_processing.loudness.loudness`, in NumPy); this one
-takes batches and passes gradients, so that it can stand in a loss.
+takes batches and passes gradients, so that it can be part of a loss.
 """
 
-import librosa
 import numpy as np
 from keras import ops
 
-from audio_processing.loudness import FRAME_RATE, LOUDNESS_FFT, LOUDNESS_FLOOR, LOUDNESS_RATE
+from audio_processing.audio_processing import window
+from audio_processing.loudness import FRAME_RATE, LOUDNESS_FFT, LOUDNESS_FLOOR, LOUDNESS_RATE, a_weights
+from common.checks import expect
 
 
 def loudness(audio, sample_rate=LOUDNESS_RATE, n_fft=LOUDNESS_FFT):
-    r"""A-weighted power in decibels.
+    r"""A-weighted power in decibels (Engel et al. 2020, https://openreview.net/forum?id=B1x1ma4tDr).
 
     .. math:: L_k = 10 \log_{10} \max\Big(10^{-8},\ \frac{1}{B}\sum_b 10^{A_b / 10} |X_{b,k}|^2\Big)
 
@@ -23,7 +26,7 @@ def loudness(audio, sample_rate=LOUDNESS_RATE, n_fft=LOUDNESS_FFT):
     audio : tensor or np.ndarray, (batch, samples) or (samples,)
         finite, in [-1, 1].
     sample_rate : int
-        in Hz, a multiple of 250. Levels depend on how many samples the window has: 16,000 Hz is what the decoders hear.
+        in Hz, a multiple of 250. Levels depend on how many samples the window has: the decoders use 16,000 Hz.
     n_fft : int
         window, in samples.
 
@@ -36,48 +39,35 @@ def loudness(audio, sample_rate=LOUDNESS_RATE, n_fft=LOUDNESS_FFT):
     Raises
     ------
     ValueError
-        where `audio` is shorter than a frame, or the frame rate does not divide the sample rate.
+        if `audio` is shorter than a frame, or the frame rate does not divide the sample rate.
+
+    See Also
+    --------
+    audio_processing.loudness.loudness : the same for one sound of any sample rate, in NumPy.
+    spectral_loss.spectral_loss : the distance of two sounds.
+
+    Examples
+    --------
+    Twice the amplitude is 6 dB more:
+
+    >>> tone = 0.1 * np.sin(2 * np.pi * 1000 * np.arange(16000) / 16000)
+    >>> quiet, loud = loudness(tone), loudness(2 * tone)
+    >>> tuple(quiet.shape), round(float(loud[125] - quiet[125]), 2)
+    ((250,), 6.02)
     """
-    if sample_rate % FRAME_RATE:
-        raise ValueError(f"sample_rate: {sample_rate} found, a multiple of {FRAME_RATE} Hz expected; resample first")
-    hop_length = sample_rate // FRAME_RATE
+    hop_length, rest = divmod(sample_rate, FRAME_RATE)
+    expect(not rest, "sample_rate", f"a multiple of {FRAME_RATE} Hz", f"{sample_rate}; resample first")
     audio = ops.convert_to_tensor(audio, "float32")
-    if len(audio.shape) not in (1, 2):
-        raise ValueError(f"audio: shape {tuple(audio.shape)} found, (batch, samples) or (samples,) expected")
+    expect(len(audio.shape) in (1, 2), "audio", "shape (batch, samples) or (samples,)", tuple(audio.shape))
     n_frames = audio.shape[-1] // hop_length
-    if n_frames == 0:
-        raise ValueError(f"audio: {audio.shape[-1]} samples found, at least {hop_length} (one frame) expected")
+    expect(n_frames, "audio", f"at least {hop_length} samples (one frame)", audio.shape[-1])
     batch = audio if len(audio.shape) == 2 else audio[None]
     batch = ops.pad(batch, ((0, 0), (n_fft // 2, n_fft // 2)))
     frames = ops.extract_sequences(batch, n_fft, hop_length)[:, :n_frames]  # (batch, frames, n_fft)
-    real, imaginary = ops.rfft(frames * ops.convert_to_tensor(_hann(n_fft)), n_fft)  # (batch, frames, bins)
-    weight = ops.convert_to_tensor(_a_weighting(sample_rate, n_fft))
-    power = ops.mean((ops.square(real) + ops.square(imaginary)) * weight, axis=-1)
+    hann = ops.convert_to_tensor(window("hann", n_fft).astype(np.float32))
+    real, imaginary = ops.rfft(frames * hann, n_fft)  # (batch, frames, bins)
+    weight = ops.convert_to_tensor(a_weights(sample_rate, n_fft).astype(np.float32))
+    power = ops.mean((ops.square(real) + ops.square(imaginary)) * weight, axis=-1)  # (batch, frames)
     decibels = 10 / np.log(10) * ops.log(ops.maximum(power, 10 ** (LOUDNESS_FLOOR / 10)))
     decibels = ops.maximum(decibels, LOUDNESS_FLOOR)  # rounding of the logarithm
     return decibels if len(audio.shape) == 2 else decibels[0]
-
-
-def unit_loudness(decibels):
-    """Loudness as a network's input: -80 dB (and all below, -inf too) becomes 0, 0 dB becomes 1.
-
-    Raises
-    ------
-    ValueError
-        where a value is NaN: that is not a loudness, it comes from broken audio.
-    """
-    decibels = np.asarray(decibels, np.float32)
-    if np.isnan(decibels).any():
-        raise ValueError(f"decibels: {np.isnan(decibels).sum()} NaN found, numbers or -inf expected")
-    return np.maximum(decibels, LOUDNESS_FLOOR) / -LOUDNESS_FLOOR + 1
-
-
-def _hann(size):
-    return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size)).astype(np.float32)
-
-
-def _a_weighting(sample_rate, n_fft):
-    """Gains of the A-curve in power, (bins,). librosa floors the curve at -80 dB, 0 Hz included."""
-    with np.errstate(divide="ignore"):  # the curve's logarithm at 0 Hz
-        decibels = librosa.A_weighting(librosa.fft_frequencies(sr=sample_rate, n_fft=n_fft))
-    return (10 ** (decibels / 10)).astype(np.float32)

@@ -1,21 +1,26 @@
-"""Multi-scale spectral loss: how far two sounds are from each other, whatever their phases.
+"""Multi-scale spectral loss: the distance of two sounds, whatever their phases.
+
+Notebook: ddsp_models/ddsp_report.ipynb
 
 Two definitions, because their numbers must not be mixed:
 
-- "ddsp": Engel et al.'s as ddsp 3.7.0 computes it and the earlier report quotes it, a sum over the scales.
+- "ddsp": the sum over the scales, as Engel et al.'s ddsp 3.7.0 computes it and the earlier report quotes it.
 - "per_bin": the mean over all bins of all scales, which does not grow with the number of scales.
 """
 
-import keras
 import numpy as np
-from keras import ops
+from keras import losses, ops, saving
 
-SCALES = (2048, 1024, 512, 256, 128, 64)
-"""FFT sizes, in samples; frames overlap by three quarters."""
+from audio_processing.audio_processing import window
+from common.checks import expect
+from ddsp_models.framing import Configured
+
+SCALES = (2048, 1024, 512, 256, 128, 64)  # FFT sizes in samples, those of the paper; frames overlap by three quarters
+QUIETEST = 1e-5  # a magnitude of exactly 0, as -100 dB, in the logarithm
 
 
 def magnitudes(audio, n_fft):
-    """Magnitude spectrogram as the loss sees it: Hann windows, hop n_fft / 4, zeros after the end.
+    """Magnitude spectrogram of the loss: Hann windows, hop n_fft / 4, zeros after the end.
 
     Parameters
     ----------
@@ -34,15 +39,15 @@ def magnitudes(audio, n_fft):
     padded = ops.pad(audio, ((0, 0), (0, (n_frames + 3) * hop - samples)))
     hops = ops.reshape(padded, (-1, n_frames + 3, hop))
     frames = ops.concatenate([hops[:, q : q + n_frames] for q in range(4)], axis=-1)  # (batch, frames, n_fft)
-    window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)).astype(np.float32)
-    real, imaginary = ops.rfft(frames * ops.convert_to_tensor(window), n_fft)
+    hann = ops.convert_to_tensor(window("hann", n_fft).astype(np.float32))
+    real, imaginary = ops.rfft(frames * hann, n_fft)  # (batch, frames, n_fft // 2 + 1)
     power = ops.square(real) + ops.square(imaginary)
     sounds = power > 0
     return ops.where(sounds, ops.sqrt(ops.where(sounds, power, 1.0)), 0.0)
 
 
 def spectral_loss(target, audio, definition="ddsp", scales=SCALES):
-    r"""Distance of two sounds: magnitudes and their logarithms, at several resolutions.
+    r"""Distance of two sounds: magnitudes and their logarithms, at several resolutions (Engel et al. 2020, eq. 4).
 
     .. math:: \ell = \sum_i \Big( \operatorname{mean}\big|S_i - \hat S_i\big| +
         \operatorname{mean}\big|\ln S_i - \ln \hat S_i\big| \Big)
@@ -65,41 +70,48 @@ def spectral_loss(target, audio, definition="ddsp", scales=SCALES):
     Raises
     ------
     ValueError
-        where shapes differ or are empty, or the definition is neither.
+        if shapes differ or are empty, or the definition is neither.
+
+    See Also
+    --------
+    SpectralLoss : the same for `model.fit`.
+    loudness.loudness : what else a decoder is trained on.
+
+    Examples
+    --------
+    >>> sound = np.sin(2 * np.pi * 440 * np.arange(8000) / 16000).astype(np.float32)[None]
+    >>> float(spectral_loss(sound, sound))
+    0.0
+    >>> bool(spectral_loss(sound, 0.5 * sound) < spectral_loss(sound, 0.1 * sound))
+    True
     """
+    return ops.mean(loss_per_item(target, audio, definition, scales))
+
+
+def loss_per_item(target, audio, definition="ddsp", scales=SCALES):
+    """`spectral_loss` of each item, (batch,); the parameters are the same."""
     _check(target, audio, definition)
-    return ops.mean(_per_item(target, audio, definition, scales))
-
-
-def _per_item(target, audio, definition, scales):
-    """The loss of each item, (batch,)."""
     total, bins = 0.0, 0
     for n_fft in scales:
-        spectrum, estimate = magnitudes(target, n_fft), magnitudes(audio, n_fft)
-        ratio = ops.log(_floored(spectrum) / _floored(estimate))  # one logarithm instead of two
+        spectrum, estimate = magnitudes(target, n_fft), magnitudes(audio, n_fft)  # (batch, frames, n_fft // 2 + 1)
+        audible, audible_estimate = (ops.where(x > 0, x, QUIETEST) for x in (spectrum, estimate))
+        ratio = ops.log(audible / audible_estimate)  # one logarithm instead of two
         distance = ops.abs(spectrum - estimate) + ops.abs(ratio)
-        size = spectrum.shape[1] * spectrum.shape[2]
-        total = total + (ops.mean if definition == "ddsp" else ops.sum)(distance, axis=(1, 2))
-        bins += size
+        total = total + (ops.mean if definition == "ddsp" else ops.sum)(distance, axis=(1, 2))  # (batch,)
+        bins += spectrum.shape[1] * spectrum.shape[2]
     return total if definition == "ddsp" else total / bins
 
 
-def _floored(magnitude):
-    return ops.where(magnitude > 0, magnitude, 1e-5)
-
-
 def _check(target, audio, definition):
-    if definition not in ("ddsp", "per_bin"):
-        raise ValueError(f"definition: {definition!r} found, 'ddsp' or 'per_bin' expected")
-    if len(target.shape) != 2 or target.shape[1] == 0:
-        raise ValueError(f"target: shape {tuple(target.shape)} found, (batch, samples) expected")
-    if tuple(target.shape[1:]) != tuple(audio.shape[1:]):
-        raise ValueError(f"audio: shape {tuple(audio.shape)} found, that of target, {tuple(target.shape)}, expected")
+    ours, theirs = tuple(audio.shape), tuple(target.shape)
+    expect(definition in ("ddsp", "per_bin"), "definition", "'ddsp' or 'per_bin'", repr(definition))
+    expect(len(theirs) == 2 and theirs[1], "target", "shape (batch, samples)", theirs)
+    expect(ours[1:] == theirs[1:], "audio", f"target's shape, {theirs}", ours)
 
 
-@keras.saving.register_keras_serializable("mss")
-class SpectralLoss(keras.losses.Loss):
-    """`spectral_loss` as what `model.fit` makes small.
+@saving.register_keras_serializable("mss")
+class SpectralLoss(Configured, losses.Loss):
+    """`spectral_loss` as a loss of `model.fit`.
 
     Parameters
     ----------
@@ -109,12 +121,7 @@ class SpectralLoss(keras.losses.Loss):
     """
 
     def __init__(self, definition="ddsp", scales=SCALES, name="spectral_loss", **kwargs):
-        super().__init__(name=name, **kwargs)
-        self.definition, self.scales = definition, tuple(scales)
+        super().__init__({"definition": definition, "scales": list(scales)}, name=name, **kwargs)
 
     def call(self, y_true, y_pred):
-        _check(y_true, y_pred, self.definition)
-        return _per_item(y_true, y_pred, self.definition, self.scales)
-
-    def get_config(self):
-        return {**super().get_config(), "definition": self.definition, "scales": list(self.scales)}
+        return loss_per_item(y_true, y_pred, self.definition, self.scales)

@@ -1,27 +1,31 @@
-"""Sounds of any length in the memory of one block: harmonics, filtered noise and a room, block after block.
+"""Sounds of any length in the memory of one block: harmonics, filtered noise and reverb, block by block.
 
-Controls come in as blocks of frames and sound goes out as blocks of samples. What a block needs of those before it is
-carried along: the phase, as the integer that `synthesisers.frame_phase` counts in, and the tails of filters and room.
-Joined, the blocks are what the synthesisers make of the whole. This is for playing, not for training: no gradient
-follows from block to block.
+Controls come in as blocks of frames and sound goes out as blocks of samples. Each block carries over what the next one
+needs: the phase, as the integer that `oscillators.turns` counts in, and the tails of filters and reverb. Joined, the
+blocks are what the synthesisers make of the whole. This is for listening, not for training: no gradient flows from
+block to block.
 """
 
 import itertools
-import math
 
 import numpy as np
 from keras import ops
 from scipy.signal import oaconvolve
 
-from ddsp_models import synthesisers as ds
+from common.checks import expect
+from ddsp_models.filters import fir_filter
+from ddsp_models.framing import HOP_LENGTH, SAMPLE_RATE
+from ddsp_models.oscillators import audible_f0, frames_to_sound, turns
+
+HARMONICS, NOISE = {"f0", "amplitudes"}, {"magnitudes"}  # controls of a block's parts
 
 
-def stream(blocks, *, room=None, seed=0, hop_length=ds.HOP_LENGTH, sample_rate=ds.SAMPLE_RATE):
-    """Play controls as they come.
+def stream(blocks, *, room=None, seed=0, hop_length=HOP_LENGTH, sample_rate=SAMPLE_RATE):
+    """Synthesise controls as they come.
 
     Parameters
     ----------
-    blocks : iterable of dict of np.ndarray
+    blocks : iterable of dict of str -> np.ndarray
         "f0" (batch, frames, 1) in Hz and "amplitudes" (batch, frames, n_harmonics), or "magnitudes" (batch, frames,
         bands) of the noise, or all three: as for `synthesisers.harmonic_oscillator` and `synthesisers.fir_filter`. The
         same keys in every block, and any number of frames from 1.
@@ -39,43 +43,56 @@ def stream(blocks, *, room=None, seed=0, hop_length=ds.HOP_LENGTH, sample_rate=d
     Raises
     ------
     ValueError
-        where a block has other parts than these, or parts of unequal length.
+        if a block has other controls than these, or controls of unequal length.
+
+    See Also
+    --------
+    synthesisers.harmonic_oscillator, synthesisers.fir_filter : the same, all at once and with gradients.
+
+    Examples
+    --------
+    Four seconds of a tone in blocks of one:
+
+    >>> block = {"f0": np.full((1, 250, 1), 220.0), "amplitudes": np.full((1, 250, 4), 0.1)}
+    >>> [sound.shape for sound in stream([block] * 4)]
+    [(1, 16000), (1, 16000), (1, 16000), (1, 16000)]
     """
     dry = _dry(blocks, np.random.default_rng(seed), hop_length, sample_rate)
-    yield from dry if room is None else _in_room(dry, np.array(room, np.float32))
+    yield from dry if room is None else _reverberant(dry, np.array(room, np.float32))
 
 
 def _dry(blocks, rng, hop_length, sample_rate):
-    turned, late, reach, skip = 0, None, 0, 0
+    """The sound of the blocks without reverb, each as soon as the next block is there."""
+    turned, tail, reach, skip = 0, None, 0, 0
     for block, following in itertools.pairwise(itertools.chain(map(_checked, blocks), [None])):
         first = next(iter(block.values()))
         batch, n = first.shape[0], first.shape[1] * hop_length
-        if late is None:
+        if tail is None:
             bands = block["magnitudes"].shape[-1] if "magnitudes" in block else 1
             reach = -(-(bands - 1) // hop_length) * hop_length  # samples that a filter reaches to either side
-            late, skip = np.zeros((batch, 2 * reach), np.float32), reach
+            tail, skip = np.zeros((batch, 2 * reach), np.float32), reach
         wide = np.zeros((batch, n + 2 * reach), np.float32)  # from `reach` before the block to `reach` behind it
-        wide[:, : 2 * reach] = late
+        wide[:, : 2 * reach] = tail
         if "magnitudes" in block:
             noise = rng.uniform(-1.0, 1.0, (n, batch)).T.astype(np.float32)
             wide += _filtered(noise, block["magnitudes"], reach, hop_length)
         if "f0" in block:
             sound, turned = _harmonics(block, following, turned, hop_length, sample_rate)
             wide[:, reach : reach + n] += sound
-        done, late = wide[:, :n], wide[:, n:]
+        done, tail = wide[:, :n], wide[:, n:]
         if n > skip:
             yield done[:, skip:]
         skip = max(0, skip - n)
-    if late is not None and reach > skip:
-        yield late[:, skip:reach]
+    if tail is not None and reach > skip:
+        yield tail[:, skip:reach]
 
 
 def _checked(block):
-    """A block as float32 arrays, if its parts fit each other."""
+    """A block as float32 arrays, if its controls fit each other."""
     frames = {key: np.shape(value)[1] for key, value in block.items()}
-    known = set(frames) in ({"f0", "amplitudes"}, {"magnitudes"}, {"f0", "amplitudes", "magnitudes"})
-    if not known or len(set(frames.values())) > 1 or 0 in frames.values():
-        raise ValueError(f"blocks: frames {frames} found, equally many of f0 and amplitudes, of magnitudes, or of all")
+    fits = set(frames) in (HARMONICS, NOISE, HARMONICS | NOISE) and len({*frames.values(), 0}) == 2
+    expected = "equally many frames of f0 and amplitudes, of magnitudes, or of all three"
+    expect(fits, "blocks", expected, f"frames {frames}")
     return {key: np.asarray(value, np.float32) for key, value in block.items()}
 
 
@@ -84,7 +101,7 @@ def _filtered(noise, magnitudes, reach, hop_length):
     frames = reach // hop_length
     noise = np.pad(noise, ((0, 0), (reach, reach)))
     magnitudes = np.pad(magnitudes, ((0, 0), (frames, frames), (0, 0)))
-    return ops.convert_to_numpy(ds.fir_filter(noise, magnitudes, hop_length))
+    return ops.convert_to_numpy(fir_filter(noise, magnitudes, hop_length))
 
 
 def _harmonics(block, following, turned, hop_length, sample_rate):
@@ -92,29 +109,29 @@ def _harmonics(block, following, turned, hop_length, sample_rate):
 
     Parameters
     ----------
-    block, following : dict of np.ndarray
-        controls, and the next block's, to whose first frame the last one leads; None at the end.
+    block, following : dict of str -> np.ndarray
+        controls, and those of the next block, to whose first frame the last frame of this one leads; it is held if
+        there is none.
     turned : int or np.ndarray, (batch, 1, 1)
-        phase before the block, in the fixed point of `synthesisers.frame_phase`.
+        phase before the block, in steps of `oscillators.turns`.
     """
-    following = following or {key: value[:, -1:] for key, value in block.items()}
-    ends = {key: np.concatenate([block[key], following[key][:, :1]], axis=1) for key in ("f0", "amplitudes")}
-    f0 = ops.convert_to_numpy(ds.audible_f0(ops.convert_to_tensor(ends["f0"]), sample_rate))
-    scale = 2 ** math.floor(math.log2(2**30 / (2 * sample_rate)))
-    modulus = 2 * sample_rate * scale
-    whole, broken = np.floor(f0).astype(np.int64), f0 - np.floor(f0)
-    hertz = (hop_length + 1) * whole[:, :-1] + (hop_length - 1) * whole[:, 1:]
-    rest = np.round(scale * ((hop_length + 1) * broken[:, :-1] + (hop_length - 1) * broken[:, 1:])).astype(np.int64)
-    steps = np.concatenate([np.broadcast_to(turned, f0[:, :1].shape), hertz * scale + rest], axis=1)
-    count = np.cumsum(steps, axis=1) % modulus  # before each frame, and behind the last
-    phase = (count[:, :-1] / modulus).astype(np.float32)
-    controls = (phase, f0[:, :-1], f0[:, 1:], ends["amplitudes"][:, :-1], ends["amplitudes"][:, 1:])
-    sound = ds._frames_to_sound(*map(ops.convert_to_tensor, controls), hop_length, sample_rate)
+    f0, amplitudes = (
+        np.concatenate([block[key], following[key][:, :1] if following else block[key][:, -1:]], axis=1)
+        for key in ("f0", "amplitudes")
+    )
+    f0 = audible_f0(ops.convert_to_tensor(f0), sample_rate)
+    now, after = f0[:, :-1], f0[:, 1:]
+    steps, cycle = turns(now, after, hop_length, sample_rate)
+    steps = ops.convert_to_numpy(steps).astype(np.int64)
+    count = np.cumsum(np.concatenate([np.broadcast_to(turned, steps[:, :1].shape), steps], axis=1), axis=1) % cycle
+    phase = count[:, :-1].astype(np.float32) / np.float32(cycle)  # before each frame, in cycles
+    amplitudes = map(ops.convert_to_tensor, (amplitudes[:, :-1], amplitudes[:, 1:]))
+    sound = frames_to_sound(ops.convert_to_tensor(phase), now, after, *amplitudes, hop_length, sample_rate)
     return ops.convert_to_numpy(sound), count[:, -1:]
 
 
-def _in_room(dry, room):
-    """Each block and what the room still says to those before it; the echoes behind the last one are cut."""
+def _reverberant(dry, room):
+    """Each block and the reverb of those before it; the reverb behind the last one is cut."""
     room[:1] = 0.0
     tail = np.zeros((1, len(room) - 1), np.float32)
     for block in dry:

@@ -1,7 +1,8 @@
-"""Short clips of the virtual band for the report: python -m experiments.clips
+"""Short clips of test songs for the report: python -m experiments.clips [--test-sets NAME …]
 
 One example song per test set: the mixture, and each stem true and estimated, at one common gain. The song is the one
 for which the first system's score is the median of the test set, so that the example is neither the best nor the worst.
+Only test sets whose songs may be published have clips.
 """
 
 import argparse
@@ -10,18 +11,17 @@ import sys
 import numpy as np
 import soundfile
 
-from audio_processing.tracks import tracks
 from common import results
 from common.files import atomic_path, sha256_of
-from experiments.__main__ import TEST_SETS, WEIGHTS, is_current
+from common.places import HERE
+from experiments import provenance
+from experiments.catalogue import SYSTEMS, TEST_SETS
 from experiments.statistics import read_scores
-from experiments.systems import SYSTEMS
+from experiments.systems import estimates
 
 SECONDS = 6.0
-HEARD = {"conv_tasnet": "Conv-TasNet", "ddsp_masked": "DDSP masks", "ddsp_resynthesis": "DDSP resynthesis"}
-"""Systems whose estimates are heard beside the true stems, and how they are called there."""
-MAY_BE_HEARD = ("same_artist", "other_artist", "extra_instrument")
-"""Test sets whose clips may be stored: those of the virtual band."""
+PEAK = 0.9  # largest sample of all clips of a folder
+PLAYED = ("conv_tasnet", "ddsp_masked", "ddsp_resynthesis")  # systems whose estimates stand beside the true stems
 
 
 def typical_song(test_set, system):
@@ -35,71 +35,99 @@ def typical_song(test_set, system):
 
 
 def loudest_part(mixture, samples):
-    """Where the `samples` samples of most energy begin, on a grid of a tenth of them."""
+    """Where the `samples` samples of most energy start, on a grid of a tenth of them."""
     energy = np.concatenate([[0], np.cumsum(np.square(mixture, dtype=np.float64))])
     starts = np.arange(0, max(1, len(mixture) - samples + 1), max(1, samples // 10))
     ends = np.minimum(starts + samples, len(mixture))
     return int(starts[np.argmax(energy[ends] - energy[starts])])
 
 
-def clips_intact(folder):
+def intact(folder):
     """Whether the clips beside an index are those that it was written with."""
     return results.read(folder / "index.json")["files_sha256"] == sha256_of(*sorted(folder.glob("*.mp3")))
 
 
-def write_clips(test_set, systems=HEARD):
-    """Write results/audio/<test set>/ unless it is current; returns the path of its index if it was written."""
-    root, subset, sources, sample_rate, _ = TEST_SETS[test_set]
-    name = typical_song(test_set, next(iter(systems)))
-    song = next(song for song in tracks(root, subset) if song.name == name)
-    folder = results.RESULTS / "audio" / test_set
-    config = {"song": name, "systems": dict(systems), "seconds": SECONDS}
-    config["weights"] = {system: sha256_of(*WEIGHTS[system]) for system in systems if system in WEIGHTS}
-    data = sha256_of(*song.files())
-    if is_current(folder / "index.json", config, data) and clips_intact(folder):
-        return None
-    stems = song.stems(sample_rate, mono=True, sources=sources)
-    mixture = sum(stems.values())
-    estimates = {system: SYSTEMS[system](mixture, stems, sample_rate) for system in systems}
-    start = loudest_part(mixture, int(SECONDS * sample_rate))
-    part = slice(start, start + int(SECONDS * sample_rate))
-    columns = {"true": stems} | estimates
-    clips = {"mixture": {"true": mixture}}
-    clips |= {source: {column: found[source] for column, found in columns.items()} for source in sources}
-    peak = max(np.abs(clip[part]).max() for row in clips.values() for clip in row.values())
-    gain = 0.9 / max(peak, 1e-9)
-    rows = {}
-    for row, columns in clips.items():
-        rows[row] = {}
-        for column, clip in columns.items():
-            file = f"{row}-{column}.mp3"
-            with atomic_path(folder / file) as temporary:
-                soundfile.write(temporary, gain * clip[part], sample_rate, format="MP3")
-            rows[row][systems.get(column, column)] = file
-    index = results.head(f"clips {test_set}", config=config, data=data)
-    index |= {"sample_rate": sample_rate, "start": start / sample_rate, "gain_db": float(20 * np.log10(gain))}
-    index["caption"] = f"“{name}”, {SECONDS:.0f} s from {start / sample_rate:.1f} s on; one gain for all"
-    index["rows"] = rows
+def write_folder(folder, clips, sample_rate, index):
+    """Write clips at one common gain, and their index.
+
+    Parameters
+    ----------
+    folder : Path
+    clips : dict of dict of (str, np.ndarray)
+        row → column → file name and samples.
+    sample_rate : int
+        in Hz.
+    index : dict
+        head, "caption" and "start" of the clips.
+
+    Returns
+    -------
+    Path
+        the index.
+    """
+    every = [clip for row in clips.values() for clip in row.values()]
+    gain = PEAK / max(1e-9, *(np.abs(audio).max() for _, audio in every))
+    for file, audio in every:
+        with atomic_path(folder / file) as temporary:
+            soundfile.write(temporary, gain * audio, sample_rate, format="MP3")
+    rows = {row: {column: file for column, (file, _) in columns.items()} for row, columns in clips.items()}
+    index |= {"sample_rate": sample_rate, "gain_db": float(20 * np.log10(gain)), "rows": rows}
     index["files_sha256"] = sha256_of(*sorted(folder.glob("*.mp3")))
     results.write(folder / "index.json", index)
     return folder / "index.json"
 
 
+def write_clips(test_set, systems, places=HERE):
+    """Write results/audio/<test set>/ unless it is up to date.
+
+    Parameters
+    ----------
+    test_set : experiments.catalogue.TestSet
+    systems : list of separate.System
+    places : common.places.Places
+
+    Returns
+    -------
+    Path
+        the index that was written; None if it is up to date.
+    """
+    rate, name = test_set.sample_rate, typical_song(test_set.name, systems[0].name)
+    song = next(song for song in test_set.songs(places) if song.name == name)
+    config = {"song": name, "systems": {system.name: system.label for system in systems}, "seconds": SECONDS}
+    config["weights"] = {s.name: sha256_of(*provenance.files(s)) for s in systems if s.weights}
+    masks = {"masks": {s.name: provenance.checksums(s).get("masks") for s in systems}}  # older files do not have them
+    config, data = config | masks, sha256_of(*song.files())
+    folder = places.results / "audio" / test_set.name
+    if results.is_up_to_date(folder / "index.json", config, data, missing=masks) and intact(folder):
+        return None
+    stems = song.stems(rate, mono=True, sources=test_set.sources)
+    mixture = sum(stems.values())
+    columns = {"true": ("true", stems)}
+    columns |= {s.label: (s.name, estimates(s, mixture, stems, rate)) for s in systems}
+    start = loudest_part(mixture, int(SECONDS * rate))
+    part = slice(start, start + int(SECONDS * rate))
+    clips = {"mixture": {"true": ("mixture-true.mp3", mixture[part])}}
+    for source in test_set.sources:
+        clips[source] = {
+            label: (f"{source}-{file}.mp3", sounds[source][part]) for label, (file, sounds) in columns.items()
+        }
+    index = results.head(f"clips {test_set.name}", config=config, data=data) | {"start": start / rate}
+    index["caption"] = f"“{name}”, {SECONDS:.0f} s from {start / rate:.1f} s on; one gain for all"
+    return write_folder(folder, clips, rate, index)
+
+
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m experiments.clips", description=__doc__)
-    parser.add_argument("--test-sets", nargs="+", default=["same_artist"], choices=MAY_BE_HEARD, metavar="NAME")
-    options = parser.parse_args(arguments)
-    try:
-        written = [path for test_set in options.test_sets if (path := write_clips(test_set))]
-    except (FileNotFoundError, ValueError) as error:
-        print(f"experiments.clips: {error}", file=sys.stderr)
-        return 2
-    print(
-        "wrote " + ", ".join(str(path.parent.relative_to(results.ROOT)) for path in written)
-        if written
-        else "all current"
-    )
-    return 0
+    publishable = [name for name, row in TEST_SETS.items() if row.publishable]
+    parser.add_argument("--test-sets", nargs="+", default=["same_artist"], choices=publishable, metavar="NAME")
+    given = parser.parse_args(arguments)
+    systems = [SYSTEMS[name] for name in PLAYED]
+
+    def write():
+        indexes = [write_clips(TEST_SETS[name], systems) for name in given.test_sets]
+        return [path.parent for path in indexes if path]
+
+    return results.report("experiments.clips", write)
 
 
 if __name__ == "__main__":

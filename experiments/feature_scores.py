@@ -1,16 +1,19 @@
 """Scores of what a stem sounds like, rather than of its samples: loudness, pitch, spectra, CREPE's activations.
 
-A resynthesis has another phase than the stem it imitates, and its SI-SDR says nothing. These scores say whether it is
-as loud, plays the same notes and has the same spectrum. Separated stems get them, too, so that both can be compared.
+Notebook: experiments/experiments_report.ipynb
 
-Pitch is looked at 50 times a second (every fifth frame of the annotations) by the tracker that is right most often on
-that source (`features.LISTENING`): YIN for the bass, CREPE ("tiny") for vocals, pYIN where CREPE has no weights. Five
-times as many looks would change an average over a song by less than it differs from song to song, and cost five times
+A resynthesis has another phase than the stem it imitates, so that SI-SDR does not measure it. These scores compare
+loudness, notes and spectra. Separated stems get them, too, so that both can be compared.
+
+The f0 is estimated 50 times a second (every fifth frame of the annotations) by the tracker that is right most often on
+that source (`features.PITCHED_SOURCES`): YIN for the bass, CREPE ("tiny") for vocals, pYIN without its weights. Five
+times as many frames would change an average over a song by less than it differs from song to song, and cost five times
 as much: a song of 20 s takes about three seconds of one core for all of this.
 """
 
 import functools
 import math
+import os
 
 import numpy as np
 from keras import ops
@@ -18,29 +21,21 @@ from keras import ops
 from audio_processing.audio_processing import fix_length
 from audio_processing.loudness import FRAME_RATE
 from common.files import atomic_path
-from ddsp_models.features import LISTENING, SAMPLE_RATE
+from ddsp_models.features import PITCHED_SOURCES, SAMPLE_RATE
 from ddsp_models.loudness import loudness
 from ddsp_models.pitch import crepe, tracking
 from ddsp_models.spectral_loss import SCALES, spectral_loss
+from experiments.catalogue import METRICS
 
-EVERY = 5
-"""Frames of the annotations from one look at the pitch to the next."""
-HOP_LENGTH = EVERY * SAMPLE_RATE // FRAME_RATE  # samples from look to look
-EXAMPLE = 4.0
-"""Seconds of an example of the spectral loss."""
-PIECE = 60 * SAMPLE_RATE // HOP_LENGTH  # looks at a time: memory does not grow with a song's length
-MARGIN = 5  # looks on either side of a piece that are thrown away
-UNITS = {
-    "spectral_loss": "sum over 6 scales",
-    "spectral_loss_per_bin": "mean over bins",
-    "loudness_l1": "dB",
-    "f0_l1_cents": "cents",
-    "f0_l1_hz": "Hz",
-    "f0_confidence": "0-1",
-    "raw_pitch_accuracy": "0-1",
-    "crepe_bce": "nats per bin",
-}
-
+EVERY = 5  # frames of the annotations from one estimate of the f0 to the next
+HOP_LENGTH = EVERY * SAMPLE_RATE // FRAME_RATE  # samples from frame to frame here
+EXAMPLE = 4.0  # seconds of an example of the spectral loss
+BATCH = 8  # examples at a time: memory does not grow with a song's length
+PIECE = 60 * SAMPLE_RATE // HOP_LENGTH  # frames at a time, for the same reason
+MARGIN = 5  # frames on either side of a piece that are thrown away
+# Confidence of a tracker above which its f0 of a true stem counts as the reference, if there is no annotation.
+SURE = 0.5
+LEAST_PROBABILITY = 1e-7  # Keras' own limit in cross-entropies
 
 # --- loudness and spectra --------------------------------------------------------------------------------------------
 
@@ -60,125 +55,132 @@ def sound_scores(stem, sound):
         "spectral_loss" is the earlier report's and ddsp's, a sum over six scales; "spectral_loss_per_bin" a mean.
     """
     size = min(round(EXAMPLE * SAMPLE_RATE), len(stem))
-    true, played = (x[: len(x) // size * size].reshape(-1, size) for x in (stem, sound))
+    reference, estimate = (x[: len(x) // size * size].reshape(-1, size) for x in (stem, sound))
     sums = [0.0, 0.0]
-    for start in range(0, len(true), 8):  # a few examples at a time: memory
-        part = slice(start, start + 8)
+    for start in range(0, len(reference), BATCH):
+        part = slice(start, start + BATCH)
         # one pass for both definitions: a mean per scale, added up; the same, weighted by the scales' bins
-        means = [float(spectral_loss(true[part], played[part], scales=(n_fft,))) for n_fft in SCALES]
+        means = [float(spectral_loss(reference[part], estimate[part], scales=(n_fft,))) for n_fft in SCALES]
         bins = [-(-size // (n_fft // 4)) * (n_fft // 2 + 1) for n_fft in SCALES]
-        many = len(true[part])
-        sums[0] += many * sum(means)
-        sums[1] += many * float(np.average(means, weights=bins))
+        sums[0] += len(reference[part]) * sum(means)
+        sums[1] += len(reference[part]) * float(np.average(means, weights=bins))
     return {
-        "spectral_loss": sums[0] / len(true),
-        "spectral_loss_per_bin": sums[1] / len(true),
+        "spectral_loss": sums[0] / len(reference),
+        "spectral_loss_per_bin": sums[1] / len(reference),
         "loudness_l1": loudness_l1(ops.convert_to_numpy(loudness(stem)), sound),
     }
 
 
 def loudness_l1(decibels, sound):
-    """Mean distance in dB between a course of loudness, (frames,) at 250 a second, and that of a sound at 16 kHz."""
+    """Mean distance in dB between a loudness, (frames,) at 250 frames/s, and the loudness of a sound at 16 kHz."""
     return float(np.mean(np.abs(ops.convert_to_numpy(loudness(sound)) - decibels)))
 
 
 # --- pitch -----------------------------------------------------------------------------------------------------------
 
 
-@functools.cache
 def crepe_network():
-    """CREPE with its published weights, or None where this machine has none."""
+    """CREPE with its published weights; None if this machine has none."""
+    return _crepe_network(os.environ.get("CREPE_WEIGHTS"))
+
+
+@functools.cache
+def _crepe_network(named):  # once for every place that the variable names
     try:
-        return crepe.load_model("tiny", crepe_path())
+        return crepe.load_model("tiny", crepe.weights_path("tiny"))
     except crepe.WeightsError:
         return None
 
 
-@functools.cache
-def crepe_path():
-    """Where CREPE's weights are; raises `crepe.WeightsError` where they are not."""
-    return crepe.weights_path("tiny")
-
-
-def listeners():
-    """Who judges the pitch of each pitched source on this machine: source → method."""
+def trackers():
+    """The pitch tracker of each source with an f0 on this machine: source → method."""
     fallback = "pyin" if crepe_network() is None else "crepe"
-    return {source: fallback if how["method"] == "crepe" else how["method"] for source, how in LISTENING.items()}
+    return {source: fallback if how["method"] == "crepe" else how["method"] for source, how in PITCHED_SOURCES.items()}
 
 
-def listen(sound, source):
-    """What a tracker and CREPE hear in a sound, 50 times a second.
+def available(source):
+    """Which scores an estimate of a source can have here, as `experiments.catalogue.Metric.needs` names them."""
+    if source not in PITCHED_SOURCES:
+        return {"features"}
+    return {"features", "f0"} if crepe_network() is None else {"features", "f0", "crepe"}
+
+
+def track(sound, source):
+    """F0 track and CREPE's activations of a sound, at 50 frames/s.
 
     Parameters
     ----------
     sound : np.ndarray, (samples,)
-        at 16 kHz, at least one look long.
+        at 16 kHz, at least one frame long.
     source : str
-        which says who listens, and in which range.
+        selects the tracker and its range.
 
     Returns
     -------
     dict of np.ndarray
-        "f0" in Hz, 0 in silence, and "confidence" in [0, 1], (looks,); "salience", (looks, 360), where CREPE's weights
-        are here. Look k is centred on k / 50 s.
+        "f0" in Hz, 0 in silence, and "confidence" in [0, 1], (frames,); "salience", (frames, 360), if CREPE's weights
+        are here. Frame k is centred on k / 50 s.
     """
-    how, method = LISTENING[source], listeners()[source]
-    n_looks = len(sound) // HOP_LENGTH
-    found = []
-    for start in range(0, n_looks, PIECE):
-        first = max(0, start - MARGIN)
-        last = min(n_looks, start + PIECE + MARGIN)
-        piece = sound[first * HOP_LENGTH : last * HOP_LENGTH]
-        heard = {}
-        if (network := crepe_network()) is not None:
-            salience, level = crepe.activations(network, piece, HOP_LENGTH)
-            heard["salience"] = salience * (level > tracking.SILENCE)[:, None]  # noise that nobody hears has no pitch
-        if method == "crepe":
-            heard["f0"], heard["confidence"] = _line(heard["salience"], how["fmin"], how["fmax"])
-        else:
-            line = tracking.track_pitch(piece, SAMPLE_RATE, method, fmin=how["fmin"], fmax=how["fmax"], every=EVERY)
-            heard["f0"], heard["confidence"] = line.f0[::EVERY], line.confidence[::EVERY]
-        inner = slice(start - first, min(start + PIECE, n_looks) - first)
-        found.append({name: x[inner] for name, x in heard.items()})
-    return {name: np.concatenate([part[name] for part in found]) for name in found[0]}
+    n_frames = len(sound) // HOP_LENGTH
+    parts = []
+    for start in range(0, n_frames, PIECE):
+        first, last = max(0, start - MARGIN), min(n_frames, start + PIECE + MARGIN)
+        piece = _track_piece(sound[first * HOP_LENGTH : last * HOP_LENGTH], source)
+        inner = slice(start - first, min(start + PIECE, n_frames) - first)
+        parts.append({name: x[inner] for name, x in piece.items()})
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _line(salience, fmin, fmax):
-    """A line of pitch in Hz, 0 in silence, and its confidence, from CREPE's activations."""
+def _track_piece(sound, source):
+    tracked, method = {}, trackers()[source]
+    fmin, fmax = PITCHED_SOURCES[source]["fmin"], PITCHED_SOURCES[source]["fmax"]
+    if (network := crepe_network()) is not None:
+        salience, level = crepe.activations(network, sound, HOP_LENGTH)
+        tracked["salience"] = salience * (level > tracking.SILENCE)[:, None]  # inaudible noise has no pitch
+    if method == "crepe":
+        f0, confidence = _crepe_f0(tracked["salience"], fmin, fmax)
+    else:
+        pitch = tracking.track_pitch(sound, SAMPLE_RATE, method, fmin=fmin, fmax=fmax, every=EVERY)
+        f0, confidence = pitch.f0[::EVERY], pitch.confidence[::EVERY]
+    return tracked | {"f0": f0, "confidence": confidence}
+
+
+def _crepe_f0(salience, fmin, fmax):
+    """The f0 in Hz, 0 in silence, and its confidence, from CREPE's activations."""
     hertz = crepe.cents_to_hz(crepe.bin_cents())
     salience = salience * ((hertz >= fmin) & (hertz <= fmax))
     confidence = salience.max(axis=1)
     return np.where(confidence > 0, crepe.decode(salience, crepe.viterbi(salience)), 0.0), confidence
 
 
-def pitch_scores(truth, heard):
-    """What was heard in a sound, against the true pitch, over the frames that truly are voiced.
+def pitch_scores(reference, tracked):
+    """The f0 track of a sound against the reference, over the frames in which the reference is voiced.
 
     Parameters
     ----------
-    truth : np.ndarray, (looks,)
+    reference : np.ndarray, (frames,)
         in Hz, 0 = unvoiced.
-    heard : dict of np.ndarray
-        of `listen`.
+    tracked : dict of np.ndarray
+        as returned by `track`.
 
     Returns
     -------
     dict of float
-        A frame in which nothing is heard is wrong for "raw_pitch_accuracy", and left out of the distances.
-        "f0_confidence" is the tracker's own, over the voiced frames. Nothing where no frame is voiced.
+        A frame without an estimate is wrong for "raw_pitch_accuracy", and left out of the distances. "f0_confidence"
+        is the tracker's own, over the voiced frames. Empty if no frame is voiced.
     """
-    counts = truth > 0
-    if not counts.any():
+    voiced = reference > 0
+    if not voiced.any():
         return {}
-    f0 = heard["f0"]
+    f0 = tracked["f0"]
     scores = {
-        "raw_pitch_accuracy": tracking.raw_pitch_accuracy(truth, f0),
-        "f0_confidence": float(np.mean(heard["confidence"][counts])),
+        "raw_pitch_accuracy": tracking.raw_pitch_accuracy(reference, f0),
+        "f0_confidence": float(np.mean(tracked["confidence"][voiced])),
     }
-    both = counts & (f0 > 0)
+    both = voiced & (f0 > 0)
     if both.any():
-        scores["f0_l1_cents"] = float(np.mean(np.abs(1200 * np.log2(f0[both] / truth[both]))))
-        scores["f0_l1_hz"] = float(np.mean(np.abs(f0[both] - truth[both])))
+        scores["f0_l1_cents"] = float(np.mean(np.abs(1200 * np.log2(f0[both] / reference[both]))))
+        scores["f0_l1_hz"] = float(np.mean(np.abs(f0[both] - reference[both])))
     return scores
 
 
@@ -187,34 +189,40 @@ def crepe_bce(target, estimate):
 
     .. math:: -\frac{1}{360 K} \sum_{k,b} \big( y_{kb} \ln \hat y_{kb} + (1 - y_{kb}) \ln (1 - \hat y_{kb}) \big)
 
-    with the activations y of the stem and ŷ of the estimate, which are kept between 1e-7 and 1 - 1e-7 (Keras' own
-    limit). Its least value is not 0 but the entropy of y: what a perfect estimate scores.
+    with the activations y of the stem and ŷ of the estimate, which are kept between 1e-7 and 1 - 1e-7. Its least value
+    is not 0 but the entropy of y: what a perfect estimate scores.
 
     Parameters
     ----------
-    target, estimate : np.ndarray, (looks, 360)
+    target, estimate : np.ndarray, (frames, 360)
 
     Returns
     -------
     float
-        in nats, mean over bins and looks.
+        in nats, mean over bins and frames.
     """
-    y, guess = np.asarray(target, np.float64), np.clip(np.asarray(estimate, np.float64), 1e-7, 1 - 1e-7)
+    y, guess = np.asarray(target, np.float64), np.asarray(estimate, np.float64)
+    guess = np.clip(guess, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
     return float(np.mean(-(y * np.log(guess) + (1 - y) * np.log(1 - guess))))
 
 
 # --- a song ----------------------------------------------------------------------------------------------------------
 
 
-def heard_in_target(stem, source, path=None):
-    """`listen`, kept in a file: a song's true stem is listened to once, not once per system.
+def target_path(folder, data, source):
+    """File for the f0 track of a true stem of a song, by the checksum of the song's files."""
+    return folder / f"{data[:16]}-{source}-{'-'.join(trackers().values())}.npz"
+
+
+def track_target(stem, source, path=None):
+    """`track`, kept in a file: a true stem is tracked once, not once per system.
 
     Parameters
     ----------
     stem : np.ndarray, (samples,)
     source : str
     path : Path, optional
-        of the file, whose name must tell what was listened to, and by whom.
+        of the file, whose name must identify the stem and the trackers (`target_path`).
     """
     if path is not None:
         try:
@@ -222,22 +230,22 @@ def heard_in_target(stem, source, path=None):
                 return {name: arrays[name] for name in arrays.files}
         except (OSError, ValueError, EOFError):
             pass
-    heard = {name: np.asarray(x, np.float32) for name, x in listen(stem, source).items()}
+    tracked = {name: np.asarray(x, np.float32) for name, x in track(stem, source).items()}
     if path is not None:
         with atomic_path(path) as temporary, open(temporary, "wb") as file:
-            np.savez(file, **heard)
-    return heard
+            np.savez(file, **tracked)
+    return tracked
 
 
-def true_pitch(annotations, source, heard):
-    """The pitch that counts, 50 times a second: the song's own annotation, or what the tracker hears in the true stem.
+def reference_f0(annotations, source, tracked):
+    """The reference f0 at 50 frames/s: the song's own annotation, or the f0 track of the true stem.
 
-    Of a song without annotations, the frames count in which the tracker is sure of itself (confidence above a half).
+    Of a song without annotations, the frames count in which the tracker's confidence is above `SURE`.
     """
     if f"f0_{source}" in annotations:
-        known = annotations[f"f0_{source}"] * annotations[f"voiced_{source}"]
-        return fix_length(known[::EVERY], len(heard["f0"]))
-    return np.where(heard["confidence"] > 0.5, heard["f0"], 0.0)
+        f0 = annotations[f"f0_{source}"] * annotations[f"voiced_{source}"]
+        return fix_length(f0[::EVERY], len(tracked["f0"]))
+    return np.where(tracked["confidence"] > SURE, tracked["f0"], 0.0)
 
 
 def score_features(stems, estimates, annotations, keep=None):
@@ -248,9 +256,9 @@ def score_features(stems, estimates, annotations, keep=None):
     stems, estimates : dict of np.ndarray, (samples,)
         at 16 kHz, mono. Sources without an estimate, and silent stems, are not scored.
     annotations : dict of np.ndarray
-        what the song knows of itself: f0_<source>, voiced_<source>.
+        of the song: f0_<source>, voiced_<source>; empty for recorded music.
     keep : callable, optional
-        source → path of a file for what is heard in the true stem.
+        source → path of a file for the f0 track of the true stem.
 
     Returns
     -------
@@ -263,13 +271,13 @@ def score_features(stems, estimates, annotations, keep=None):
             continue
         stem, estimate = (np.asarray(x, np.float32) for x in (stem, estimates[source]))
         scores = sound_scores(stem, estimate)
-        if source in LISTENING:
-            target, heard = heard_in_target(stem, source, keep and keep(source)), listen(estimate, source)
-            scores |= pitch_scores(true_pitch(annotations, source, target), heard)
-            if "salience" in heard and "salience" in target:
-                scores["crepe_bce"] = crepe_bce(target["salience"], heard["salience"])
+        if source in PITCHED_SOURCES:
+            target, tracked = track_target(stem, source, keep and keep(source)), track(estimate, source)
+            scores |= pitch_scores(reference_f0(annotations, source, target), tracked)
+            if "salience" in tracked and "salience" in target:
+                scores["crepe_bce"] = crepe_bce(target["salience"], tracked["salience"])
         records += [
-            {"source": source, "metric": metric, "unit": UNITS[metric], "value": float(value)}
+            {"source": source, "metric": metric, "unit": METRICS[metric].unit, "value": float(value)}
             for metric, value in scores.items()
             if math.isfinite(value)
         ]

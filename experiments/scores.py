@@ -1,16 +1,21 @@
-"""Scores of one song as records for a result file."""
+"""Scores of one song as records for a result file.
+
+Notebook: experiments/experiments_report.ipynb
+"""
 
 import math
 
 import museval
 import numpy as np
 
-from audio_processing.metrics import frame_sdr, si_sdr, snr
+from audio_processing.metrics import frame_sdr
 from common.files import atomic_path
+from experiments.catalogue import METRICS
 
-METRICS = ("si_sdr", "snr", "sdr", "sir", "sar")
-FRAMES = ("SDR", "ISR", "SIR", "SAR")
-"""What museval knows of every frame."""
+FRAMES = ("SDR", "ISR", "SIR", "SAR")  # what museval stores of every frame
+ROUNDING = 100.0  # decibels above which a ratio measures nothing but rounding: such values are left out
+# Level of the noise that is added to every true stem before its filters are computed, relative to the stem: -60 dB.
+NOISE = 1e-3
 
 
 def score_track(stems, estimates, sample_rate, *, filters=False):
@@ -32,12 +37,25 @@ def score_track(stems, estimates, sample_rate, *, filters=False):
         "source", "metric" (si_sdr, snr, sdr, sir, sar), "unit", "value"; values that are not finite are left out.
     dropped : int
         frames that `sdr` could not count because some stem or estimate is silent in them.
+
+    See Also
+    --------
+    audio_processing.metrics : the formulas.
+    experiments.feature_scores.score_features : loudness, pitch and spectra.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> stems = {source: rng.standard_normal(8000) for source in ("drums", "bass")}
+    >>> records, dropped = score_track(stems, {source: 0.5 * stem for source, stem in stems.items()}, 1000)
+    >>> [f"{record['metric']} {record['value']:.2f} dB" for record in records if record["source"] == "bass"]
+    ['snr 6.02 dB', 'sdr 6.02 dB']
     """
     return score_frames(stems, estimates, sample_rate, filters=filters)[:2]
 
 
 def score_frames(stems, estimates, sample_rate, *, filters=False):
-    """As `score_track`, which it is behind; returns records, dropped, and what museval's files hold.
+    """As `score_track`; returns what museval's files hold, too.
 
     Returns
     -------
@@ -51,24 +69,25 @@ def score_frames(stems, estimates, sample_rate, *, filters=False):
 
     def note(source, metric, value):
         if math.isfinite(value):
-            records.append({"source": source, "metric": metric, "unit": "dB", "value": float(value)})
+            records.append({"source": source, "metric": metric, "unit": METRICS[metric].unit, "value": float(value)})
 
     for source in scored:
-        note(source, "si_sdr", si_sdr(stems[source], estimates[source]))
-        note(source, "snr", snr(stems[source], estimates[source]))
+        for metric in METRICS.values():
+            if metric.compute:
+                note(source, metric.name, metric.compute(stems[source], estimates[source]))
     if not scored:
         return records, 0, {}
     rows = frame_sdr([stems[s] for s in scored], [estimates[s] for s in scored], sample_rate)
     frames = {source: {name: [math.nan] * rows.shape[1] for name in FRAMES} for source in scored}
-    # a frame counts where every stem sounds, estimated by this system or not: all systems are scored on the same frames
-    heard = [stem for stem in stems.values() if np.any(stem)]
-    counted = ~np.isnan(rows).all(axis=0) & ~np.isnan(frame_sdr(heard, heard, sample_rate)).all(axis=0)
+    # a frame counts if every stem sounds, estimated by this system or not: all systems are scored on the same frames
+    sounding = [stem for stem in stems.values() if np.any(stem)]
+    counted = ~np.isnan(rows).all(axis=0) & ~np.isnan(frame_sdr(sounding, sounding, sample_rate)).all(axis=0)
     for source, row in zip(scored, rows):
         frames[source]["SDR"] = row.tolist()
         note(source, "sdr", np.median(row[counted]) if counted.any() else np.nan)
     if filters and counted.any():
-        for metric, found in interference_and_artefacts(stems, estimates, scored, sample_rate).items():
-            for source, row in zip(scored, found):
+        for metric, rows in interference_and_artefacts(stems, estimates, scored, sample_rate).items():
+            for source, row in zip(scored, rows):
                 row = np.where(counted[: len(row)], row, np.nan)  # noise stands in for a silent stem there
                 frames[source][metric.upper()] = row.tolist()
                 row = row[np.isfinite(row)]
@@ -79,14 +98,14 @@ def score_frames(stems, estimates, sample_rate, *, filters=False):
 
 
 def write_museval(path, track, frames, made_of):
-    """Write what is known of a track's frames as museval does: its own programs put such files together.
+    """Write the scores of a track's frames as museval does, so that its own programs read them.
 
     Parameters
     ----------
     path : Path
     track : str
     frames : dict
-        of `score_frames`.
+        as returned by `score_frames`.
     made_of : str
         a checksum of settings and songs, kept in the file as "made_of": the same for all that belongs together.
     """
@@ -97,10 +116,6 @@ def write_museval(path, track, frames, made_of):
     store.scores["made_of"] = made_of
     with atomic_path(path) as temporary:
         store.save(temporary)
-
-
-ROUNDING = 100.0
-"""Decibels above which a ratio says only that there is nothing but rounding: such values are left out."""
 
 
 def interference_and_artefacts(stems, estimates, scored, sample_rate):
@@ -124,15 +139,17 @@ def interference_and_artefacts(stems, estimates, scored, sample_rate):
         "isr", "sir" and "sar", (sources, frames) in dB; where a stem is silent they compare with its noise.
     """
     rest = 0 if "rest" in scored else sum(stem for source, stem in stems.items() if source not in scored)
-    true = [stems[source] for source in scored]
-    given = [estimates[source] for source in scored]
+    reference = [stems[source] for source in scored]
+    estimate = [estimates[source] for source in scored]
     if np.any(rest):
-        true, given = [*true, rest], [*given, rest]  # as its own estimate it takes nothing from the others' scores
-    true, given = (np.stack([np.atleast_2d(x).T for x in found]).astype(np.float64) for found in (true, given))
-    if true.shape[1] < sample_rate:
+        reference, estimate = [*reference, rest], [*estimate, rest]  # its own estimate: others' scores do not change
+    reference, estimate = (
+        np.stack([np.atleast_2d(x).T for x in sounds]).astype(np.float64) for sounds in (reference, estimate)
+    )  # (sources, samples, channels)
+    if reference.shape[1] < sample_rate:
         return {}
-    noise = np.random.default_rng(0).standard_normal(true.shape)
-    true = true + 1e-3 * np.sqrt(np.mean(true**2, axis=(1, 2), keepdims=True)) * noise
+    noise = np.random.default_rng(0).standard_normal(reference.shape)
+    reference = reference + NOISE * np.sqrt(np.mean(reference**2, axis=(1, 2), keepdims=True)) * noise
     frame = dict(window=sample_rate, hop=sample_rate)
-    _, isr, sir, sar, _ = museval.metrics.bss_eval(true, given, compute_permutation=False, **frame)
+    _, isr, sir, sar, _ = museval.metrics.bss_eval(reference, estimate, compute_permutation=False, **frame)
     return {name: rows[: len(scored)] for name, rows in (("isr", isr), ("sir", sir), ("sar", sar))}

@@ -1,12 +1,21 @@
-"""Averages over the records of result files: what tables and plots show."""
+"""Averages over the records of result files: what tables and plots show.
+
+Notebook: experiments/experiments_report.ipynb
+"""
 
 import csv
 import json
 from collections import defaultdict
+from typing import NamedTuple
 
 import numpy as np
 
 from common import results
+from common.places import HERE, ROOT
+from experiments.catalogue import METRICS, REFERENCES, SYSTEMS
+
+# Folders of the records that trainings leave beside their weights, by how the names of their logs begin.
+RECORDS = {"conv_tasnet": "mss_nn_implementation/training_final_full", "ddsp": "ddsp_models/trained"}
 
 
 def read_scores(test_set, systems=None):
@@ -16,48 +25,46 @@ def read_scores(test_set, systems=None):
     ----------
     test_set : str
     systems : sequence of str, optional
-        in this order; all that were scored where it is None.
+        in this order; by default all that were scored.
 
     Returns
     -------
     list of dict
-        see DESIGN: test_set, track, system, source, metric, unit, value.
+        with the keys test_set, track, system, source, metric, unit, value.
 
     Raises
     ------
     common.results.ResultsError
-        where a file is missing or was changed.
+        if a file is missing or was changed.
     """
-    folder = results.RESULTS / "scores"
     systems = scored_systems(test_set) if systems is None else systems
-    return [record for system in systems for record in results.read(folder / f"{test_set}-{system}.json")["records"]]
+    return [record for system in systems for record in results.read(results.score_path(test_set, system))["records"]]
 
 
 def scored_systems(test_set):
-    """Names of the systems that a test set has results of."""
-    folder = results.RESULTS / "scores"
-    return [path.stem.removeprefix(f"{test_set}-") for path in sorted(folder.glob(f"{test_set}-*.json"))]
+    """Names of the systems that a test set has results of, sorted."""
+    return sorted(name for name in SYSTEMS | REFERENCES if results.score_path(test_set, name).exists())
 
 
 def not_defined(test_set, systems, metric):
     """How many stems lack a score because it is not defined: silent ones, and those of this metric alone."""
     total = 0
     for system in systems:
-        path = results.RESULTS / "scores" / f"{test_set}-{system}.json"
+        path = results.score_path(test_set, system)
         content = results.read(path) if path.exists() else {}
         total += sum(content.get("silent_stems", {}).values()) + content.get("absent", {}).get(metric, 0)
     return total
 
 
-def averages(records, metric, *, over="mean"):
+def averages(records, metric, *, over=None):
     """Average a metric over songs.
 
     Parameters
     ----------
     records : list of dict
     metric : str
-    over : {"mean", "median"}
-        how songs are put together: the mean for si_sdr and snr, the median for sdr by its protocol.
+    over : {"mean", "median"}, optional
+        how songs are averaged; by default as the catalogue has it: the median for sdr, by its protocol, else the mean.
 
     Returns
     -------
@@ -68,8 +75,9 @@ def averages(records, metric, *, over="mean"):
     for record in records:
         if record["metric"] == metric:
             values[record["system"], record["source"]].append(record["value"])
-    put_together = {"mean": np.mean, "median": np.median}[over]
-    result = {key: float(put_together(songs)) for key, songs in values.items()}
+    over = over or (METRICS[metric].average if metric in METRICS else "mean")
+    average = {"mean": np.mean, "median": np.median}[over]
+    result = {key: float(average(songs)) for key, songs in values.items()}
     for system in dict.fromkeys(system for system, _ in values):
         result[system, "mean"] = float(np.mean([value for (name, _), value in result.items() if name == system]))
     return result
@@ -82,6 +90,12 @@ def bootstrap_interval(values, *, level=0.95, repeats=10000, seed=0):
     ----------
     values : sequence of float
         one per song; for a comparison of two systems, their differences song by song.
+
+    Examples
+    --------
+    >>> low, high = bootstrap_interval([1.0, 2.0, 3.0, 4.0])
+    >>> print(f"{low:.2f} to {high:.2f}")
+    1.50 to 3.50
     """
     values = np.asarray(values, float)
     rng = np.random.default_rng(seed)
@@ -90,9 +104,9 @@ def bootstrap_interval(values, *, level=0.95, repeats=10000, seed=0):
 
 
 def differences(records, metric, better, worse):
-    """By how much one system is ahead of another on each song, averaged over the sources that both estimate.
+    """By how much one system is above another on each song, averaged over the sources that both estimate.
 
-    Where a system was trained from several seeds, their scores are averaged before.
+    The scores of a system that was trained from several seeds are averaged over these before.
 
     Returns
     -------
@@ -110,71 +124,79 @@ def differences(records, metric, better, worse):
     return {track: float(np.mean(sources)) for track, sources in by_song.items()}
 
 
-def paired_difference(records, metric, better, worse):
-    """By how much one system is ahead of another, song by song, averaged over the sources that both estimate.
+def difference_row(records, metric, better, worse):
+    """A paired difference of two systems over songs.
 
     Returns
     -------
-    mean : float
-    interval : (float, float)
-        95 % of it, by bootstrap over songs.
-    songs : int
+    dict
+        its "mean"; the 95 % interval "low" to "high", by bootstrap over songs (None if there is one song); how many
+        "songs"; and "ahead", on how many of them the difference is positive.
     """
-    found = list(differences(records, metric, better, worse).values())
-    if not found:
-        raise ValueError(f"records: no song was scored for both {better} and {worse} by {metric}")
-    return float(np.mean(found)), bootstrap_interval(found), len(found)
+    songs = list(differences(records, metric, better, worse).values())
+    if not songs:
+        raise ValueError(f"records: expected songs that {better} and {worse} have {metric} of, got no song")
+    low, high = bootstrap_interval(songs) if len(songs) > 1 else (None, None)
+    ahead = sum(value > 0 for value in songs)
+    return {"mean": float(np.mean(songs)), "low": low, "high": high, "songs": len(songs), "ahead": ahead}
 
 
-COMPARISONS = [
-    # test set, system, what it is compared with, source (None: all that both estimate), what is asked of it (dB)
-    ("same_artist", "ddsp_masked", "irm", None, 0.0),
-    ("same_artist", "ddsp_masked", "irm@ddsp", None, None),
-    ("same_artist", "ddsp_masked@refined", "irm", None, 0.0),
-    ("same_artist", "ddsp_masked@refined", "ddsp_masked", None, None),
-    ("same_artist", "ddsp_masked@refined", "conv_tasnet", None, None),
-    ("same_artist", "ensemble", "irm@power", None, 0.0),
-    ("same_artist", "ensemble", "psm", None, None),
-    ("same_artist", "ensemble", "psm@4096", None, None),
-    ("same_artist", "ensemble", "conv_tasnet", None, None),
-    ("same_artist", "ddsp_masked", "conv_tasnet", None, None),
-    ("other_artist", "ddsp_masked", "irm", None, -7.0),
-    ("other_artist", "ddsp_masked@refined", "irm", None, -7.0),
-    ("other_artist", "ddsp_masked@refined", "ddsp_masked", None, None),
-    ("other_artist", "ddsp_masked@many", "irm", None, -4.0),
-    ("other_artist", "ddsp_masked", "conv_tasnet", None, None),
-    ("other_artist", "ddsp_masked@many", "conv_tasnet@many", None, None),
-    ("other_artist", "ddsp_masked@true_f0", "ddsp_masked", None, None),
-    ("other_artist", "ddsp_masked@many_true_f0", "ddsp_masked@many", None, None),
-    ("air_traffic", "ddsp_masked@air_traffic", "mixture", "drums", 6.0),
-    ("air_traffic", "ddsp_masked@air_traffic", "mixture", "bass", 6.0),
-    ("air_traffic", "ddsp_masked@air_traffic", "mixture", "vocals", 6.0),
-]
-"""What chapter 8 is measured by, in SI-SDR, and how far ahead a system is to be."""
-
-
-def compared(test_set, better, worse, source=None, asked=None, metric="si_sdr"):
-    """One row of a table of comparisons.
+class Comparison(NamedTuple):
+    """Two systems that chapter 8 compares, by SI-SDR.
 
     Parameters
     ----------
     test_set, better, worse : str
     source : str, optional
-        one source alone.
-    asked : float, optional
-        how far ahead `better` is to be.
-    metric : str
+        one source alone; by default all that both estimate.
+    target : float, optional
+        by how many dB `better` is to be above `worse`.
+    """
+
+    test_set: str
+    better: str
+    worse: str
+    source: str | None = None
+    target: float | None = None
+
+
+COMPARISONS = [
+    Comparison("same_artist", "ddsp_masked", "irm", target=0.0),
+    Comparison("same_artist", "ddsp_masked", "irm@ddsp"),
+    Comparison("same_artist", "ddsp_masked@refined", "irm", target=0.0),
+    Comparison("same_artist", "ddsp_masked@refined", "ddsp_masked"),
+    Comparison("same_artist", "ddsp_masked@refined", "conv_tasnet"),
+    Comparison("same_artist", "ensemble", "irm@power", target=0.0),
+    Comparison("same_artist", "ensemble", "psm"),
+    Comparison("same_artist", "ensemble", "psm@4096"),
+    Comparison("same_artist", "ensemble", "conv_tasnet"),
+    Comparison("same_artist", "ddsp_masked", "conv_tasnet"),
+    Comparison("other_artist", "ddsp_masked", "irm", target=-7.0),
+    Comparison("other_artist", "ddsp_masked@refined", "irm", target=-7.0),
+    Comparison("other_artist", "ddsp_masked@refined", "ddsp_masked"),
+    Comparison("other_artist", "ddsp_masked@many", "irm", target=-4.0),
+    Comparison("other_artist", "ddsp_masked", "conv_tasnet"),
+    Comparison("other_artist", "ddsp_masked@many", "conv_tasnet@many"),
+    Comparison("other_artist", "ddsp_masked@true_f0", "ddsp_masked"),
+    Comparison("other_artist", "ddsp_masked@many_true_f0", "ddsp_masked@many"),
+    Comparison("air_traffic", "ddsp_masked@air_traffic", "mixture", "drums", 6.0),
+    Comparison("air_traffic", "ddsp_masked@air_traffic", "mixture", "bass", 6.0),
+    Comparison("air_traffic", "ddsp_masked@air_traffic", "mixture", "vocals", 6.0),
+]
+
+
+def compared(test_set, better, worse, source=None, target=None, metric="si_sdr"):
+    """The row of a `Comparison`.
 
     Returns
     -------
     dict
-        "mean", "low", "high" (no interval where there is one song), "songs", "ahead" (of those, on how many), and
-        "reached": whether the mean is as asked, None where nothing is asked.
+        as `difference_row`, and "reached": whether the mean is at least `target`; None if there is no target.
 
     Raises
     ------
     common.results.ResultsError
-        where one of the two has not been scored.
+        if one of the two has not been scored.
     """
     records = [r for r in read_scores(test_set, [better, worse]) if source in (None, r["source"])]
     try:
@@ -183,59 +205,36 @@ def compared(test_set, better, worse, source=None, asked=None, metric="si_sdr"):
         raise results.ResultsError(
             f"results/scores/{test_set}-{better}.json: no {metric} to compare with {worse}"
         ) from error
-    return row | {"reached": None if asked is None else row["mean"] >= asked}
-
-
-def difference_row(records, metric, better, worse):
-    """A paired difference: its "mean", the interval "low" to "high" (None where there is one song), how many "songs",
-    and "ahead", on how many of them the difference is positive."""
-    found = list(differences(records, metric, better, worse).values())
-    if not found:
-        raise ValueError(f"records: no song was scored for both {better} and {worse} by {metric}")
-    low, high = bootstrap_interval(found) if len(found) > 1 else (None, None)
-    ahead = sum(value > 0 for value in found)
-    return {"mean": float(np.mean(found)), "low": low, "high": high, "songs": len(found), "ahead": ahead}
+    return row | {"reached": None if target is None else row["mean"] >= target}
 
 
 def run_facts(test_set, system):
-    """Facts of a run beside its records: network, time, and the scores that are not defined (see `experiments`)."""
-    content = results.read(results.RESULTS / "scores" / f"{test_set}-{system}.json")
-    names = (
-        "network",
-        "realtime",
-        "separation_seconds",
-        "seconds",
-        "songs",
-        "dropped_frames",
-        "silent_stems",
-        "absent",
-    )
-    return {name: content.get(name) for name in names} | {"listeners": content["config"].get("listeners")}
+    """Facts of a run beside its records: "network" (`provenance.facts`) and "realtime", seconds per second of music."""
+    content = results.read(results.score_path(test_set, system))
+    return {name: content.get(name) for name in ("network", "realtime")}
 
 
 def read_studies():
     """All results of `experiments.studies`, those of the same model by music and seed: list of their contents, with
     "model", "minutes", "size", "seed" and "long" beside the rest."""
-    found = [results.read(path) for path in sorted((results.RESULTS / "studies").glob("*.json"))]
-    found = [
-        {**content, **{name: content["config"][name] for name in ("model", "minutes", "size", "seed", "long")}}
-        for content in found
-    ]
+    names = ("model", "minutes", "size", "seed", "long")
+    studies = [results.read(path) for path in sorted((HERE.results / "studies").glob("*.json"))]
+    studies = [{**content, **{name: content["config"][name] for name in names}} for content in studies]
     by = ("model", "parameters", "minutes", "long", "seed")
-    return sorted(found, key=lambda study: [study[name] for name in by])
+    return sorted(studies, key=lambda study: [study[name] for name in by])
 
 
 def study_points(metric="si_sdr"):
     """What each study came to: one row per training, the metric averaged over songs and sources, by its name for the
-    training artist's songs (`same_artist`) and as "METRIC@other_artist" for the others'."""
+    training artist's songs (`same_artist`) and as "METRIC@other_artist" for unseen artists."""
     names = ("model", "minutes", "size", "seed", "long", "parameters", "steps", "best_step", "ended_by")
     points = []
     for study in read_studies():
         point = {name: study[name] for name in (*names, "training_seconds", "processor_seconds")}
         for test_set in dict.fromkeys(record["test_set"] for record in study["records"]):
-            found = averages([r for r in study["records"] if r["test_set"] == test_set], metric)
+            means = averages([r for r in study["records"] if r["test_set"] == test_set], metric)
             key = metric if test_set == "same_artist" else f"{metric}@{test_set}"
-            point[key] = next(value for (_, source), value in found.items() if source == "mean")
+            point[key] = next(value for (_, source), value in means.items() if source == "mean")
         points.append(point)
     return points
 
@@ -246,20 +245,17 @@ def benchmark(name):
     Raises
     ------
     common.results.ResultsError
-        where it was not measured.
+        if it was not measured.
     """
-    found = {r["benchmark"]: r for r in results.read(results.RESULTS / "benchmarks.json")["records"]}
-    if name not in found:
-        module = name.split("@")[0].removesuffix("_grad")
-        raise results.ResultsError(
-            f"results/benchmarks.json: no {name} in it; `python -m benchmarks {module}` measures"
-        )
-    return found[name]
+    records = {r["benchmark"]: r for r in results.read(HERE.results / "benchmarks.json")["records"]}
+    if name not in records:
+        raise results.ResultsError(f"results/benchmarks.json: no {name} in it; `python -m benchmarks` measures")
+    return records[name]
 
 
 def training_log(name):
     """The rows of results/training/<name>.csv, one per epoch, as dicts of numbers."""
-    path = results.RESULTS / "training" / f"{name}.csv"
+    path = HERE.results / "training" / f"{name}.csv"
     try:
         with open(path) as file:
             return [{key: float(cell) for key, cell in row.items()} for row in csv.DictReader(file)]
@@ -271,19 +267,15 @@ def training_log(name):
 
 def training(name):
     """Facts about a training run: the record beside its weights, and what follows from its log."""
-    folder, prefix = "ddsp_models/trained", "ddsp-"
-    if name.startswith("conv_tasnet-"):
-        folder, prefix = "mss_nn_implementation/training_final_full", "conv_tasnet-"
-    path = results.ROOT / folder / f"{name.removeprefix(prefix)}.json"
+    paths = {f"{kind}-{path.stem}": path for kind, folder in RECORDS.items() for path in (ROOT / folder).glob("*.json")}
     try:
-        record = json.loads(path.read_text())
-    except (FileNotFoundError, ValueError) as error:
-        raise results.ResultsError(f"{path.name}: missing or damaged; `make train` writes it") from error
+        record = json.loads(paths[name].read_text())
+    except (KeyError, ValueError) as error:
+        raise results.ResultsError(f"{name}: its record is missing or damaged; `make train` writes it") from error
     log = training_log(name)
-    best = min(log, key=lambda row: row["val_loss"])
     per_epoch = record["training"]["steps_per_epoch"]
     history = "".join(
-        f" Its schedule was made for {change['steps']:,} steps and bent after {change['epochs'] * per_epoch:,}."
+        f" Its schedule was made for {change['steps']:,} steps and changed after {change['epochs'] * per_epoch:,}."
         for change in record["changes"]
     )
     return {
@@ -294,5 +286,5 @@ def training(name):
         "minutes": record["seconds"] / 60,
         "steps_done": len(log) * per_epoch,
         "history": history,
-        "best_loss": best["val_loss"],
+        "best_loss": min(row["val_loss"] for row in log),
     }

@@ -1,8 +1,9 @@
 r"""Harmonic-percussive separation with median filters.
 
-In a magnitude spectrogram a held tone is a horizontal line and a stroke a vertical one. A median along time keeps the
-first and removes the second, a median along frequency does the reverse, and the two results, compared bin by bin, make
-masks [1]_. With a margin, a bin must be *clearly* one or the other, and what is neither becomes a third part [2]_.
+In a magnitude spectrogram a held tone is a horizontal line and a drum hit a vertical one. A median along time keeps the
+tone and removes the hit, a median along frequency does the reverse, and the two results, compared bin by bin, make
+masks [1]_. With a margin, a bin must be *clearly* one or the other, and the rest becomes a third part [2]_. Shown in
+`mss_basic_implementation/hps_model.ipynb`.
 
 References
 ----------
@@ -18,8 +19,10 @@ import numba
 import numpy as np
 
 from audio_processing.audio_processing import istft, stft
+from audio_processing.chunks import Separator, cut_with_context
 
 LANES = 16  # lines filtered side by side: one vector register of float32
+SILENT = 1.1754944e-38  # float32's smallest normal number: where both medians are below, the bin is silent
 
 
 class Parts(NamedTuple):
@@ -55,16 +58,16 @@ def running_median(values, size, axis=-1):
     Raises
     ------
     ValueError
-        where `size` is even or below 1, or `values` is empty or not finite.
+        if `size` is even or below 1, or `values` is empty or not finite.
     """
     size = _odd("size", size)
     values = np.asarray(values)
     if values.dtype != np.float32:
         values = values.astype(np.float64, copy=False)
     if values.ndim == 0 or values.size == 0:
-        raise ValueError(f"values: at least one value expected, got shape {values.shape}")
+        raise ValueError(f"values: expected at least one value, got shape {values.shape}")
     if not np.isfinite(values).all():
-        raise ValueError("values: finite numbers expected, got NaN or infinity")
+        raise ValueError("values: expected finite numbers, got NaN or infinity")
     filtered = np.empty_like(values)
     source, target = np.atleast_2d(np.moveaxis(values, axis, -1)), np.atleast_2d(np.moveaxis(filtered, axis, -1))
     for leading in np.ndindex(source.shape[:-2]):
@@ -142,7 +145,7 @@ def masks(magnitude, *, kernel=31, power=2.0, margin=1.0):
     Raises
     ------
     ValueError
-        where a kernel is even, a margin is below 1, or the spectrogram is negative, not finite or not one.
+        if a kernel is even, a margin is below 1, or the magnitudes are negative, not finite or no spectrogram.
 
     See Also
     --------
@@ -151,16 +154,16 @@ def masks(magnitude, *, kernel=31, power=2.0, margin=1.0):
     kernel_h, kernel_p = (_odd("kernel", size) for size in _pair("kernel", kernel))
     margin_h, margin_p = _pair("margin", margin)
     if not (margin_h >= 1 and margin_p >= 1):
-        raise ValueError(f"margin: at least 1 expected, got {margin}")
+        raise ValueError(f"margin: expected at least 1, got {margin}")
     if not power > 0:
-        raise ValueError(f"power: a number above 0 expected, got {power}")
+        raise ValueError(f"power: expected a number above 0, got {power}")
     magnitude = np.asarray(magnitude)
     if magnitude.ndim < 2 or magnitude.size == 0 or np.iscomplexobj(magnitude):
         raise ValueError(
-            f"magnitude: a real (..., frequencies, frames) array expected, got {magnitude.dtype} {magnitude.shape}"
+            f"magnitude: expected a real (..., frequencies, frames) array, got {magnitude.dtype} {magnitude.shape}"
         )
     if not magnitude.min() >= 0:  # False for NaN as well
-        raise ValueError("magnitude: numbers of at least 0 expected, got NaN or a negative one")
+        raise ValueError("magnitude: expected numbers of at least 0, got NaN or a negative one")
     harmonic = running_median(magnitude, kernel_h, axis=-1)
     percussive = running_median(magnitude, kernel_p, axis=-2)
     together = margin_h == margin_p == 1
@@ -181,12 +184,12 @@ def masks(magnitude, *, kernel=31, power=2.0, margin=1.0):
 def _share(value, other, power, where_silent):
     """value^p / (value^p + other^p) by the ratio of the smaller to the larger: no power of it overflows."""
     if value >= other:
-        if value < 1.1754944e-38:  # float32's smallest normal number: both are silence
+        if value < SILENT:
             return where_silent
         ratio = other / value
         ratio = ratio * ratio if power == 2 else ratio**power
         return 1 / (1 + ratio)
-    if other < 1.1754944e-38:
+    if other < SILENT:
         return where_silent
     ratio = value / other
     ratio = ratio * ratio if power == 2 else ratio**power
@@ -226,7 +229,7 @@ def split(audio, *, kernel=31, power=2.0, margin=1.0, n_fft=2048, hop_length=512
     return Parts(harmonic, percussive, audio - harmonic - percussive)
 
 
-class HarmonicPercussive:
+class HarmonicPercussive(Separator):
     """The percussive part as an estimate of the drums: a separator that has learned nothing.
 
     Parameters
@@ -237,16 +240,14 @@ class HarmonicPercussive:
         length of the STFT's window; its hop is a quarter of it. In seconds, so that the filters cover the same stretch
         of time and frequency at any sample rate: 31 frames are then 0.72 s and 31 bins 334 Hz. The default did
         best on excerpts of MUSDB18's training set.
-    window_seconds : float
-        the sound is separated in pieces of this length, which bounds the memory. Each is computed with as much of its
-        surroundings as the filters see, so that the length of the pieces does not change the result.
+    chunk_seconds : float
+        length of a chunk, which bounds the memory. Each is computed with as much of its surroundings as the filters
+        span, so that the length of the chunks does not change the result.
 
     Attributes
     ----------
     sources : tuple of str
-        "drums" (the percussive part) and "rest" (everything else).
-    sample_rate : int
-        the rate in Hz that is assumed where none is given.
+        "drums" (the percussive part) and "rest" (everything else), which add up to the mixture.
 
     Examples
     --------
@@ -258,60 +259,28 @@ class HarmonicPercussive:
     """
 
     sources = ("drums", "rest")
-    sample_rate = 44100
 
-    def __init__(self, *, kernel=31, power=2.0, margin=1.0, stft_seconds=4096 / 44100, window_seconds=30.0):
-        self.kernel = kernel
-        self.power = power
-        self.margin = margin
-        self.stft_seconds = stft_seconds
-        self.window_seconds = window_seconds
+    def __init__(self, *, kernel=31, power=2.0, margin=1.0, stft_seconds=4096 / 44100, chunk_seconds=30.0):
+        self.kernel, self.power, self.margin = kernel, power, margin
+        self.stft_seconds, self.chunk_seconds = stft_seconds, chunk_seconds
 
-    def separate(self, mixture, sample_rate=None):
-        """Separate a mixture into drums and rest.
+    def hop_length(self, sample_rate):
+        """Hop of the STFT in samples."""
+        return max(1, round(self.stft_seconds * sample_rate / 4))
 
-        Parameters
-        ----------
-        mixture : np.ndarray, (..., samples)
-            any length and number of channels.
-        sample_rate : int, optional
-            of the mixture, in Hz; `self.sample_rate` where it is None.
+    def chunks(self, read, sample_rate, samples):
+        """Chunks of a whole number of hops, with a median, and an STFT window, on both sides."""
+        hop = self.hop_length(sample_rate)
+        chunk = hop * max(1, round(self.chunk_seconds * sample_rate / hop))
+        context = hop * (4 + _pair("kernel", self.kernel)[0] // 2)
+        return cut_with_context(read, chunk, context), 0
 
-        Returns
-        -------
-        dict of str to np.ndarray, (..., samples)
-            "drums" and "rest", which add up to the mixture, at its sample rate.
-
-        Raises
-        ------
-        ValueError
-            where the mixture is empty or not finite, or a setting makes no sense (see `masks`).
-        """
-        mixture = np.asarray(mixture)
-        if mixture.ndim == 0 or mixture.shape[-1] == 0:
-            raise ValueError(f"mixture: at least one sample expected, got shape {mixture.shape}")
-        if not np.isfinite(mixture).all():
-            raise ValueError("mixture: finite samples expected, got NaN or infinity")
-        rate = self.sample_rate if sample_rate is None else sample_rate
-        hop_length = max(1, round(self.stft_seconds * rate / 4))
-        n_fft = 4 * hop_length
-        length = mixture.shape[-1]
-        context = hop_length * (4 + _pair("kernel", self.kernel)[0] // 2)  # a median, and a window on both sides of it
-        block = hop_length * max(1, round(self.window_seconds * rate / hop_length))
-        drums = np.empty(mixture.shape, np.float32 if mixture.dtype == np.float32 else np.float64)
-        for start in range(0, length, block):
-            stop = min(start + block, length)
-            begin = max(0, start - context)
-            parts = split(
-                mixture[..., begin : stop + context],
-                kernel=self.kernel,
-                power=self.power,
-                margin=self.margin,
-                n_fft=n_fft,
-                hop_length=hop_length,
-            )
-            drums[..., start:stop] = parts.percussive[..., start - begin : stop - begin]
-        return {"drums": drums, "rest": mixture - drums}
+    def separate_chunk(self, chunk, sample_rate):
+        """Drums and rest, (2, channels, samples), of (channels, samples)."""
+        hop = self.hop_length(sample_rate)
+        settings = {"kernel": self.kernel, "power": self.power, "margin": self.margin}
+        drums = split(chunk, n_fft=4 * hop, hop_length=hop, **settings).percussive
+        return np.stack([drums, chunk - drums])
 
 
 def _pair(name, value):
@@ -319,16 +288,16 @@ def _pair(name, value):
     if np.ndim(value) == 0:
         return value, value
     if np.shape(value) != (2,):
-        raise ValueError(f"{name}: one number or a pair expected, got {value}")
+        raise ValueError(f"{name}: expected one number or a pair, got {value}")
     return tuple(value)
 
 
 def _odd(name, size):
-    """Return `size` as an int where it is an odd, positive one."""
+    """Return `size` as an int if it is odd and positive."""
     try:
         number = operator.index(size)
     except TypeError:
         number = 0
     if number < 1 or number % 2 == 0:
-        raise ValueError(f"{name}: an odd length of at least 1 expected, got {size}")
+        raise ValueError(f"{name}: expected an odd length of at least 1, got {size}")
     return number

@@ -1,4 +1,7 @@
-"""Plots and the player table of chapter 4: every function shows given data, and computes nothing."""
+"""Plots and the player table of chapter 4: every function shows given data, and computes nothing.
+
+Notebook: mss_basic_implementation/hps_model.ipynb
+"""
 
 import html
 
@@ -8,7 +11,7 @@ from player.clips import common_gain, data_address, mp3
 
 
 def heat(values, rows, columns, ax, *, xlabel, ylabel, label):
-    """Draw a table of numbers as an image with its values written in; NaN is left empty."""
+    """Draw a table of numbers as an image with its values; NaN is left empty."""
     values = np.asarray(values, float)
     drawn = ax.imshow(values, cmap="viridis", aspect="auto", origin="lower")
     middle = np.nanmean([np.nanmin(values), np.nanmax(values)])
@@ -23,13 +26,13 @@ def heat(values, rows, columns, ax, *, xlabel, ylabel, label):
 
 
 def player_table(rows, sample_rate, *, digits=1):
-    """A table whose sounds can be played where they stand, as HTML.
+    """A table with a player for each sound, as HTML.
 
     Parameters
     ----------
     rows : list of dict
-        column name → text, number, or sound (an array (samples,) or (channels, samples)). All sounds are played at one
-        common gain.
+        column name → text, number, or sound (an array (samples,) or (channels, samples)). All sounds have one common
+        gain.
     sample_rate : int
         in Hz.
     digits : int

@@ -1,7 +1,7 @@
-"""What each part of the recipe is worth: python -m mss_nn_implementation.ablations [--only NAME …] [--steps N]
+"""Ablation of the training recipe: python -m mss_nn_implementation.ablations [--only NAME …] [--steps N]
 
-Small Conv-TasNets, each trained with one thing changed and from several seeds: with another one thing changes, too, and
-the spread that luck alone makes is known. A run that is done is not done again; one that is stopped begins anew.
+Small Conv-TasNets, each trained with one thing changed and from two seeds, so that every difference stands beside the
+spread of the seeds. A run that is up to date is not repeated; one that was stopped resumes from its last checkpoint.
 Everything goes to results/ablations-conv_tasnet.json.
 
 The networks of the virtual band's artist are scored by SI-SDR on new songs of that artist and on songs of others, those
@@ -12,46 +12,37 @@ import argparse
 import dataclasses
 import json
 import os
+import shutil
 import sys
-import time
-from functools import lru_cache
+from contextlib import suppress
+from functools import lru_cache, partial
 
-import keras
 import numpy as np
 
 from audio_processing.metrics import sdr, si_sdr
-from audio_processing.tracks import SOURCES
+from audio_processing.tracks import EXCLUDED, SOURCES
 from common import results
 from common.files import atomic_path, sha256_of
-from mss_nn_implementation.convtas import ConvTasNet, ConvTasNetSeparator
+from common.places import HERE
+from mss_nn_implementation.convtas import ConvTasNetSeparator
 from mss_nn_implementation.datasets import RandomCrops, fixed_crops, load_songs, songs_of
-from mss_nn_implementation.loss import LOSSES
 from mss_nn_implementation.parameters import Parameters, Training
-from mss_nn_implementation.train import BAND, JIT, MUSDB, at, make_optimizer, start_from
-from training.loop import Clock
+from mss_nn_implementation.train import MANY, ONE, REAL, network
+from training import loop
+from training.command import MUSDB, folder_of
 
 SIZES = Parameters(N=128, L=64, B=48, H=96, P=3, X=6, R=2, Sc=48)
 TRAINING = Training(seconds=1.5, optimizer="muon", learning_rate=2e-3, warmup=50, steps=1500, steps_per_epoch=150)
 SEEDS = (0, 1)
 SONG_SECONDS = 20  # of every song of the virtual band
-PATH = results.RESULTS / "ablations-conv_tasnet.json"
-RUNS = results.ROOT / "runs" / "ablations"
-EXCLUDED = ("PR - Oh No", "PR - Happy Daze")  # of MUSDB18's test songs: their stems do not add up, or are missing
-
+OTHER_CROPS = 100  # added to the seed after initial weights, whose training has seen the crops of the seed itself
+TESTS = {name: (name, "test") for name in ("same_artist", "other_artist")}
 DATA = {
-    # name: training songs, validation songs, test sets by name: root, subset and which side of a split
-    "band": (
-        (BAND / "one_artist", "train"),
-        (BAND / "validation", "test"),
-        {"same_artist": (BAND / "same_artist", "test"), "other_artist": (BAND / "other_artist", "test")},
-    ),
-    "long": (
-        (BAND / "one_artist_long", "train"),
-        (BAND / "validation", "test"),
-        {"same_artist": (BAND / "same_artist", "test"), "other_artist": (BAND / "other_artist", "test")},
-    ),
-    "many": ((BAND / "many_artists", "train"), (BAND / "many_validation", "test"), {}),
-    "musdb": ((MUSDB, "train", "train"), (MUSDB, "train", "valid"), {"musdb18_7s": (MUSDB, "test")}),
+    # name: training songs, validation songs, test sets by name: see `training.command.Recipe`
+    "band": (*ONE, TESTS),
+    "long": (("one_artist_long", "train"), ONE[1], TESTS),
+    "many": (*MANY, {}),
+    "musdb": (*REAL, {"musdb18_7s": (MUSDB, "test")}),
 }
 
 
@@ -64,15 +55,15 @@ class Ablation:
     what : str
         the change in words.
     against : str
-        name of the ablation that it is compared with; empty where it is one to compare with.
+        name of the ablation that it is compared with; "" for a baseline.
     data : str
-        a name in `DATA`.
+        a key of `DATA`.
     minutes : float
-        of the virtual band's songs that are trained on, from the first song; all where it is 0.
+        of the virtual band's songs that are trained on, from the first song on; 0 for all.
     sizes, training : dict
         fields that differ from `SIZES` and `TRAINING`.
     start : str
-        name of the ablation whose network of the same seed this one starts from.
+        name of the ablation whose network of the same seed this one is initialised from.
     """
 
     what: str
@@ -85,6 +76,7 @@ class Ablation:
 
 
 FOUR = {"sources": SOURCES}
+# `again` takes as many steps as `pretrained` in all, and is trained on no other music.
 ABLATIONS = {
     "base": Ablation("skip path, gLN, sigmoid masks, encoder with ReLU, 10 minutes, 70 % of crops remixed", against=""),
     "no_skip": Ablation("no skip path", sizes={"skip": False}),
@@ -101,30 +93,34 @@ ABLATIONS = {
     "pretrained": Ablation("MUSDB18's excerpts after many artists", "musdb", "musdb", 0, FOUR, start="many"),
     "again": Ablation("MUSDB18's excerpts after MUSDB18's excerpts", "musdb", "musdb", 0, FOUR, start="musdb"),
 }
-"""All that is trained, by name. `again` takes as many steps as `pretrained` in all, and sees no other music."""
 
 
 def settings(name, seed, steps):
-    """What decides a run besides its data: network, training, and music, in plain types."""
+    """What decides a run besides its data: all of it in plain types, the network's configuration, and its training."""
     ablation = ABLATIONS[name]
-    sizes = dataclasses.replace(SIZES, **ablation.sizes)
-    crops = seed + 100 * bool(ablation.start)  # what goes on with a network shall not meet the same crops again
-    training = dataclasses.replace(TRAINING, **ablation.training, seed=crops, steps=steps)
-    training = dataclasses.replace(training, steps_per_epoch=min(training.steps_per_epoch, steps))
-    found = {"ablation": name, **dataclasses.asdict(ablation), "sizes": sizes.to_dict(), "training": training.to_dict()}
-    return json.loads(json.dumps(found)), sizes, training
+    config = dataclasses.replace(SIZES, **ablation.sizes)
+    training = dataclasses.replace(
+        TRAINING,
+        **ablation.training,
+        seed=seed + OTHER_CROPS * bool(ablation.start),
+        steps=steps,
+        steps_per_epoch=min(TRAINING.steps_per_epoch, steps),
+    )
+    about = {"ablation": name, **dataclasses.asdict(ablation)}
+    return about | {"sizes": config.to_dict(), "training": training.to_dict()}, config, training
 
 
 @lru_cache
 def chosen(data, minutes, part):
     """Songs of `DATA` for "train", "valid", or a test set's name."""
     train, valid, tests = DATA[data]
-    songs = songs_of(*at({"train": train, "valid": valid, **tests}[part], None))
+    root, *which = folder_of({"train": train, "valid": valid, **tests}[part])
+    songs = songs_of(root, *which)
     if part != "train" or not minutes:
         return [song for song in songs if song.name not in EXCLUDED]
     count = round(60 * minutes / SONG_SECONDS)
     if len(songs) < count:
-        raise FileNotFoundError(f"{train[0]}: {count} songs expected, {len(songs)} found")
+        raise FileNotFoundError(f"{root}: expected {count} songs, got {len(songs)}")
     return songs[:count]
 
 
@@ -138,63 +134,31 @@ def checksum(data, minutes):
 @lru_cache
 def stems_of(data, minutes, part, sources):
     """Decoded songs (sources, samples) of `chosen`; the files in runs/ablations/songs are made once."""
-    songs = chosen(data, minutes, part)
-    return load_songs(songs, sources, SIZES.sample_rate, cache=RUNS / "songs", dtype="float16")
+    cache = HERE.runs / "ablations" / "songs"
+    return load_songs(chosen(data, minutes, part), sources, SIZES.sample_rate, cache=cache, dtype="float16")
 
 
-@lru_cache
-def compiled(sizes, steps):
-    """A network that is compiled once for all runs of its sizes, and what its optimiser holds at first."""
-    training = dataclasses.replace(TRAINING, steps=steps)
-    model = ConvTasNet(sizes)
-    model.compile(optimizer=make_optimizer(training), loss=LOSSES[training.loss](), jit_compile=JIT)
-    model.build((None, round(training.seconds * sizes.sample_rate)))
-    model.optimizer.build(model.trainable_variables)
-    first = [keras.ops.convert_to_numpy(variable).copy() for variable in model.optimizer.variables]
-    return model, first, ConvTasNetSeparator.of(model, training.seconds)
-
-
-def fit(sizes, training, songs, validation, run, start=None):
-    """Train a network from its seed's random weights, or from those of the file `start`; the best ones stay in it.
+def train(config, training, songs, validation, run, start=None):
+    """Train a network from its seed's random weights, or from those of the file `start`.
 
     Returns
     -------
     separator : ConvTasNetSeparator
+        with the best weights.
     history : dict
-        "val_loss" in dB, "best_step", "seconds" without compiling, and the "data_share" of them.
+        "val_loss" in dB, "best_step", and the "data_share" of the last epoch.
+    log : list of dict
+        of the run.
     """
-    model, first, separator = compiled(sizes, training.steps)
-    keras.utils.set_random_seed(training.seed)
-    fresh = ConvTasNet(sizes)
-    fresh.build((None, None))
-    if start is not None:
-        start_from(fresh, start)
-    model.set_weights(fresh.get_weights())
-    for variable, value in zip(model.optimizer.variables, first):
-        variable.assign(value)
-    samples = round(training.seconds * sizes.sample_rate)
-    crops = RandomCrops(songs, samples, training)
-    mixtures, stems = fixed_crops(validation, samples)
-    whole = len(mixtures) // training.batch_size * training.batch_size  # a smaller batch would be compiled anew
-    (run / "seconds.txt").unlink(missing_ok=True)
-    found = model.fit(
-        crops,
-        validation_data=(mixtures[:whole], stems[:whole]),
-        validation_batch_size=training.batch_size,
-        shuffle=False,
-        epochs=training.steps // training.steps_per_epoch,
-        callbacks=[
-            Clock(crops, run / "seconds.txt"),
-            keras.callbacks.EarlyStopping(patience=training.steps, restore_best_weights=True),  # it never stops
-        ],
-        verbose=0,
-    ).history
-    best = int(np.argmin(found["val_loss"]))
-    return separator, {
-        "val_loss": found["val_loss"][best],
-        "best_step": (best + 1) * training.steps_per_epoch,
-        "data_share": found["data_share"][-1],
-    }
+    samples = round(training.seconds * config.sample_rate)
+    crops, (mixtures, stems) = RandomCrops(songs, samples, training), fixed_crops(validation, samples)
+    whole = len(mixtures) // training.batch_size * training.batch_size  # a smaller batch would be compiled once more
+    build = partial(network, training, config, start)
+    model = loop.train(build, config, training, crops, (mixtures[:whole], stems[:whole]), run, start=start)
+    log = loop.read_log(run / "log.csv")
+    best = min(log, key=lambda row: float(row["val_loss"]))
+    history = {"val_loss": float(best["val_loss"]), "best_step": int(best["step"])}
+    return ConvTasNetSeparator(model, training.seconds), history | {"data_share": float(log[-1]["data_share"])}, log
 
 
 def scores(separator, data):
@@ -217,50 +181,46 @@ def scores(separator, data):
 
 
 def run_once(name, seed, steps, read_only=False):
-    """Do one run, or read it where it was done with these settings on these songs.
+    """Do one run, or read it if it was done with these settings on these songs.
 
     Returns
     -------
     dict
-        the content of its file; None where it would have to be done and is only to be read.
+        the content of its file; None if it is only to be read and is not up to date.
     """
-    ablation, run = ABLATIONS[name], RUNS / f"{name}-{seed}"
-    if read_only and not (run / "run.json").exists():
+    ablation, run = ABLATIONS[name], HERE.runs / "ablations" / f"{name}-{seed}-{steps}"
+    path = run / "run.json"
+    if read_only and not path.exists():
         return None
-    wanted, sizes, training = settings(name, seed, steps)
-    wanted["data_sha256"] = checksum(ablation.data, ablation.minutes)
-    start = RUNS / f"{ablation.start}-{seed}" / "best.keras" if ablation.start else None
+    about, config, training = settings(name, seed, steps)
+    about["data_sha256"] = checksum(ablation.data, ablation.minutes)
+    start = run.with_name(f"{ablation.start}-{seed}-{steps}") / "best.keras" if ablation.start else None
     if start is not None:
         if run_once(ablation.start, seed, steps, read_only) is None:
             return None
-        wanted["start_sha256"] = sha256_of(start)
-    try:
-        found = json.loads((run / "run.json").read_text())
-        if found["settings"] == wanted and sha256_of(run / "best.keras") == found["weights_sha256"]:
-            return found
-    except (OSError, ValueError, KeyError):
-        pass
+        about["start_sha256"] = sha256_of(start)
+    with suppress(OSError, ValueError, KeyError):
+        content = json.loads(path.read_text())
+        if content["settings"] == about and sha256_of(run / "best.keras") == content["weights_sha256"]:
+            return content
     if read_only:
         return None
-    begun, cpu = time.monotonic(), time.process_time()
-    run.mkdir(parents=True, exist_ok=True)
-    songs = stems_of(ablation.data, ablation.minutes, "train", sizes.sources)
-    validation = stems_of(ablation.data, ablation.minutes, "valid", sizes.sources)
-    separator, history = fit(sizes, training, songs, validation, run, start)
-    with atomic_path(run / "best.keras") as temporary:
-        separator.model.copy().save(temporary)
-    found = {
-        "settings": wanted,
+    if path.exists():  # of other settings, or damaged
+        shutil.rmtree(run)
+    songs, validation = (stems_of(ablation.data, ablation.minutes, part, config.sources) for part in ("train", "valid"))
+    separator, history, log = train(config, training, songs, validation, run, start)
+    content = {
+        "settings": about,
         "weights": separator.model.count_params(),
         "weights_sha256": sha256_of(run / "best.keras"),
         "history": history,
         "records": scores(separator, ablation.data),
-        "seconds": time.monotonic() - begun,
-        "cpu_seconds": time.process_time() - cpu,
+        "seconds": float(log[-1]["seconds"]),
+        "cpu_seconds": float(log[-1]["processor_seconds"]),
     }
-    with atomic_path(run / "run.json") as temporary:
-        temporary.write_text(json.dumps(found))
-    return found
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content))
+    return content
 
 
 def summary(records, ablations=None):
@@ -271,32 +231,34 @@ def summary(records, ablations=None):
     records : list of dict
         of the result file.
     ablations : dict of str to Ablation, optional
-        in the order of the table; `ABLATIONS` where it is None.
+        in the order of the table; `ABLATIONS` by default.
 
     Returns
     -------
     list of dict
-        "ablation", "test_set", "metric", "seeds" (their values in dB), "mean", "low", "high"; and, where it is compared
+        "ablation", "test_set", "metric", "seeds" (their values in dB), "mean", "low", "high"; and, if it is compared
         with another, "difference" of the means, and the "smallest" and "largest" difference of a seed of one and a seed
         of the other.
     """
     ablations = ABLATIONS if ablations is None else ablations
-    songs = {}  # values by what is averaged over the songs
+    values = {}  # by ablation, test set, metric; seed; source: those of the songs
     for record in records:
-        key = tuple(record[name] for name in ("ablation", "test_set", "metric", "seed", "source"))
-        songs.setdefault(key, []).append(record["value"])
-    over = {"sdr": np.median, "si_sdr": np.mean}  # as their protocols have it; then the mean over the sources
-    sources = {}
-    for (*key, _), values in songs.items():
-        sources.setdefault(tuple(key), []).append(over[key[2]](values))
-    seeds = {}
-    for (*key, _), values in sources.items():
-        seeds.setdefault(tuple(key), []).append(float(np.mean(values)))
+        key = tuple(record[name] for name in ("ablation", "test_set", "metric"))
+        seeds = values.setdefault(key, {}).setdefault(record["seed"], {})
+        seeds.setdefault(record["source"], []).append(record["value"])
+    over = {
+        "sdr": np.median,
+        "si_sdr": np.mean,
+    }  # the songs, as their protocols have it; then the mean over the sources
+    means = {
+        key: [float(np.mean(list(map(over[key[2]], sources.values())))) for sources in seeds.values()]
+        for key, seeds in values.items()
+    }
     rows = []
-    for (name, test_set, metric), mine in seeds.items():
+    for (name, test_set, metric), mine in means.items():
         row = {"ablation": name, "test_set": test_set, "metric": metric, "seeds": mine}
         row |= {"mean": float(np.mean(mine)), "low": min(mine), "high": max(mine)}
-        if theirs := seeds.get((ablations[name].against, test_set, metric)):
+        if theirs := means.get((ablations[name].against, test_set, metric)):
             row["difference"] = float(np.mean(mine) - np.mean(theirs))
             row["smallest"], row["largest"] = min(mine) - max(theirs), max(mine) - min(theirs)
         rows.append(row)
@@ -304,54 +266,39 @@ def summary(records, ablations=None):
 
 
 def song_differences(records, name, against, test_set):
-    """By how much one ablation is above another on every song: means over its sources and over the seeds, in dB."""
+    """How much higher one ablation scores than another on every song: means over its sources and seeds, in dB."""
     songs = {}
     for record in records:
         if record["test_set"] == test_set and record["ablation"] in (name, against):
-            of = songs.setdefault(record["track"], {}).setdefault(record["ablation"], [])
-            of.append(record["value"])
-    return [float(np.mean(of[name]) - np.mean(of[against])) for of in songs.values() if len(of) == 2]
+            songs.setdefault(record["track"], {}).setdefault(record["ablation"], []).append(record["value"])
+    return [float(np.mean(song[name]) - np.mean(song[against])) for song in songs.values() if len(song) == 2]
 
 
 def collect(runs):
     """The result file's content, of {(name, seed): content of a run}."""
-    head = results.head(
-        "ablations-conv_tasnet",
-        config={"sizes": SIZES.to_dict(), "training": TRAINING.to_dict()},
-        seed=list(SEEDS),
-    )
-    head["config"]["ablations"] = {name: dataclasses.asdict(ABLATIONS[name]) for name, _ in runs}
-    content = json.loads(json.dumps(head))
-    records = [
-        {"ablation": name, "system": f"conv_tasnet@{name}", "seed": seed, **record}
-        for (name, seed), found in runs.items()
-        for record in found["records"]
-    ]
+    config = {"sizes": SIZES.to_dict(), "training": TRAINING.to_dict()}
+    config["ablations"] = {name: json.loads(json.dumps(dataclasses.asdict(ABLATIONS[name]))) for name, _ in runs}
+    content = results.head("ablations-conv_tasnet", config=config, seed=list(SEEDS))
     content["runs"] = [
         {
             "ablation": name,
             "seed": seed,
-            "steps": found["settings"]["training"]["steps"],
-            "weights": found["weights"],
-            **found["history"],
-            "seconds": found["seconds"],
-            "cpu_seconds": found["cpu_seconds"],
-            "data": found["settings"]["data_sha256"],
+            "steps": run["settings"]["training"]["steps"],
+            "weights": run["weights"],
+            **run["history"],
+            "seconds": run["seconds"],
+            "cpu_seconds": run["cpu_seconds"],
+            "data": run["settings"]["data_sha256"],
         }
-        for (name, seed), found in runs.items()
+        for (name, seed), run in runs.items()
     ]
-    content["seconds"] = sum(found["seconds"] for found in runs.values())
-    content["summary"] = summary(records)
-    content["records"] = records
-    return content
-
-
-def tell(name, seed, found):
-    """A line about a run that is done."""
-    records = [{"ablation": name, "seed": seed, **record} for record in found["records"]]
-    means = "".join(f", {row['test_set']} {row['mean']:.2f} dB" for row in summary(records))
-    took, loss = found["cpu_seconds"] / 60, found["history"]["val_loss"]
-    print(f"{name}, seed {seed}: {took:.1f} processor minutes, validation loss {loss:.2f}{means}", flush=True)
+    content["seconds"] = sum(run["seconds"] for run in runs.values())
+    records = [
+        {"ablation": name, "system": f"conv_tasnet@{name}", "seed": seed, **record}
+        for (name, seed), run in runs.items()
+        for record in run["records"]
+    ]
+    return content | {"summary": summary(records), "records": records}
 
 
 def main(arguments=None):
@@ -360,32 +307,33 @@ def main(arguments=None):
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--only", nargs="+", metavar="NAME", help=f"some of: {', '.join(ABLATIONS)}")
+    parser.add_argument("--only", nargs="+", metavar="NAME", choices=ABLATIONS, help=f"of {', '.join(ABLATIONS)}")
     parser.add_argument("--steps", type=int, default=TRAINING.steps, help="of each run (default: %(default)s)")
-    parser.add_argument("--dry", action="store_true", help="train and print, but leave the results alone")
+    parser.add_argument("--dry-run", action="store_true", help="train and print, but write no results")
     options = parser.parse_args(arguments)
-    if unknown := [name for name in options.only or () if name not in ABLATIONS]:
-        print(f"ablations: --only: {unknown[0]!r} is none of {', '.join(ABLATIONS)}", file=sys.stderr)
-        return 2
     if options.steps <= TRAINING.warmup:
-        print(f"ablations: --steps: more than {TRAINING.warmup} expected, got {options.steps}", file=sys.stderr)
+        print(f"ablations: --steps: expected more than {TRAINING.warmup}, got {options.steps}", file=sys.stderr)
         return 2
     runs = {}
     for name in ABLATIONS:
         for seed in SEEDS:
             try:
-                found = run_once(name, seed, options.steps, read_only=name not in (options.only or ABLATIONS))
+                run = run_once(name, seed, options.steps, read_only=name not in (options.only or ABLATIONS))
             except (OSError, ValueError) as error:
                 print(f"ablations: {name} is left out: {str(error).splitlines()[0]}", file=sys.stderr)
                 break
-            if found is not None:
-                runs[name, seed] = found
-                tell(name, seed, found)
+            if run is not None:
+                runs[name, seed] = run
+                loss, minutes = run["history"]["val_loss"], run["cpu_seconds"] / 60
+                print(
+                    f"{name}, seed {seed}: validation loss {loss:.2f} dB, {minutes:.1f} processor minutes", flush=True
+                )
     if not runs:
         return 2
-    if not options.dry:
-        results.write(PATH, collect(runs))
-        print("wrote", os.path.relpath(PATH))
+    path = HERE.results / "ablations-conv_tasnet.json"
+    if not options.dry_run:
+        results.write(path, collect(runs))
+        print("wrote", os.path.relpath(path))
     return 0
 
 

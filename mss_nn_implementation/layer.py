@@ -1,6 +1,8 @@
 """The layers of Conv-TasNet that Keras lacks or that run faster written out.
 
 Tensors are (batch, frames, channels). Only `keras.ops` is used, so that every backend runs the same code.
+
+Notebook: mss_nn_implementation/convtas_report.ipynb
 """
 
 import keras
@@ -11,6 +13,17 @@ def overlapping_frames(signal, length):
     """Cut (batch, samples) into frames of `length` samples that overlap by half: (batch, frames, length).
 
     The number of samples has to be a multiple of length / 2.
+
+    See Also
+    --------
+    overlap_add : the transpose.
+
+    Examples
+    --------
+    >>> frames = overlapping_frames(ops.reshape(ops.arange(6.0), (1, 6)), length=4)
+    >>> ops.convert_to_numpy(frames)
+    array([[[0., 1., 2., 3.],
+            [2., 3., 4., 5.]]], dtype=float32)
     """
     hop = length // 2
     halves = ops.reshape(signal, (ops.shape(signal)[0], -1, hop))  # (batch, frames + 1, hop)
@@ -29,8 +42,8 @@ def overlap_add(frames):
 def total(x):
     """Sum (batch, frames, channels) over frames and channels: (batch, 1, 1).
 
-    Frames first, where neighbouring channels add up side by side in a vector register; then the channels, as a matrix
-    product, because compilers would merge two sums into one again and add one number after the other.
+    Frames first, so that neighbouring channels add up side by side in a vector register; then the channels, as a matrix
+    product, because compilers would merge two sums into one and add one number after the other.
     """
     columns = ops.sum(x, axis=1)  # (batch, channels)
     return ops.matmul(columns, ops.ones((x.shape[-1], 1), dtype=x.dtype))[:, :, None]
@@ -69,7 +82,7 @@ class CumulativeLayerNorm(GlobalLayerNorm):
 
     .. math:: y_t = \gamma \frac{x_t - \mathrm{E}[x_{\le t}]}{\sqrt{\mathrm{Var}[x_{\le t}] + \epsilon}} + \beta
 
-    What comes later changes nothing, as a causal network needs it.
+    Later frames change nothing, as a causal network requires.
     """
 
     def call(self, x):
@@ -93,12 +106,12 @@ NORMS = {"gLN": GlobalLayerNorm, "cLN": CumulativeLayerNorm}
 
 @keras.saving.register_keras_serializable("mss")
 class DepthwiseConvolution(keras.layers.Layer):
-    r"""Each channel convolved in time with a filter of its own, its taps `dilation` frames apart; zeros at the ends.
+    r"""Each channel convolved in time with a separate filter, its taps `dilation` frames apart; zeros at the ends.
 
     .. math:: y_{t,c} = b_c + \sum_{p=0}^{P-1} k_{p,c}\, x_{t + (p - (P-1)/2)\, d,\, c}
 
-    A causal one looks back alone: :math:`x_{t + (p - (P-1))\, d,\, c}`. Written as P shifted multiply-adds, which XLA
-    fuses with what surrounds them.
+    A causal one looks back only: :math:`x_{t + (p - (P-1))\, d,\, c}`. Written as P shifted multiply-adds, which XLA
+    fuses with the operations around them.
 
     Parameters
     ----------
@@ -153,16 +166,16 @@ class ScalarPReLU(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("mss")
 class Block(keras.layers.Layer):
-    """One 1-D convolutional block (the paper's figure 1C): widen, look around in time, and give two narrow outputs.
+    """One 1-D convolutional block (the paper's figure 1C): widen, convolve in time, return two narrow outputs.
 
     Parameters
     ----------
     B, H, P, Sc : int
-        see `parameters.Parameters`.
+        as for `parameters.Parameters`.
     dilation : int
         of the depthwise convolution, in frames.
     last : bool
-        the last block of a network with a skip path has no residual output: nothing would read it.
+        the last block of a network with a skip path has no residual output: no layer would read it.
     norm : str
         a name in `NORMS`.
     causal : bool
@@ -179,8 +192,8 @@ class Block(keras.layers.Layer):
         self.activation_1, self.norm_1 = ScalarPReLU(name="activation_1"), NORMS[norm](name="norm_1")
         self.depthwise = DepthwiseConvolution(P, dilation, causal, name="depthwise")
         self.activation_2, self.norm_2 = ScalarPReLU(name="activation_2"), NORMS[norm](name="norm_2")
-        # residual and skip output as one matrix: what both read is read once
-        self.outputs = keras.layers.Dense(B if not skip else Sc if last else B + Sc, name="outputs")
+        # residual and skip output as one matrix: their common input is read once
+        self.outputs = keras.layers.Dense((0 if skip and last else B) + (Sc if skip else 0), name="outputs")
 
     def build(self, shape):
         B, H = shape[-1], self.settings["H"]
@@ -207,12 +220,12 @@ class Block(keras.layers.Layer):
 
 
 def mixture_consistent(estimates, mixture):
-    r"""Move estimates by as little as makes them add up to the mixture (Wisdom et al. 2019, eq. 7, equal weights).
+    r"""Project estimates so that they add up to the mixture (Wisdom et al. 2019, eq. 7, equal weights).
 
     .. math:: \hat s_i \leftarrow \hat s_i + \frac{1}{C}\Big(x - \sum_{j=1}^{C} \hat s_j\Big)
 
     The orthogonal projection onto all sets of C sources that sum to x (https://doi.org/10.1109/ICASSP.2019.8682783).
-    It holds where the mixture is made of these sources and no others.
+    Valid for a mixture of these sources and no others.
 
     Parameters
     ----------

@@ -1,7 +1,9 @@
-"""What training makes small.
+"""The losses that training minimises.
 
-Every loss is called with y_true and y_pred of shape (batch, sources, samples), or (batch, sources, channels, samples),
-and returns the mean over batch and sources. A silent stem, true or estimated, gives a finite value and gradient.
+Every loss takes y_true and y_pred of shape (batch, sources, samples), or (batch, sources, channels, samples), and
+returns the mean over batch and sources. A silent stem, reference or estimate, gives a finite value and gradient.
+
+Notebooks: mss_nn_implementation/convtas_report.ipynb, mss_nn_implementation/model_report.ipynb
 """
 
 import math
@@ -21,7 +23,7 @@ def _energy(x):
 
 @keras.saving.register_keras_serializable("mss")
 class NegativeSNR(keras.losses.Loss):
-    r"""Negative signal-to-noise ratio in dB, softly limited so that neither perfect nor silent stems rule a batch.
+    r"""Negative signal-to-noise ratio in dB, softly limited so that neither perfect nor silent stems dominate a batch.
 
     .. math:: \ell = 10\log_{10}\frac{\|s - \hat s\|^2 + \tau\|s\|^2 + \sigma\|x\|^2}{\|s\|^2 + \sigma\|x\|^2}
 
@@ -35,6 +37,19 @@ class NegativeSNR(keras.losses.Loss):
         1e-3: a limit of 30 dB.
     sigma : float
         1e-3: leakage 30 dB below the mixture.
+
+    See Also
+    --------
+    NegativeSISDR : ignores levels.
+    audio_processing.metrics.snr : the metric, without limits.
+
+    Examples
+    --------
+    >>> stems = np.ones((1, 2, 800), "float32")
+    >>> float(NegativeSNR()(stems, stems)) < -20  # perfect estimates: the limits hold it above -30 dB
+    True
+    >>> abs(float(NegativeSNR()(stems, 0 * stems))) < 0.01  # silence is 0 dB
+    True
     """
 
     def __init__(self, tau=1e-3, sigma=1e-3, name="negative_snr", **kwargs):
@@ -60,10 +75,10 @@ class NegativeSISDR(keras.losses.Loss):
                                      {\|\alpha s\|^2 + \sigma\|\alpha s - \hat s\|^2},
         \qquad \alpha = \frac{\langle \hat s, s\rangle}{\|s\|^2}
 
-    Making an estimate louder changes nothing (Le Roux et al. 2019, https://doi.org/10.1109/ICASSP.2019.8683855), so a
-    level has to come from elsewhere. :math:`\tau` ends the reward for what is nearly perfect, :math:`\sigma` the
-    punishment for what is nearly unrelated. Silent true stems do not count: of them a loss that ignores levels can ask
-    nothing. A silent estimate counts as 0 dB.
+    The estimate's level changes nothing (Le Roux et al. 2019, https://doi.org/10.1109/ICASSP.2019.8683855), so a level
+    has to come from elsewhere. :math:`\tau` ends the reward for nearly perfect estimates, :math:`\sigma` the penalty
+    for nearly unrelated ones. Silent references do not count: a loss that ignores levels cannot demand silence. A
+    silent estimate counts as 0 dB.
 
     Parameters
     ----------
@@ -71,6 +86,11 @@ class NegativeSISDR(keras.losses.Loss):
         1e-3: a limit of 30 dB.
     sigma : float
         1e-3: a limit of -30 dB.
+
+    See Also
+    --------
+    NegativeSNR : a loss for levels, too.
+    audio_processing.metrics.si_sdr : the metric, without limits.
     """
 
     def __init__(self, tau=1e-3, sigma=1e-3, name="negative_si_sdr", **kwargs):
@@ -82,9 +102,9 @@ class NegativeSISDR(keras.losses.Loss):
         alpha = _dot(y_pred, y_true) / (energy + 1e-12)
         shape = (*ops.shape(energy), *[1] * (len(y_true.shape) - 2))
         target = ops.reshape(alpha, shape) * y_true
-        wanted, error = _energy(target), _energy(target - y_pred)
-        smallest = 1e-10 * energy + 1e-20  # where the estimate is silent, both sides of the ratio
-        ratio = ops.log(error + self.tau * wanted + smallest) - ops.log(wanted + self.sigma * error + smallest)
+        signal, error = _energy(target), _energy(target - y_pred)
+        smallest = 1e-10 * energy + 1e-20  # for a silent estimate, both sides of the ratio
+        ratio = ops.log(error + self.tau * signal + smallest) - ops.log(signal + self.sigma * error + smallest)
         sounds = ops.cast(energy > 1e-10, ratio.dtype)
         return ops.sum(ratio * sounds, axis=-1) / ops.maximum(ops.sum(sounds, axis=-1), 1.0) * DB
 
@@ -110,7 +130,7 @@ class L1(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable("mss")
 class MultiScaleSpectral(keras.losses.Loss):
-    r"""Distance of magnitude spectrograms and of their logarithms at several resolutions, whatever the phases.
+    r"""Distance of magnitude spectrograms and of their logarithms at several resolutions; phases do not count.
 
     .. math:: \ell = \frac{1}{n}\sum_i \operatorname{mean}\big|S_i - \hat S_i\big| +
         \operatorname{mean}\big|\ln S_i - \ln \hat S_i\big|
@@ -123,7 +143,7 @@ class MultiScaleSpectral(keras.losses.Loss):
     scales : tuple of int
         FFT sizes in samples, multiples of 4.
     floor : float
-        smallest magnitude that the logarithm tells from silence: 1e-5 is 94 dB below a full-scale sine's peak.
+        smallest magnitude of the logarithm: 1e-5 is 94 dB below a full-scale sine's peak.
     """
 
     def __init__(self, scales=(2048, 1024, 512, 256, 128, 64), floor=1e-5, name="multi_scale_spectral", **kwargs):
@@ -133,8 +153,8 @@ class MultiScaleSpectral(keras.losses.Loss):
     def call(self, y_true, y_pred):
         total = 0.0
         for n_fft in self.scales:
-            true, estimate = (self._magnitudes(x, n_fft) for x in (y_true, y_pred))
-            distance = ops.abs(true - estimate) + ops.abs(ops.log(true) - ops.log(estimate))
+            reference, estimate = (self._magnitudes(x, n_fft) for x in (y_true, y_pred))
+            distance = ops.abs(reference - estimate) + ops.abs(ops.log(reference) - ops.log(estimate))
             total = total + ops.mean(distance, axis=tuple(range(1, len(distance.shape))))
         return total / len(self.scales)
 
@@ -156,4 +176,4 @@ class MultiScaleSpectral(keras.losses.Loss):
 
 
 LOSSES = {"snr": NegativeSNR, "si_sdr": NegativeSISDR, "l1": L1, "spectral": MultiScaleSpectral}
-"""The losses by the names that `parameters.Training` knows them by."""
+"""The losses by their names in `parameters.Training`."""

@@ -1,7 +1,13 @@
-"""The numbers that make a Conv-TasNet, and those that train one."""
+"""The sizes of a Conv-TasNet, and the settings of its training.
 
-import dataclasses
+Notebook: mss_nn_implementation/convtas_report.ipynb
+"""
+
 from dataclasses import dataclass
+
+from audio_processing.tracks import SOURCES, TRIO
+from common.checks import expect
+from training.settings import CropTraining, check_choices, plain
 
 
 @dataclass(frozen=True)
@@ -25,25 +31,25 @@ class Parameters:
     R : int
         repeats.
     Sc : int
-        channels of the skip path that collects what every block found.
+        channels of the skip path that collects the outputs of all blocks.
     sources : tuple of str
         one mask each, in this order.
     sample_rate : int
-        of the sound that the network hears, in Hz.
+        of the network's input, in Hz.
     norm : {"gLN", "cLN"}
-        inside the blocks and before them: over the whole input, or over what was heard so far.
+        inside the blocks and before them: over the whole input, or over all frames so far.
     causal : bool
-        the convolutions look back only, and the input keeps its level; wants cLN.
+        the convolutions look back only, and the input keeps its level; needs cLN.
     skip : bool
-        the masks are made from what all blocks found, or (False) from the last block's residual output alone.
+        the masks are computed from the outputs of all blocks, or (False) from the last block's residual output alone.
     mask : {"sigmoid", "relu", "softmax"}
-        what bounds the masks: each in [0, 1], each at least 0, or all together 1 at every coefficient.
+        the masks' activation: each in [0, 1], each at least 0, or all together 1 at every coefficient.
     channels : int
         1 for mono; 2 for stereo in and out, with filters over both channels and masks shared by them.
     consistent : bool
         estimates are projected so that they add up to the mixture (`layer.mixture_consistent`).
     encoder : {"relu", "linear"}
-        what the encoder does to negative coefficients: cut them off, or keep them, as the paper's final network does.
+        negative coefficients are cut off, or kept, as in the paper's final network.
     """
 
     N: int
@@ -54,7 +60,7 @@ class Parameters:
     X: int
     R: int
     Sc: int
-    sources: tuple = ("drums", "bass", "vocals")
+    sources: tuple = TRIO
     sample_rate: int = 16000
     norm: str = "gLN"
     causal: bool = False
@@ -67,20 +73,13 @@ class Parameters:
     def __post_init__(self):
         object.__setattr__(self, "sources", tuple(self.sources))  # a list once it has been through JSON
         for name in ("N", "L", "B", "H", "P", "X", "R", "Sc", "sample_rate", "channels"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: at least 1 expected, got {getattr(self, name)}")
-        choices = {"norm": ("gLN", "cLN"), "mask": ("sigmoid", "relu", "softmax"), "encoder": ("relu", "linear")}
-        for name, known in choices.items():
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name}: one of {', '.join(known)} expected, got {getattr(self, name)!r}")
-        if self.causal and self.norm != "cLN":
-            raise ValueError(f"causal: norm='cLN' expected, since {self.norm} hears the whole input")
-        if self.L % 2:
-            raise ValueError(f"L: an even filter length expected, got {self.L}")
-        if self.P % 2 == 0:
-            raise ValueError(f"P: an odd number of taps expected, got {self.P}")
-        if not self.sources:
-            raise ValueError("sources: at least one name expected, got none")
+            expect(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
+        check_choices(self, norm=("gLN", "cLN"), mask=("sigmoid", "relu", "softmax"), encoder=("relu", "linear"))
+        reach = f"{self.norm!r}, which spans the whole input"
+        expect(not self.causal or self.norm == "cLN", "causal", "norm='cLN'", reach)
+        expect(self.L % 2 == 0, "L", "an even filter length", self.L)
+        expect(self.P % 2, "P", "an odd number of taps", self.P)
+        expect(self.sources, "sources", "at least one name", "none")
 
     @property
     def hop(self):
@@ -95,7 +94,7 @@ class Parameters:
 
     def to_dict(self):
         """The fields as plain types, as JSON and `.keras` files hold them."""
-        return dataclasses.asdict(self)
+        return plain(self)
 
 
 PRESETS = {
@@ -123,7 +122,7 @@ PRESETS = {
         X=10,
         R=4,
         Sc=256,
-        sources=("drums", "bass", "other", "vocals"),
+        sources=SOURCES,
         sample_rate=44100,
         skip=False,
         mask="relu",
@@ -135,84 +134,38 @@ PRESETS = {
 
 
 @dataclass(frozen=True)
-class Training:
-    """How a network was trained; saved beside its weights.
+class Training(CropTraining):
+    """How a Conv-TasNet is trained; what is not named here as in `training.settings`.
+
+    The windows that a trained network is given are as long as its training crops: the normalisation's statistics span
+    the whole crop.
 
     Parameters
     ----------
-    seconds : float
-        length of a training crop, and of the windows that the trained network is given later: the normalisation's
-        statistics span the whole crop, so both should be alike.
-    batch_size : int
-        crops in a step.
-    steps : int
-        gradient steps in all.
-    steps_per_epoch : int
-        steps between two looks at the validation songs (and two checkpoints).
     optimizer : {"adam", "muon"}
         Muon (Liu et al. 2025, https://arxiv.org/abs/2502.16982) turns the step of every inner matrix into an orthogonal
         one, so that rare directions learn as fast as frequent ones; all other weights get AdamW's steps, half as long.
-    learning_rate : float
-        at its highest: a linear warm-up leads there, a cosine leads away from it.
-    warmup : int
-        steps of the warm-up.
-    clip_norm : float
-        longest gradient, over all weights together.
-    remix : float
-        share of crops whose stems come from different songs and moments.
-    gain_db : float
-        each stem is made up to this many dB louder or softer.
-    seed : int
-        of weights, crops and their order.
-    loss : str
-        a name in `loss.LOSSES`.
+    loss : {"snr", "si_sdr", "l1", "spectral"}
+        see `loss.LOSSES`.
     swap : float
-        share of stereo stems whose left and right are exchanged.
-    speeds : tuple of float
-        every song is there at these speeds, too: tempo and pitch change together (`datasets.load_stems`).
+        fraction of stereo stems whose left and right are exchanged.
     precision : {"float32", "mixed_bfloat16", "mixed_float16"}
         of what the layers compute; weights stay float32, and float16's gradients are scaled up before they round to 0.
-    start_from : str
-        name of the trained network that this one started from; its own random weights where it is empty.
-    patience : int
-        training ends after so many looks at the validation songs that found nothing better; 0 for never.
     """
 
-    seconds: float = 2.0
-    batch_size: int = 4
-    steps: int = 2000
     steps_per_epoch: int = 100
-    optimizer: str = "adam"
     learning_rate: float = 1e-3
     warmup: int = 100
-    clip_norm: float = 5.0
-    remix: float = 0.7
-    gain_db: float = 5.0
-    seed: int = 0
+    optimizer: str = "adam"
     loss: str = "snr"
     swap: float = 0.5
-    speeds: tuple = ()
     precision: str = "float32"
-    start_from: str = ""
-    patience: int = 0
 
     def __post_init__(self):
-        object.__setattr__(self, "speeds", tuple(float(speed) for speed in self.speeds))
-        for name in ("seconds", "batch_size", "steps", "steps_per_epoch", "learning_rate", "clip_norm"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name}: more than 0 expected, got {getattr(self, name)}")
-        if self.patience < 0:
-            raise ValueError(f"patience: at least 0 expected, got {self.patience}")
-        for speed in self.speeds:
-            if not 0.5 <= speed <= 2:
-                raise ValueError(f"speeds: from 0.5 to 2 expected, got {speed:g}")
-        for name in ("remix", "swap"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name}: from 0 to 1 expected, got {getattr(self, name)}")
-        known = ("float32", "mixed_bfloat16", "mixed_float16")
-        if self.precision not in known:
-            raise ValueError(f"precision: one of {', '.join(known)} expected, got {self.precision!r}")
-
-    def to_dict(self):
-        """The fields as plain types."""
-        return dataclasses.asdict(self)
+        super().__post_init__()
+        check_choices(
+            self,
+            optimizer=("adam", "muon"),
+            loss=("snr", "si_sdr", "l1", "spectral"),
+            precision=("float32", "mixed_bfloat16", "mixed_float16"),
+        )

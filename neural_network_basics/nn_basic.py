@@ -6,10 +6,14 @@ The network has I inputs, J hidden units and one output, the probability of "yes
     z   = sum_j h_j W2[j] + b2            y   = sigmoid(z)
 
 It is a dict of its parameters: W1 (I lists of J numbers), b1 and W2 (lists of J numbers), b2 (a number).
+
+Notebook: neural_network_basics/nn_basic.ipynb
 """
 
 import math
 import random
+
+from common.checks import expect
 
 
 def new_network(inputs, hidden, seed=0):
@@ -26,8 +30,7 @@ def new_network(inputs, hidden, seed=0):
 def forward(network, x):
     """The hidden values h (a list of J numbers) and the output y for one example x (a list of I numbers)."""
     W1, b1, W2, b2 = network["W1"], network["b1"], network["W2"], network["b2"]
-    if len(x) != len(W1):
-        raise ValueError(f"x has {len(x)} numbers, expected {len(W1)}")
+    expect(len(x) == len(W1), "x", f"{len(W1)} numbers", len(x))
     h = []
     for j in range(len(b1)):
         a_j = b1[j]
@@ -46,9 +49,9 @@ def sigmoid(z):
 
 
 def loss(y, t):
-    """Cross-entropy -log(probability given to the truth); t is 1 for yes and 0 for no."""
-    truth = y if t == 1 else 1 - y
-    return -math.log(max(truth, 1e-15))  # 1e-15: a certain and wrong network still gets a finite loss
+    """Cross-entropy -log(probability of the target); t is 1 for yes and 0 for no."""
+    probability = y if t == 1 else 1 - y
+    return -math.log(max(probability, 1e-15))  # 1e-15: a certain and wrong network still gets a finite loss
 
 
 def backward(network, x, h, y, t):
@@ -79,10 +82,7 @@ def step(network, gradient, learning_rate):
 
 
 def train(network, examples, epochs, learning_rate, seed=0):
-    """Stochastic gradient descent, one example at a time; returns the mean loss of each epoch.
-
-    `examples` is a list of (x, t).
-    """
+    """Stochastic gradient descent, one example (x, t) at a time; returns the mean loss of each epoch."""
     rng = random.Random(seed)
     history = []
     for _ in range(epochs):
@@ -96,5 +96,5 @@ def train(network, examples, epochs, learning_rate, seed=0):
 
 
 def accuracy(network, examples):
-    """Share of the examples whose more probable answer is the right one."""
+    """Fraction of the examples whose more probable class is the target."""
     return sum((forward(network, x)[1] > 0.5) == (t == 1) for x, t in examples) / len(examples)

@@ -1,9 +1,12 @@
-"""The drawings of chapter 5: each takes data and an Axes, and returns the Axes."""
+"""Plots of chapter 5: every function draws given data into given axes, and returns the axes.
+
+Notebooks: neural_network_basics/nn_basic.ipynb, nn_report.ipynb, cnn_report.ipynb
+"""
 
 import matplotlib.pyplot as plt
 import numpy as np
 
-BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#777777"
+from audio_processing.style import GREY, INK, LINES
 
 
 def figure(columns=1, rows=1, width=8.0, height=3.2):
@@ -17,26 +20,26 @@ def decision_surface(probability, examples, ax, labels=("x₁", "x₂"), margin=
     Parameters
     ----------
     probability : callable
-        List [x1, x2] -> number from 0 to 1.
+        list [x1, x2] → number from 0 to 1.
     examples : list of (x, t)
     ax : matplotlib.axes.Axes
     labels : (str, str)
-        Of the axes.
+        of the axes.
     margin : float
-        Space around the examples.
+        space around the examples.
     points : int
-        Grid points along each axis.
+        grid points along each axis.
     """
     x = np.array([x for x, _ in examples], float)
     t = np.array([t for _, t in examples])
     low, high = x.min(axis=0) - margin, x.max(axis=0) + margin
     across, up = np.linspace(low[0], high[0], points), np.linspace(low[1], high[1], points)
     surface = [[probability([a, b]) for a in across] for b in up]
-    shade = ax.contourf(across, up, surface, levels=np.linspace(0, 1, 11), cmap="PuOr_r", alpha=0.6)
-    ax.contour(across, up, surface, levels=[0.5], colors="black", linewidths=1.2)
-    for value, marker, colour, name in ((0, "o", BLUE, "t = 0"), (1, "^", ORANGE, "t = 1")):
+    shade = ax.contourf(across, up, surface, levels=np.linspace(0, 1, 11), cmap="PRGn_r", alpha=0.6)
+    ax.contour(across, up, surface, levels=[0.5], colors=INK, linewidths=1.2)
+    for value, marker, colour, name in ((0, "o", LINES[3], "t = 0"), (1, "^", LINES[1], "t = 1")):
         chosen = x[t == value]
-        ax.scatter(chosen[:, 0], chosen[:, 1], marker=marker, c=colour, edgecolors="black", s=40, label=name, zorder=3)
+        ax.scatter(chosen[:, 0], chosen[:, 1], marker=marker, c=colour, edgecolors=INK, s=40, label=name, zorder=3)
     ax.set(xlabel=labels[0], ylabel=labels[1], xlim=(low[0], high[0]), ylim=(low[1], high[1]))
     ax.locator_params(nbins=5)
     ax.legend(loc="upper left", framealpha=0.9)
@@ -45,17 +48,14 @@ def decision_surface(probability, examples, ax, labels=("x₁", "x₂"), margin=
 
 
 def curves(lines, ax, xlabel, ylabel, logx=False, logy=False):
-    """Draw curves: label -> y, or label -> (x, y)."""
+    """Draw curves: label → y, or label → (x, y)."""
     styles = ["-", "--", "-.", ":"]
-    colours = [BLUE, ORANGE, GREEN, "#cc79a7", "#8c6d00", "#56b4e9", "black"]
+    colours = [*LINES, GREY, INK]
     for i, (label, line) in enumerate(lines.items()):
         x, y = line if isinstance(line, tuple) else (np.arange(1, len(line) + 1), line)
         ax.plot(x, y, styles[i % 4], color=colours[i % 7], label=label)
-    ax.set(xlabel=xlabel, ylabel=ylabel)
-    if logx:
-        ax.set_xscale("log")
-    if logy:
-        ax.set_yscale("log")
+    scales = {"xscale": "log" if logx else "linear", "yscale": "log" if logy else "linear"}
+    ax.set(xlabel=xlabel, ylabel=ylabel, **scales)
     ax.grid(alpha=0.3)
     if len(lines) > 1:
         ax.legend(frameon=False)
@@ -82,7 +82,7 @@ def kernels(pictures, axes):
 
 
 def confusion(counts, ax):
-    """Draw how often class i was taken for class j: counts (classes, classes)."""
+    """Draw how often class i was predicted as class j: counts (classes, classes)."""
     ax.imshow(np.log1p(counts), cmap="Blues")
     for i, j in np.argwhere(counts > 0):
         dark = counts[i, j] > counts.max() / 3
@@ -92,43 +92,34 @@ def confusion(counts, ax):
 
 
 def dilated_stack(dilations, ax, kernel=3):
-    """Draw which inputs one output of a stack of dilated convolutions sees: layers upwards, time to the right."""
+    """Draw the inputs of one output of a stack of dilated convolutions: layers upwards, time to the right."""
     reached = {0}
     height = len(dilations)
     reach = sum((kernel - 1) * d for d in dilations) // 2
     for level in range(height + 1):
-        ax.scatter(range(-reach - 2, reach + 3), [level] * (2 * reach + 5), s=10, color="#cccccc", zorder=1)
+        ax.scatter(range(-reach - 2, reach + 3), [level] * (2 * reach + 5), s=10, color=GREY, alpha=0.5, zorder=1)
     for level, dilation in zip(range(height, 0, -1), reversed(dilations)):
         below = set()
         for t in reached:
             for p in range(kernel):
                 source = t + dilation * (p - (kernel - 1) // 2)
-                ax.plot([source, t], [level - 1, level], color=BLUE, linewidth=0.8, zorder=2)
+                ax.plot([source, t], [level - 1, level], color=LINES[0], linewidth=0.8, zorder=2)
                 below.add(source)
-        ax.scatter(sorted(reached), [level] * len(reached), s=18, color=ORANGE, zorder=3)
+        ax.scatter(sorted(reached), [level] * len(reached), s=18, color=LINES[1], zorder=3)
         reached = below
-    ax.scatter(sorted(reached), [0] * len(reached), s=18, color=ORANGE, zorder=3)
-    names = ["input"] + [f"dilation {d}" for d in dilations]
-    ax.set(xlabel="frame, counted from the output's", xticks=range(-reach, reach + 1), yticks=range(height + 1))
-    ax.set_yticklabels(names)
+    ax.scatter(sorted(reached), [0] * len(reached), s=18, color=LINES[1], zorder=3)
+    ax.set(xlabel="frame, counted from the output's", xticks=range(-reach, reach + 1))
+    ax.set_yticks(range(height + 1), ["input", *(f"dilation {d}" for d in dilations)])
     return ax
 
 
 def band_pictures(pictures, centres, frames_per_second, axes, label):
-    """Draw pictures of bands, label -> (bands, frames), on one scale from 0 to 1; `centres` in Hz name the bands."""
+    """Draw pictures of bands, label → (bands, frames), on one scale from 0 to 1; `centres` in Hz label the bands."""
     ticks = np.linspace(0, len(centres) - 1, 5).astype(int)
     for ax, (title, picture) in zip(np.ravel(axes), pictures.items()):
         extent = (0, picture.shape[1] / frames_per_second, -0.5, len(centres) - 0.5)
-        shown = ax.imshow(
-            picture,
-            origin="lower",
-            aspect="auto",
-            vmin=0,
-            vmax=1,
-            cmap="cividis",
-            extent=extent,
-            interpolation="nearest",
-        )
+        style = {"origin": "lower", "aspect": "auto", "cmap": "cividis", "interpolation": "nearest"}
+        shown = ax.imshow(picture, vmin=0, vmax=1, extent=extent, **style)
         ax.set_title(title, fontsize=10, loc="left")
         ax.set(ylabel="band (kHz)", yticks=ticks, yticklabels=[f"{centres[k] / 1000:.2g}" for k in ticks])
     ax.set_xlabel("time (s)")

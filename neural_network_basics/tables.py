@@ -1,4 +1,7 @@
-"""The two real tables of this chapter, both shipped inside scikit-learn, each with a fixed held-out part."""
+"""The two real tables of this chapter, both part of scikit-learn, each with a fixed held-out part.
+
+Notebooks: neural_network_basics/nn_basic.ipynb, nn_report.ipynb, cnn_report.ipynb
+"""
 
 import numpy as np
 from sklearn import datasets
@@ -12,9 +15,9 @@ def wines(held_out=59, seed=0):
     Parameters
     ----------
     held_out : int
-        Wines kept for testing.
+        wines kept for testing.
     seed : int
-        Of the shuffle.
+        of the shuffle.
 
     Returns
     -------
@@ -40,14 +43,14 @@ def digits(held_out=500, validation=200, seed=0):
     Parameters
     ----------
     held_out, validation : int
-        Digits kept for the final test, and for choosing settings.
+        digits kept for the final test, and for choosing hyperparameters.
     seed : int
-        Of the shuffle.
+        of the shuffle.
 
     Returns
     -------
-    dict of (images, classes)
-        "train", "validation", "test": float32 (digits, 8, 8, 1) from 0 to 1, and int (digits,).
+    dict of str to (np.ndarray, np.ndarray)
+        "train", "validation", "test": images, float32, (digits, 8, 8, 1) from 0 to 1, and classes, int, (digits,).
 
     References
     ----------
@@ -56,16 +59,11 @@ def digits(held_out=500, validation=200, seed=0):
     """
     table = datasets.load_digits()
     order = np.random.default_rng(seed).permutation(len(table.target))
-    images = (table.images[order] / 16).astype(np.float32)[..., None]
-    classes = table.target[order]
-    parts = {
-        "test": np.s_[:held_out],
-        "validation": np.s_[held_out : held_out + validation],
-        "train": np.s_[held_out + validation :],
-    }
-    return {name: (images[part], classes[part]) for name, part in parts.items()}
+    images = (table.images / 16).astype(np.float32)[..., None]
+    parts = zip(("test", "validation", "train"), np.split(order, [held_out, held_out + validation]))
+    return {name: (images[part], table.target[part]) for name, part in parts}
 
 
 def one_hot(classes, count=10):
-    """(n,) whole numbers -> (n, count) rows with a single 1."""
+    """(n,) whole numbers → (n, count) rows with a single 1."""
     return np.eye(count, dtype=np.float32)[classes]

@@ -1,4 +1,4 @@
-"""What phases are worth on recorded music: python -m residual_analysis [--musdb FOLDER]
+"""The value of phases on recorded music: python -m residual_analysis [--musdb FOLDER]
 
 Reads the test songs of MUSDB18 (MUSDB_PATH, or the option), writes results/residual_musdb18_7s.json.
 """
@@ -13,19 +13,19 @@ from tqdm import tqdm
 from audio_processing.audio_processing import stft
 from audio_processing.masks import irm
 from audio_processing.metrics import si_sdr
-from audio_processing.tracks import musdb_root, tracks
+from audio_processing.tracks import EXCLUDED, tracks
 from common import results
+from common.checks import expect
 from common.files import sha256_of
+from common.places import HERE
 from residual_analysis.residual import exchange, scores, weighted_phase_error
 
-PATH = results.RESULTS / "residual_musdb18_7s.json"
+PATH = HERE.results / "residual_musdb18_7s.json"
 SIZES = {"n_fft": 2048, "hop_length": 512}
-EXCLUDED = ("PR - Oh No", "PR - Happy Daze")
-"""Songs whose stems do not add up, or are missing."""
 
 
 def measure(stems):
-    """Scores of one song's ratio masks by power, and of signals that put true and wrong halves together.
+    """Score one song's ratio masks by power, and signals with the true magnitudes or the true phases.
 
     Parameters
     ----------
@@ -40,47 +40,42 @@ def measure(stems):
     """
     mixture = sum(stems.values())
     mixed = stft(mixture, **SIZES)
-    records = []
-
-    def note(system, source, metric, value, unit="dB"):
-        if math.isfinite(value):
-            record = {"system": system, "source": source, "metric": metric, "unit": unit, "value": float(value)}
-            records.append(record)
-
+    rows = []
     for source, estimate in irm(stems, power=2, **SIZES).items():
         stem = stems[source]
-        for metric, value in scores(stems, source, estimate).items():
-            note("irm@power", source, metric, value)
         error = weighted_phase_error(stft(stem, **SIZES), mixed)
-        note("mixture", source, "phase_error", np.degrees(error), "degrees")
         true_magnitude, true_phase = exchange(stem, mixture, **SIZES)
-        note("true_magnitude", source, "si_sdr", si_sdr(stem, true_magnitude))
-        note("true_phase", source, "si_sdr", si_sdr(stem, true_phase))
-        note("mask_true_phase", source, "si_sdr", si_sdr(stem, exchange(stem, estimate, **SIZES)[1]))
-    return records
+        rows += [
+            ("irm@power", source, metric, "dB", value) for metric, value in scores(stems, source, estimate).items()
+        ]
+        rows += [
+            ("mixture", source, "phase_error", "degrees", float(np.degrees(error))),
+            ("true_magnitude", source, "si_sdr", "dB", si_sdr(stem, true_magnitude)),
+            ("true_phase", source, "si_sdr", "dB", si_sdr(stem, true_phase)),
+            ("mask_true_phase", source, "si_sdr", "dB", si_sdr(stem, exchange(stem, estimate, **SIZES)[1])),
+        ]
+    return [dict(zip(("system", "source", "metric", "unit", "value"), row)) for row in rows if math.isfinite(row[-1])]
+
+
+def write(musdb):
+    """Measure the songs in a folder, and write the result file; returns its path in a list."""
+    expect(musdb is not None, "--musdb", "a folder, or MUSDB_PATH set to one", "neither")
+    songs = [song for song in tracks(musdb, "test") if song.name not in EXCLUDED]
+    records = []
+    for song in tqdm(songs, desc="residuals", unit="song", leave=False):
+        records += [{"test_set": "musdb18_7s", "track": song.name, **record} for record in measure(song.stems())]
+    data = sha256_of(*(path for song in songs for path in song.files()))
+    content = results.head("residuals on musdb18_7s", config={**SIZES, "power": 2}, data=data)
+    results.write(PATH, content | {"songs": len(songs), "records": records})
+    return [PATH]
 
 
 def main(arguments=None):
-    """The command. Returns its exit status: 0, or 2 where the songs cannot be read."""
+    """The command. Returns its exit status: 0, or 2 if the songs cannot be read."""
     parser = argparse.ArgumentParser(prog="python -m residual_analysis", description=__doc__.split("\n")[0])
-    parser.add_argument("--musdb", default=musdb_root(), help="folder that holds test (MUSDB_PATH)")
+    parser.add_argument("--musdb", default=HERE.musdb, help="folder that holds test (default: $MUSDB_PATH)")
     options = parser.parse_args(arguments)
-    if options.musdb is None:
-        print("residual_analysis: --musdb: a folder expected, or MUSDB_PATH set to one; found neither", file=sys.stderr)
-        return 2
-    try:
-        songs = [song for song in tracks(options.musdb, "test") if song.name not in EXCLUDED]
-        records = []
-        for song in tqdm(songs, desc="residuals", unit="song", leave=False):
-            records += [{"test_set": "musdb18_7s", "track": song.name, **r} for r in measure(song.stems())]
-        data = sha256_of(*[path for song in songs for path in song.files()])
-    except (FileNotFoundError, ValueError) as error:
-        print(f"residual_analysis: {error}", file=sys.stderr)
-        return 2
-    content = results.head("residuals on musdb18_7s", config={**SIZES, "power": 2}, data=data)
-    results.write(PATH, content | {"songs": len(songs), "records": records})
-    print(f"wrote {PATH.relative_to(results.ROOT)}")
-    return 0
+    return results.report("residual_analysis", lambda: write(options.musdb))
 
 
 if __name__ == "__main__":

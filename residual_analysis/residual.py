@@ -1,7 +1,10 @@
-r"""The residual of a separation, stem minus estimate, under the instruments of signal and time-series analysis.
+r"""The residual of a separation, stem minus estimate: its kinds of error, its phase, its spectrum.
 
 What is the error made of (interference, artefacts, level)? Where in time and frequency is it, how far is the phase off
-there, which frequencies does it hold, does its past predict its future, and do two sources make the same error?
+there, which frequencies does it hold, and do two sources make the same error? Does its past predict its future? For
+that question see `time_series`, whose functions are here, too.
+
+Notebook: residual_analysis/residual_analysis.ipynb
 
 References
 ----------
@@ -12,20 +15,23 @@ References
 .. [3] Perraudin, Balazs & Søndergaard, "A fast Griffin-Lim algorithm", WASPAA 2013, doi:10.1109/WASPAA.2013.6701851.
 .. [4] Welch, "The use of fast Fourier transform for the estimation of power spectra", IEEE Trans. Audio and
        Electroacoustics 15(2), 1967, doi:10.1109/TAU.1967.1161901.
-.. [5] Ljung & Box, "On a measure of lack of fit in time series models", Biometrika 65(2), 1978,
-       doi:10.1093/biomet/65.2.297.
-.. [6] Box, Jenkins, Reinsel & Ljung, "Time Series Analysis: Forecasting and Control", 5th ed., Wiley 2015.
 """
 
-import warnings
-from dataclasses import dataclass
-
 import numpy as np
-import scipy.stats
 
 from audio_processing.audio_processing import istft, stft, window
 from audio_processing.masks import checked
-from audio_processing.metrics import si_sdr, snr
+from audio_processing.metrics import energy_ratio, si_sdr, snr
+from common.checks import expect
+from residual_analysis.time_series import (  # noqa: F401 - the notebook finds all its instruments in this module
+    Forecast,
+    acf,
+    check_series,
+    ljung_box,
+    pacf,
+    seasonal_arima,
+    seasonal_naive,
+)
 
 # --- how large, and of what kind --------------------------------------------------------------------------------------
 
@@ -42,9 +48,9 @@ def decompose(stems, source, estimate):
     Parameters
     ----------
     stems : dict of str to np.ndarray, (..., samples)
-        the true sources.
+        the references.
     source : str
-        which of them `estimate` is an estimate of.
+        the one that `estimate` estimates.
     estimate : np.ndarray, (..., samples)
 
     Returns
@@ -55,23 +61,25 @@ def decompose(stems, source, estimate):
     Raises
     ------
     ValueError
-        where the source is unknown, shapes differ, or samples are not finite.
+        if the source is unknown, shapes differ, or samples are not finite.
+
+    See Also
+    --------
+    scores : the three parts as ratios.
     """
-    if source not in stems:
-        raise ValueError(f"source: one of {', '.join(stems)} expected, got {source!r}")
+    expect(source in stems, "source", f"one of {', '.join(stems)}", repr(source))
     checked(stems)
     estimate = np.asarray(estimate, np.float64)
-    if estimate.shape != np.shape(stems[source]):
-        raise ValueError(f"estimate: the shape {np.shape(stems[source])} of the stem expected, got {estimate.shape}")
-    if not np.isfinite(estimate).all():
-        raise ValueError("estimate: finite samples expected, got NaN or infinity")
-    true = np.stack([np.ravel(stem) for stem in stems.values()]).astype(np.float64)  # (sources, values)
+    shape = np.shape(stems[source])
+    expect(estimate.shape == shape, "estimate", f"the stem's shape {shape}", estimate.shape)
+    expect(np.isfinite(estimate).all(), "estimate", "finite samples", "NaN or infinity")
+    references = np.stack([np.ravel(stem) for stem in stems.values()]).astype(np.float64)  # (sources, values)
     stem, flat = np.asarray(stems[source], np.float64), estimate.ravel()
     energy = np.sum(stem**2)
     target = (flat @ stem.ravel() / energy if energy > 0 else 0) * stem.ravel()
     error = flat - target
-    weights = np.linalg.pinv(true @ true.T, rcond=1e-12, hermitian=True) @ (true @ error)
-    interference = weights @ true
+    weights = np.linalg.pinv(references @ references.T, rcond=1e-12, hermitian=True) @ (references @ error)
+    interference = weights @ references
     return tuple(part.reshape(estimate.shape) for part in (target, interference, error - interference))
 
 
@@ -84,30 +92,32 @@ def scores(stems, source, estimate):
     - `sd_sdr`: target against the whole difference :math:`s - \hat s`: a wrong level costs, too loud or too soft.
     - `snr`: stem against the whole difference.
 
-    Arguments as for `decompose`.
+    Parameters
+    ----------
+    stems, source, estimate
+        as for `decompose`.
 
     Returns
     -------
     dict of str to float
-        NaN where the true stem is silent; inf where an error is absent.
+        NaN if the reference is silent; inf if an error is absent.
+
+    Examples
+    --------
+    >>> drums, bass = np.eye(2)
+    >>> leaky = scores({"drums": drums, "bass": bass}, "drums", drums + 0.1 * bass)
+    >>> {name: round(leaky[name], 6) for name in ("si_sdr", "si_sir")}
+    {'si_sdr': 20.0, 'si_sir': 20.0}
     """
     target, interference, artefact = decompose(stems, source, estimate)
     stem = np.asarray(stems[source], np.float64)
     return {
         "si_sdr": si_sdr(stem, estimate),
-        "si_sir": _decibels(target, interference),
-        "si_sar": _decibels(target, artefact),
-        "sd_sdr": _decibels(target, stem - estimate),
+        "si_sir": energy_ratio(target, interference),
+        "si_sar": energy_ratio(target, artefact),
+        "sd_sdr": energy_ratio(target, stem - estimate),
         "snr": snr(stem, estimate),
     }
-
-
-def _decibels(signal, error):
-    """Energy of `signal` over that of `error` in dB: NaN for a silent signal, inf for no error."""
-    signal, error = np.sum(signal**2), np.sum(error**2)
-    if signal == 0:
-        return np.nan
-    return float(10 * np.log10(signal / error)) if error > 0 else np.inf
 
 
 # --- phase ------------------------------------------------------------------------------------------------------------
@@ -116,11 +126,10 @@ def _decibels(signal, error):
 def phase_error(true, other):
     """Difference of phase in radians, wrapped to (-π, π], of two spectra of one shape.
 
-    The angle of other · conj(true): no unwrapping, no jump at ±π. It is 0 where either spectrum is.
+    The angle of other · conj(true): no unwrapping, no jump at ±π; 0 in bins where either spectrum is 0.
     """
     true, other = np.asarray(true), np.asarray(other)
-    if true.shape != other.shape:
-        raise ValueError(f"other: the shape {true.shape} of true expected, got {other.shape}")
+    expect(true.shape == other.shape, "other", f"the shape {true.shape} of true", other.shape)
     return np.angle(other * np.conj(true))
 
 
@@ -129,7 +138,7 @@ def weighted_phase_error(true, other):
 
     .. math:: \frac{\sum |S|\,|\Delta\varphi|}{\sum |S|}
 
-    From 0 for equal phases to π for opposite ones; independent phases give π/2. NaN where `true` is silent.
+    From 0 for equal phases to π for opposite ones; independent phases give π/2. NaN if `true` is silent.
     """
     weight = np.abs(true)
     total = weight.sum(dtype=np.float64)
@@ -138,23 +147,24 @@ def weighted_phase_error(true, other):
 
 
 def shares_by_phase_error(true, mixture, residual, *, classes=12):
-    """Where the residual's energy and the phase error meet.
+    """How much of the residual's energy lies in bins with a large phase error.
 
-    Every bin is put into a class by the size of the mixture's phase error against the true stem.
+    Every bin is put into a class by the size of the mixture's phase error against the reference.
 
     Parameters
     ----------
     true, mixture, residual : np.ndarray, complex, of one shape
-        spectra of the true stem, the mixture and the residual.
+        spectra of the reference, the mixture and the residual.
     classes : int
-        how many of equal width between 0 and π.
+        their number; all have the same width between 0 and π.
 
     Returns
     -------
     edges : np.ndarray, (classes + 1,)
         in radians.
     stem, residual : np.ndarray, (classes,)
-        share of the stem's and of the residual's energy in each class; each adds up to 1 (or is all 0 for silence).
+        fraction of the reference's and of the residual's energy in each class; both add up to 1 (or are 0 for
+        silence).
     """
     edges = np.linspace(0, np.pi, classes + 1)
     index = np.minimum((np.abs(phase_error(true, mixture)) / np.pi * classes).astype(int), classes - 1).ravel()
@@ -166,17 +176,18 @@ def shares_by_phase_error(true, mixture, residual, *, classes=12):
 
 
 def exchange(stem, mixture, *, n_fft=2048, hop_length=512):
-    """What is a stem's magnitude worth, and what its phase? Take one from the stem and the other from the mixture.
+    """Combine a stem's magnitude with the mixture's phase, and the mixture's magnitude with the stem's phase.
 
     Parameters
     ----------
     stem, mixture : np.ndarray, (..., samples)
     n_fft, hop_length : int
+        in samples.
 
     Returns
     -------
     true_magnitude, true_phase : np.ndarray, (..., samples)
-        resynthesised from (stem's magnitude, mixture's phase) and from (mixture's magnitude, stem's phase).
+        the signals with the stem's magnitude, and with its phase.
     """
     checked({"stem": stem}, mixture)
     length = np.shape(stem)[-1]
@@ -194,7 +205,9 @@ def _unit(spectrum):
 
 
 def griffin_lim(magnitude, hop_length=512, *, length=None, iterations=32, momentum=0.99, phase=None):
-    r"""Find a signal whose STFT has these magnitudes, from nothing but them: alternate between two demands.
+    r"""Find a signal whose STFT has these magnitudes, and phases that fit them.
+
+    Alternates between the magnitudes and what an STFT of a signal can be:
 
     .. math:: C = \operatorname{STFT}(\operatorname{ISTFT}(A e^{i\varphi})), \qquad
               \varphi \leftarrow \arg\Big(C_i - \frac{m}{1 + m} C_{i-1}\Big)
@@ -207,12 +220,12 @@ def griffin_lim(magnitude, hop_length=512, *, length=None, iterations=32, moment
     magnitude : np.ndarray, real, at least 0, (..., frequencies, frames)
     hop_length : int
     length : int, optional
-        samples to return; hop_length · (frames - 1) where it is None.
+        samples to return; hop_length · (frames - 1) if None.
     iterations : int
     momentum : float
         m, at least 0; 0 is Griffin and Lim's algorithm.
     phase : np.ndarray, optional
-        where to start, radians, of the shape of `magnitude`; 0 everywhere where it is None.
+        the first phase in radians, of the shape of `magnitude`; 0 everywhere if None.
 
     Returns
     -------
@@ -221,13 +234,16 @@ def griffin_lim(magnitude, hop_length=512, *, length=None, iterations=32, moment
     Raises
     ------
     ValueError
-        where a magnitude is negative or not finite, or `iterations` or `momentum` is negative.
+        if a magnitude is negative or not finite, or `iterations` or `momentum` is negative.
+
+    See Also
+    --------
+    spectral_convergence : how near the result comes.
     """
     magnitude = np.asarray(magnitude)
-    if np.iscomplexobj(magnitude) or not (np.isfinite(magnitude).all() and (magnitude >= 0).all()):
-        raise ValueError("magnitude: real, finite numbers of at least 0 expected")
-    if iterations < 0 or not momentum >= 0:
-        raise ValueError(f"iterations, momentum: at least 0 expected, got {iterations} and {momentum}")
+    possible = not np.iscomplexobj(magnitude) and np.isfinite(magnitude).all() and (magnitude >= 0).all()
+    expect(possible, "magnitude", "real, finite numbers of at least 0", "others")
+    expect(iterations >= 0 and momentum >= 0, "iterations, momentum", "at least 0", f"{iterations} and {momentum}")
     n_fft = 2 * (magnitude.shape[-2] - 1)
     inner = hop_length * (magnitude.shape[-1] - 1) if length is None else length
     dtype = np.complex64 if magnitude.dtype == np.float32 else np.complex128
@@ -241,9 +257,9 @@ def griffin_lim(magnitude, hop_length=512, *, length=None, iterations=32, moment
 
 
 def spectral_convergence(magnitude, audio, hop_length=512):
-    """Distance of a signal's STFT magnitudes from those asked for, relative to them, in dB (lower is nearer)."""
-    found = np.abs(stft(audio, 2 * (magnitude.shape[-2] - 1), hop_length))
-    return float(20 * np.log10(np.linalg.norm(found - magnitude) / np.linalg.norm(magnitude)))
+    """Distance of a signal's STFT magnitudes from given ones, relative to these, in dB (lower is nearer)."""
+    error = np.abs(stft(audio, 2 * (magnitude.shape[-2] - 1), hop_length)) - magnitude
+    return float(20 * np.log10(np.linalg.norm(error) / np.linalg.norm(magnitude)))
 
 
 # --- spectra ----------------------------------------------------------------------------------------------------------
@@ -267,7 +283,7 @@ def periodogram(audio, sample_rate):
     frequencies, density : np.ndarray, (1 + samples // 2,)
         in Hz and in units² per Hz.
     """
-    audio = _series("audio", audio)
+    audio = check_series("audio", audio)
     return _density(audio[None], np.ones(audio.size), sample_rate)
 
 
@@ -293,7 +309,7 @@ def welch(audio, sample_rate, segment=2048):
 
 
 def coherence(x, y, sample_rate, segment=2048):
-    r"""How much of one signal a fixed filter could make from the other, per frequency: 0 nothing, 1 all of it.
+    r"""Part of one signal's power that a fixed filter can predict from the other, per frequency, 0 to 1.
 
     .. math:: C_{xy} = \frac{|P_{xy}|^2}{P_{xx} P_{yy}}
 
@@ -305,14 +321,14 @@ def coherence(x, y, sample_rate, segment=2048):
     sample_rate : float
         in Hz.
     segment : int
+        samples.
 
     Returns
     -------
     frequencies, coherence : np.ndarray, (1 + segment // 2,)
-        0 where one of the signals has no power.
+        0 at frequencies where one of the signals has no power.
     """
-    if np.shape(x) != np.shape(y):
-        raise ValueError(f"y: the shape {np.shape(x)} of x expected, got {np.shape(y)}")
+    expect(np.shape(x) == np.shape(y), "y", f"the shape {np.shape(x)} of x", np.shape(y))
     weights = window("hann", segment)
     spectra = [np.fft.rfft(_segments(name, each, segment) * weights) for name, each in (("x", x), ("y", y))]
     power_x, power_y = (np.mean(np.abs(spectrum) ** 2, axis=0) for spectrum in spectra)
@@ -321,21 +337,10 @@ def coherence(x, y, sample_rate, segment=2048):
     return np.fft.rfftfreq(segment, 1 / sample_rate), np.where(power > 0, cross / np.where(power > 0, power, 1), 0)
 
 
-def _series(name, values, at_least=2):
-    """Check a one-dimensional, finite series of some length; return it as float64."""
-    values = np.asarray(values, np.float64)
-    if values.ndim != 1 or values.size < at_least:
-        raise ValueError(f"{name}: a series of at least {at_least} values expected, got shape {values.shape}")
-    if not np.isfinite(values).all():
-        raise ValueError(f"{name}: finite values expected, got NaN or infinity")
-    return values
-
-
 def _segments(name, audio, segment):
     """Cut a series into rows of `segment` samples, each half over the next, their means removed."""
-    audio = _series(name, audio)
-    if not 2 <= segment <= audio.size:
-        raise ValueError(f"segment: from 2 to the {audio.size} samples of {name} expected, got {segment}")
+    audio = check_series(name, audio)
+    expect(2 <= segment <= audio.size, "segment", f"from 2 to the {audio.size} samples of {name}", segment)
     rows = np.lib.stride_tricks.sliding_window_view(audio, segment)[:: segment - segment // 2]
     return rows - rows.mean(axis=-1, keepdims=True)
 
@@ -346,177 +351,3 @@ def _density(rows, weights, sample_rate):
     density = np.mean(np.abs(np.fft.rfft(rows * weights)) ** 2, axis=0) / (sample_rate * np.sum(weights**2))
     density[1 : (size + 1) // 2] *= 2  # the negative frequencies; zero and Nyquist have no partner
     return np.fft.rfftfreq(size, 1 / sample_rate), density
-
-
-# --- does the past predict the future? --------------------------------------------------------------------------------
-
-
-def acf(series, lags):
-    r"""Autocorrelation at lags 0 to `lags`.
-
-    .. math:: r_k = \frac{\sum_{n=k}^{N-1} (x_n - \bar x)(x_{n-k} - \bar x)}{\sum_n (x_n - \bar x)^2}
-
-    Parameters
-    ----------
-    series : np.ndarray, (N,)
-    lags : int
-        below N.
-
-    Returns
-    -------
-    np.ndarray, (lags + 1,)
-        from -1 to 1. For white noise, 95 % of those beyond lag 0 are within ±1.96/√N.
-
-    Raises
-    ------
-    ValueError
-        where the series is constant, too short, or not finite.
-    """
-    series = _series("series", series)
-    if not 0 <= lags < series.size:
-        raise ValueError(f"lags: from 0 to {series.size - 1} expected, got {lags}")
-    if np.ptp(series) == 0:
-        raise ValueError("series: values that vary expected, got a constant")
-    centred = series - series.mean()
-    power = np.abs(np.fft.rfft(centred, 2 * series.size)) ** 2  # padded: no wrap-around
-    products = np.fft.irfft(power)[: lags + 1]
-    return products / products[0]
-
-
-def pacf(series, lags):
-    r"""Partial autocorrelation at lags 0 to `lags`: what lag k adds once the lags before it are known.
-
-    The last coefficient of autoregressions of growing order, by the Durbin-Levinson recursion on `acf`.
-    An autoregression of order p has none beyond lag p.
-
-    Arguments, result and errors as for `acf`.
-    """
-    r = acf(series, lags)
-    partial = np.zeros(lags + 1)
-    partial[0] = 1
-    weights, variance = np.zeros(0), 1.0
-    for k in range(1, lags + 1):
-        partial[k] = (r[k] - weights @ r[k - 1 : 0 : -1]) / variance
-        weights = np.r_[weights - partial[k] * weights[::-1], partial[k]]
-        variance *= 1 - partial[k] ** 2
-    return partial
-
-
-def ljung_box(series, lags, *, fitted=0):
-    r"""Test whether a series is white noise [5]_.
-
-    .. math:: Q = N (N + 2) \sum_{k=1}^{h} \frac{r_k^2}{N - k}
-
-    is chi-squared with h degrees of freedom, less `fitted` where the series is what a model with so many coefficients
-    left over.
-
-    Parameters
-    ----------
-    series : np.ndarray, (N,)
-    lags : int
-        h, above `fitted`.
-    fitted : int
-
-    Returns
-    -------
-    statistic, p_value : float
-        a small p-value: not white noise.
-    """
-    if not lags > fitted >= 0:
-        raise ValueError(f"lags: more than the {fitted} fitted coefficients expected, got {lags}")
-    r = acf(series, lags)
-    size = len(series)
-    statistic = size * (size + 2) * np.sum(r[1:] ** 2 / (size - np.arange(1, lags + 1)))
-    return float(statistic), float(scipy.stats.chi2.sf(statistic, lags - fitted))
-
-
-@dataclass(frozen=True)
-class Forecast:
-    """A forecast with what is needed to judge it.
-
-    Parameters
-    ----------
-    mean, low, high : np.ndarray, (horizon,)
-        expected values and the bounds of the 95 % interval.
-    innovations : np.ndarray
-        standardised one-step errors on the series it was fitted to, without those of the first two seasons.
-    coefficients : dict of str to float
-    aic : float
-        Akaike's information criterion: lower is better, for one series.
-    converged : bool
-    """
-
-    mean: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-    innovations: np.ndarray
-    coefficients: dict
-    aic: float
-    converged: bool
-
-
-def seasonal_arima(series, horizon, *, order=(2, 0, 1), season=1, seasonal_order=(1, 0, 0), iterations=100):
-    r"""Fit a seasonal ARIMA model by maximum likelihood and continue the series with it [6]_.
-
-    .. math:: \phi(B)\,\Phi(B^s)\,(1 - B)^d (1 - B^s)^D x_n = \theta(B)\,\Theta(B^s)\,\varepsilon_n
-
-    where B shifts by one step, :math:`\phi, \theta` have orders p and q, :math:`\Phi, \Theta` orders P and Q, and s is
-    the season. Done by statsmodels.
-
-    Parameters
-    ----------
-    series : np.ndarray, (N,)
-        its mean is removed for the fit and put back.
-    horizon : int
-        steps to forecast.
-    order, seasonal_order : (int, int, int)
-        (p, d, q) and (P, D, Q).
-    season : int
-        s, steps; 1 where there is none (`seasonal_order` is not used then).
-    iterations : int
-        at most so many steps of the optimiser.
-
-    Returns
-    -------
-    Forecast
-
-    Raises
-    ------
-    ValueError
-        where the series is shorter than three seasons, constant or not finite.
-    """
-    from statsmodels.tsa.statespace.sarimax import SARIMAX
-
-    series = _series("series", series, at_least=max(10, 3 * season))
-    if horizon < 1:
-        raise ValueError(f"horizon: at least 1 step expected, got {horizon}")
-    if np.ptp(series) == 0:
-        raise ValueError("series: values that vary expected, got a constant")
-    offset, scale = series.mean(), series.std()
-    model = SARIMAX(
-        (series - offset) / scale,
-        order=order,
-        seasonal_order=(*seasonal_order, season) if season > 1 else (0, 0, 0, 0),
-        enforce_stationarity=False,
-        enforce_invertibility=False,
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # an optimiser that stops early is reported as `converged`
-        fit = model.fit(disp=False, maxiter=iterations)
-    predicted = fit.get_forecast(horizon)
-    bounds = np.asarray(predicted.conf_int(alpha=0.05)) * scale + offset
-    return Forecast(
-        mean=np.asarray(predicted.predicted_mean) * scale + offset,
-        low=bounds[:, 0],
-        high=bounds[:, 1],
-        innovations=np.asarray(fit.standardized_forecasts_error[0])[2 * season :],
-        coefficients=dict(zip(fit.param_names, map(float, fit.params))),
-        aic=float(fit.aic),
-        converged=bool(fit.mle_retvals["converged"]),
-    )
-
-
-def seasonal_naive(series, horizon, season):
-    """The forecast to beat: the last season, repeated for `horizon` steps."""
-    series = _series("series", series, at_least=season)
-    return np.resize(series[-season:], horizon)

@@ -1,38 +1,33 @@
-"""SIGKILL at random moments: python -m stress.kills [TASK …] [--kills N]
+"""SIGKILL at random moments: python -m stress.reliability kills
 
 Each task runs once undisturbed. Then it is killed again and again, at moments spread evenly over that time, before it
-may finish; what it leaves must equal what the undisturbed run left, and after every kill what a reader finds is either
-not there or complete.
+may finish. It must leave what the undisturbed run left, and after every kill each visible file is either absent or
+complete.
 """
 
-import argparse
-import contextlib
-import json
+import multiprocessing
 import os
-import signal
-import sys
 import tempfile
 import time
-import traceback
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
+from audio_processing.audio_processing import save
 from audio_processing.tracks import SOURCES
 from common import results
+from common.places import Places
 
 
 def visible(folder, pattern):
-    """The files of a folder that match, but for those in hidden folders: what is not complete lies there."""
+    """The files of a folder that match, except those in hidden folders, which hold what is not complete."""
     paths = [path for path in Path(folder).rglob(pattern) if path.is_file()]
     return sorted(path for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts))
 
 
 def write_songs(root, songs=3, seconds=1.0, sample_rate=16000):
     """A tiny data set of noise in MUSDB18-HQ layout."""
-    from audio_processing.audio_processing import save
-
     rng = np.random.default_rng(0)
     for i in range(songs):
         stems = 0.1 * rng.standard_normal((4, 1, int(seconds * sample_rate))).astype(np.float32)
@@ -40,105 +35,81 @@ def write_songs(root, songs=3, seconds=1.0, sample_rate=16000):
             save(root / "test" / f"Artist - Song {i}" / f"{name}.wav", audio, sample_rate)
 
 
-class Dataset:
+# Each task prepares what it needs in a folder, before the runs, and returns two functions of a run's folder: one that
+# does the work, and one that returns what a reader finds there, name → content.
+
+
+def dataset(root):
     """Two songs of the virtual band; a song's folder, and the set's, appear when they are complete."""
+    from virtual_band.dataset import build_set
 
-    def prepare(self, folder):
-        import virtual_band.dataset  # noqa: F401 - imported once, before the runs
-
-    def work(self, folder):
-        from virtual_band.dataset import build_set
-
-        build_set(folder, "same_artist", songs=3, seconds=1.0)
-
-    def found(self, folder):
-        """Content of what a reader finds: sounds and scores by their bytes, annotations by their arrays."""
-        content = {}
+    def content(folder):
+        """Sounds and scores by their bytes, annotations by their arrays."""
+        files = {}
         for path in visible(folder, "*.*"):
             name = str(path.relative_to(folder)).replace("same_artist.partial", "same_artist")
+            files[name] = path.read_bytes()
             if path.suffix == ".npz":
                 with np.load(path) as arrays:
-                    content[name] = {key: arrays[key].tobytes() for key in arrays}
-            else:
-                content[name] = path.read_bytes()
-        return content
+                    files[name] = {key: arrays[key].tobytes() for key in arrays}
+        return files
+
+    return lambda folder: build_set(folder, "same_artist", songs=3, seconds=1.0), content
 
 
-class Separation:
+def separation(root):
     """A song of noise through separate.py: stems, and with them their folder, appear when all are complete."""
+    from separate import separate, separate_file
 
-    def prepare(self, folder):
-        import separate
+    audio = 0.2 * np.random.default_rng(0).standard_normal((200_000, 2)).clip(-3, 3)
+    soundfile.write(root / "song.wav", audio, 44100)
+    separate(audio.T[:, :5000], 44100, "hps")  # compiled once, before the runs
 
-        self.song = folder / "song.wav"
-        audio = 0.2 * np.random.default_rng(0).standard_normal((200_000, 2)).clip(-3, 3)
-        soundfile.write(self.song, audio, 44100)
-        separate.separate(audio.T[:, :5000], 44100, "hps")  # compiled once, before the runs
-
-    def work(self, folder):
-        import separate
-
-        separate.separate_file(self.song, "hps", folder / "out", progress=False)
-
-    def found(self, folder):
-        """Samples of what a reader finds: the files hold the second in which they were written, too."""
+    def content(folder):
+        """Samples: the files hold the second in which they were written, too."""
         return {path.name: soundfile.read(path)[0].tobytes() for path in visible(folder, "*.wav")}
 
+    return lambda folder: separate_file(root / "song.wav", "hps", folder / "out", progress=False), content
 
-class Scores:
+
+def scores(root):
     """Two systems on three songs: songs that are done are not scored again, and a result file is whole."""
+    from experiments.catalogue import SYSTEMS, TestSet
+    from experiments.run import Options, run
 
-    def prepare(self, folder):
-        from experiments import __main__ as experiments
+    write_songs(root / "songs")
+    test_set = TestSet("tiny", "songs of noise", root / "songs", sources=SOURCES, filters=False)
+    systems = [SYSTEMS["mixture"], SYSTEMS["irm"]]
 
-        write_songs(folder / "songs")
-        experiments.TEST_SETS["tiny"] = (folder / "songs", "test", SOURCES, 16000, True)
-        experiments.FILTERS_UP_TO = 0  # sir and sar take a hundred times as long
+    def content(folder):
+        paths = visible(Places(folder).results, "*.json")
+        return {path.name: results.read(path)["records"] for path in paths}
 
-    def work(self, folder):
-        from experiments import __main__ as experiments
-
-        experiments.SCORES, experiments.UNFINISHED = folder / "scores", folder / "unfinished"
-        experiments.run("tiny", ["mixture", "irm"])
-
-    def found(self, folder):
-        return {path.name: results.read(path)["records"] for path in visible(folder / "scores", "*.json")}
+    return lambda folder: run(test_set, systems, Options(Places(folder))), content
 
 
-class Training:
-    """Four epochs of a tiny Conv-TasNet: a run goes on from its last epoch, and its curve is the same."""
+def training(root):
+    """Four epochs of a tiny Conv-TasNet: a run resumes from its last checkpoint, and its curve is the same."""
+    from mss_nn_implementation.parameters import Parameters, Training
+    from mss_nn_implementation.train import train
+    from training import loop
 
-    def prepare(self, folder):
-        import keras  # its backend starts when it computes, after the fork
+    write_songs(root / "songs", songs=2)
+    loop.JIT = False  # compiling would take longer than training
+    songs = (root / "songs", "test")
+    sizes = Parameters(N=8, L=8, B=4, H=6, P=3, X=2, R=1, Sc=4)
+    short = Training(seconds=0.25, batch_size=2, steps=12, steps_per_epoch=3, warmup=3)
 
-        from mss_nn_implementation import train
-        from mss_nn_implementation.parameters import Parameters, Training
+    def content(folder):
+        """The curve, epoch by epoch; of a run that is not finished nothing else is promised to readers."""
+        rows = loop.read_log(folder / "run" / "log.csv")
+        whole = (row for row in rows if row["val_loss"])
+        return {row["epoch"]: [round(float(row[name]), 5) for name in ("loss", "val_loss")] for row in whole}
 
-        write_songs(folder / "songs", songs=2)
-        train.JIT = False  # compiling would take longer than training
-        songs = (folder / "songs", "test")
-        sizes = Parameters(N=8, L=8, B=4, H=6, P=3, X=2, R=1, Sc=4)
-        short = Training(seconds=0.25, batch_size=2, steps=12, steps_per_epoch=3, warmup=3)
-        self.job = ("tiny", short, sizes, songs, songs)
-        self.version = keras.__version__
-
-    def work(self, folder):
-        from mss_nn_implementation import train
-
-        train.train(*self.job, folder / "run")
-
-    def found(self, folder):
-        """The curve, row by row; of a run that is not finished nothing is promised to readers."""
-        import csv
-
-        if not (folder / "run" / "log.csv").exists():
-            return {}
-        with open(folder / "run" / "log.csv", newline="") as file:
-            rows = [(row["epoch"], row["loss"], row["val_loss"]) for row in csv.DictReader(file)]
-        return {epoch: (round(float(loss), 5), round(float(other), 5)) for epoch, loss, other in rows if other}
+    return lambda folder: train(short, sizes, songs, songs, folder / "run"), content
 
 
-TASKS = {"dataset": Dataset, "separation": Separation, "results": Scores, "training": Training}
+TASKS = {"dataset": dataset, "separation": separation, "results": scores, "training": training}
 
 
 def attempt(work, seconds=None):
@@ -152,34 +123,56 @@ def attempt(work, seconds=None):
     Raises
     ------
     RuntimeError
-        where it failed by itself, with what it printed.
+        if it failed by itself, with what it printed.
     """
-    with tempfile.TemporaryFile() as said:
-        process = os.fork()
-        if process == 0:
-            os.dup2(said.fileno(), 1)
-            os.dup2(said.fileno(), 2)
-            status = 1
-            try:
-                work()
-                status = 0
-            except BaseException:
-                traceback.print_exc()
-            sys.stderr.flush()
-            os._exit(status)
-        end = None if seconds is None else time.monotonic() + seconds
-        done, status = (0, 0) if end is not None else os.waitpid(process, 0)
-        while not done and time.monotonic() < end:
-            time.sleep(0.001)
-            done, status = os.waitpid(process, os.WNOHANG)
-        if not done:
-            os.kill(process, signal.SIGKILL)
-            os.waitpid(process, 0)
-            return False
-        if status:
-            said.seek(0)
-            raise RuntimeError(f"a run failed: {said.read().decode(errors='replace')[-2000:]}")
-        return True
+    with tempfile.TemporaryFile() as output:
+
+        def captured():
+            os.dup2(output.fileno(), 1)
+            os.dup2(output.fileno(), 2)
+            work()
+
+        process = multiprocessing.get_context("fork").Process(target=captured)
+        process.start()
+        process.join(seconds)
+        if process.is_alive():
+            process.kill()
+        process.join()
+        if process.exitcode > 0:
+            output.seek(0)
+            raise RuntimeError(f"a run failed: {output.read().decode(errors='replace')[-2000:]}")
+        return process.exitcode == 0
+
+
+def wrong(task, folder, expected):
+    """What a reader finds in a run's folder that differs from what belongs there: list of names or errors."""
+    try:
+        return [name for name, content in task[1](folder).items() if expected.get(name) != content]
+    except Exception as error:  # a reader that stumbles over half of a file
+        return [f"{type(error).__name__}: {error}"]
+
+
+def kill(task, folder, expected, files, moments):
+    """One round: kill a task at these moments after its start, then let it finish.
+
+    Returns
+    -------
+    kills : int
+        how often it was killed; less than asked for if it finished before.
+    errors : list of str
+    """
+    kills, errors = 0, []
+    for seconds in moments:
+        if attempt(lambda: task[0](folder), seconds):
+            break
+        kills += 1
+        errors += wrong(task, folder, expected)
+    attempt(lambda: task[0](folder))
+    if task[1](folder) != expected:
+        errors.append("another outcome")
+    if other := set(names(folder)) ^ set(files):
+        errors.append(f"other files: {sorted(other)}")
+    return kills, errors
 
 
 def run(name, kills, seed=0):
@@ -194,67 +187,31 @@ def run(name, kills, seed=0):
     Returns
     -------
     dict
-        "tried" (kills), "passed" (those after which readers found nothing half-written and the task finished as ever),
-        "worst" (most kills in a row before it could finish) and "failures" (which).
+        "tried" (kills), "passed" (those of rounds in which no visible file was half-written and the task finished as
+        ever), "worst" (most kills in a row before it could finish) and "failures" (round → errors).
     """
     rng = np.random.default_rng([seed, list(TASKS).index(name)])
-    task, failures, killed, longest = TASKS[name](), {}, 0, 0
+    failures, rounds, lost = {}, [], 0
     with tempfile.TemporaryDirectory() as root:
         root = Path(root)
-        task.prepare(root)
-        (root / "whole").mkdir()
-        begun = time.monotonic()
-        attempt(lambda: task.work(root / "whole"))
-        seconds = time.monotonic() - begun
-        whole, files = task.found(root / "whole"), names(root / "whole")
-        rounds = 0
-        while killed < kills:
-            folder = root / f"killed {rounds}"
+        task, whole = TASKS[name](root), root / "whole"
+        whole.mkdir()
+        start = time.monotonic()
+        attempt(lambda: task[0](whole))
+        seconds = time.monotonic() - start
+        expected, files = task[1](whole), names(whole)
+        while (left := kills - sum(rounds)) > 0:
+            folder = root / f"killed {len(rounds)}"
             folder.mkdir()
-            rounds += 1
-            here, wrong = 0, []
-            for _ in range(min(kills - killed, int(rng.integers(1, 5)))):
-                if attempt(lambda: task.work(folder), rng.uniform(0, seconds)):  # noqa: B023 - used at once
-                    break
-                here += 1
-                try:
-                    wrong += [key for key, value in task.found(folder).items() if whole.get(key) != value]
-                except Exception as error:  # a reader that stumbles over half of a file
-                    wrong.append(f"{type(error).__name__}: {error}")
-            attempt(lambda: task.work(folder))  # noqa: B023
-            if task.found(folder) != whole:
-                wrong.append("another outcome")
-            if names(folder) != files:
-                wrong.append(f"other files: {sorted(set(names(folder)) ^ set(files))}")
-            killed, longest = killed + here, max(longest, here)
-            if wrong:
-                failures[f"round {rounds}, after {here} kills"] = wrong
-    lost = sum(int(key.split()[-2]) for key in failures)
-    return {"tried": killed, "passed": killed - lost, "worst": longest, "failures": failures}
+            moments = (rng.uniform(0, seconds) for _ in range(min(left, int(rng.integers(1, 5)))))
+            here, errors = kill(task, folder, expected, files, moments)
+            rounds.append(here)
+            if errors:
+                failures[f"round {len(rounds)}, after {here} kills"] = errors
+                lost += here
+    return {"tried": sum(rounds), "passed": sum(rounds) - lost, "worst": max(rounds), "failures": failures}
 
 
 def names(folder):
     """All files in a folder, hidden ones, too."""
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-
-
-def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m stress.kills", description=__doc__.split("\n")[0])
-    parser.add_argument("tasks", nargs="*", metavar="TASK", help=f"of {', '.join(TASKS)} (default: all)")
-    parser.add_argument("--kills", type=int, default=25, help="of each task (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args(arguments)
-    if unknown := [name for name in options.tasks if name not in TASKS]:
-        print(f"kills: {unknown[0]!r} is none of {', '.join(TASKS)}", file=sys.stderr)
-        return 2
-    failed = 0
-    for name in options.tasks or TASKS:
-        found = run(name, options.kills, options.seed)
-        failed += found["tried"] - found["passed"]
-        print(json.dumps({"task": name, **found}), flush=True)
-    return 1 if failed else 0
-
-
-if __name__ == "__main__":
-    with contextlib.suppress(KeyboardInterrupt):
-        sys.exit(main())

@@ -1,10 +1,6 @@
 """Sound files with damage in them, and what separate.py makes of each: no traceback, no hang, no file elsewhere."""
 
-import contextlib
-import io
 import multiprocessing
-import shutil
-import subprocess
 import tempfile
 import time
 from pathlib import Path
@@ -12,8 +8,12 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from stress import hostile
+
 LONGEST = 30.0
 """Seconds that one file may take."""
+STARTING = 120.0
+"""Seconds more for the first file of a process, which imports what it needs."""
 FORMATS = {
     # kind: (ending, options of soundfile.write) of the files that are damaged
     "wav": [(".wav", {"subtype": subtype}) for subtype in ("PCM_16", "PCM_24", "FLOAT", "ULAW", "IMA_ADPCM")],
@@ -29,18 +29,14 @@ FIELDS = (b"\0\0\0\0", b"\xff\xff\xff\xff", b"\xff\xff\xff\x7f", b"\x01\0\0\0", 
 def originals(kind):
     """The bytes of a few intact files of one kind: list of (ending, bytes)."""
     audio = 0.3 * np.random.default_rng(5).standard_normal((4000, 2)).clip(-3, 3)
-    found = []
+    files = []
     with tempfile.TemporaryDirectory() as folder:
         for ending, options in FORMATS[kind]:
-            path = Path(folder) / f"a{ending}"
+            make = hostile.sound(f"a{ending}", audio, 16000, **options)
             if ending == ".m4a":
-                soundfile.write(Path(folder) / "a.wav", audio, 16000)
-                command = ["ffmpeg", "-v", "error", "-y", "-i", Path(folder) / "a.wav", path]
-                subprocess.run(command, check=True, capture_output=True)
-            else:
-                soundfile.write(path, audio, 16000, **options)
-            found.append((ending, path.read_bytes()))
-    return found
+                make = hostile.through_ffmpeg("a.m4a", audio=audio, rate=16000)
+            files.append((ending, make(Path(folder)).read_bytes()))
+    return files
 
 
 def mutate(content, rng):
@@ -88,46 +84,32 @@ def mutants(kind, count, seed=0):
         yield f"{kind} {i}{ending}", mutate(content, np.random.default_rng([seed, list(FORMATS).index(kind), i]))
 
 
-def outcome(name, content, model="hps"):
+def outcome(name, content):
     """Separate one file by the command's own function and compare what it leaves with what it promises.
 
     Returns
     -------
     str
-        what is wrong; "" where nothing is.
+        what is wrong; "" if nothing is.
     """
-    import separate
-
     with tempfile.TemporaryDirectory() as folder:
-        folder = Path(folder)
-        (folder / name).write_bytes(content)
-        out, printed, said = folder / "out", io.StringIO(), io.StringIO()
+        path, out = Path(folder) / name, Path(folder) / "out"
+        path.write_bytes(content)
         try:
-            with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(said):
-                status = separate.main([str(folder / name), "--model", model, "--out", str(out)])
+            status, printed, messages = hostile.run(path, out)
         except Exception as error:
             return f"{type(error).__name__}: {error}"
-        left = sorted(path.name for path in folder.iterdir() if path != out)
-        lines = said.getvalue().splitlines()
-        stems = sorted(out.rglob("*")) if out.exists() else []
-        if left != [name]:
-            return f"files outside the output folder: {left}"
+        if others := [other for other in path.parent.iterdir() if other not in (path, out)]:
+            return f"files outside the output folder: {others}"
+        stems = sorted(path for path in out.rglob("*") if path.is_file())
         if status == 2:
-            return "" if len(lines) == 1 and not stems else f"{len(lines)} lines, files left: {stems}"
-        if status != 0 or len(lines) > 2:
-            return f"status {status}, lines {lines}"
-        expected = [Path(line) for line in printed.getvalue().splitlines()]
-        if [path for path in stems if path.is_file()] != sorted(expected):
-            return f"printed {expected}, wrote {stems}"
-        sounds = [soundfile.read(path)[0] for path in expected]
+            return "" if len(messages) == 1 and not hostile.tree(out) else f"messages {messages}, files left: {stems}"
+        if status != 0 or len(messages) > 2 or stems != sorted(map(Path, printed)):
+            return f"status {status}, messages {messages}, printed {printed}, wrote {stems}"
+        sounds = [soundfile.read(path)[0] for path in stems]
         if len({sound.shape for sound in sounds}) > 1 or not all(np.isfinite(sound).all() for sound in sounds):
             return "stems differ in length or are not finite"
         return ""
-
-
-def _work(connection):
-    while (task := connection.recv()) is not None:
-        connection.send(outcome(*task))
 
 
 def run(kind, count, seed=0, longest=LONGEST):
@@ -146,39 +128,25 @@ def run(kind, count, seed=0, longest=LONGEST):
     dict
         "tried", "passed", "worst" (seconds of the slowest) and "failures" (name → what is wrong).
     """
-    context = multiprocessing.get_context("spawn")
-    worker = connection = None
+    context, pool = multiprocessing.get_context("spawn"), None
     failures, slowest = {}, 0.0
     for name, content in mutants(kind, count, seed):
-        first = worker is None
-        if first:
-            connection, theirs = context.Pipe()
-            worker = context.Process(target=_work, args=(theirs,), daemon=True)
-            worker.start()
-            theirs.close()
-        begun = time.monotonic()
-        connection.send((name, content))
-        wrong = None
-        if connection.poll(longest + 120 * first):  # it imports what it needs first
-            with contextlib.suppress(EOFError):
-                wrong = connection.recv()
-            wrong = "the process died" if wrong is None else wrong
-        else:
-            wrong = f"no answer in {longest:.0f} s"
-        if not first:
-            slowest = max(slowest, time.monotonic() - begun)
-        if wrong:
-            failures[name] = wrong
-        if wrong and ("died" in wrong or "no answer" in wrong):
-            worker.kill()
-            worker.join()
-            worker = None
-    if worker is not None:
-        connection.send(None)
-        worker.join(10)
+        extra = 0.0 if pool else STARTING
+        pool = pool or context.Pool(1)
+        start = time.monotonic()
+        try:
+            failures[name] = pool.apply_async(outcome, (name, content)).get(longest + extra)
+        except multiprocessing.TimeoutError:  # a process that dies gives no answer, either
+            failures[name] = f"no answer in {longest:.0f} s"
+            pool.terminate()
+            pool = None
+        slowest = max(slowest, 0.0 if extra else time.monotonic() - start)
+    if pool:
+        pool.terminate()
+    failures = {name: error for name, error in failures.items() if error}
     return {"tried": count, "passed": count - len(failures), "worst": slowest, "failures": failures}
 
 
 def kinds():
     """The kinds of files that can be made here: m4a needs ffmpeg."""
-    return [kind for kind in FORMATS if kind != "m4a" or shutil.which("ffmpeg")]
+    return [kind for kind in FORMATS if kind != "m4a" or hostile.HAS_FFMPEG]

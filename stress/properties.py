@@ -1,6 +1,7 @@
-"""What every separator promises, as numbers that should be 0: length, level, silence, sum, chunks, order of songs.
+"""What every separator promises, as errors that should be 0: length, level, silence, sum, chunks, order of songs.
 
-And what separators that make waveforms of a mixture promise: better than the mixture, no better than an oracle.
+And what the scores of separators that take stems out of a mixture promise: better than the mixture, and of masks no
+better than the oracle. Which promise binds which separator follows from its `kind` in the catalogue.
 """
 
 import tempfile
@@ -10,35 +11,22 @@ import numpy as np
 
 from audio_processing.audio_processing import load, save
 from common import results
+from common.places import HERE, ROOT
+from experiments.catalogue import TEST_SETS
 from separate import SEPARATORS, separate, separate_file, separator
 
-CHUNKED = {"numpy_cnn": -35.0}
-"""dB by which a song in chunks may differ from the whole: what this network hears is relative to its window's level."""
-CHUNKED_OTHERS = -40.0
-"""The same for all other separators."""
-CEILING = "psm"
-"""The oracle that no mask gets above: the phase-sensitive mask, the best of the real ones."""
-MASKS = ("hps", "numpy_cnn", "ddsp_masked")
-UNBOUND = ("conv_tasnet", "ddsp_masked@refined", "ensemble")
-"""Separators that are above the mixture on every stem. `MASKS`, between 0 and 1, are below the ceiling, too. Waveforms
-and complex masks are not bound by it: of the artist that they were trained on they know more than such a mask can say,
-and only on artists that they never heard are they compared with the ceiling."""
-PLAYED = ("ddsp_resynthesis", "ddsp_resynthesis@air_traffic", "conv_tasnet_ddsp")
-"""Separators that play stems anew from pitch and loudness: decoders were trained on loudness in dB and play a louder
-song with another timbre, so that only its level is promised to follow."""
-GAIN, LEVEL = 2e-3, 3.0
+ORACLE = "psm"
+"""The phase-sensitive mask, the best of the real masks: no mask between 0 and 1 gets above it. Waveforms and complex
+masks are not bound by it: of an artist that they were trained on they know more than such a mask can express."""
+GAIN_LIMIT, LEVEL_LIMIT = 2e-3, 3.0
 """Largest error of `gain_error`; of `level_error` in dB."""
-SETS = ("same_artist", "other_artist", "extra_instrument")
+SUM_LIMIT, CHUNK_LIMIT = 1e-6, -100.0
+"""Largest errors of `file_errors`."""
 
 
 def available():
-    """Names of the separators whose weights and packages are here, each loaded when it is asked for."""
-    for name in SEPARATORS:
-        try:
-            separator(name)
-        except (ValueError, OSError, ImportError):  # weights or a package are missing
-            continue
-        yield name
+    """Names of the separators whose weights are here."""
+    return [row.name for row in SEPARATORS.values() if all((ROOT / path).exists() for path in row.weights)]
 
 
 def song(samples, channels=1, rate=16000, seed=0):
@@ -67,23 +55,33 @@ def gain_error(model, audio, rate, gain):
 
 def level_error(model, audio, rate, gain):
     """By how many dB the level of a louder song's stems, all together, differs from that of its stems made louder."""
-    louder, stems = separate(gain * audio, rate, model), separate(audio, rate, model)
-    energies = [sum(np.mean(stem**2) for stem in found.values()) for found in (louder, stems)]
-    return float(abs(10 * np.log10(energies[0] / (gain**2 * energies[1]))))
+    louder, quieter = (
+        sum(np.mean(stem**2) for stem in separate(mixture, rate, model).values()) for mixture in (gain * audio, audio)
+    )
+    return float(abs(10 * np.log10(louder / (gain**2 * quieter))))
 
 
 def gain_promise(model):
-    """What is promised of a louder song: a name, the function of the error, by how many dB it may be louder, how large
-    the error may be, and its unit."""
-    if model in PLAYED:
-        return "level in = level out", level_error, 6.0, LEVEL, "dB"
-    return "gain in = gain out", gain_error, 60.0, GAIN, ""
+    """What is promised of a louder song: a name, the function of the error, by how many dB it may be louder, the
+    largest error, and its unit.
+
+    Decoders were trained on loudness in dB, and resynthesise a louder song with another timbre: there the level alone
+    follows.
+    """
+    if SEPARATORS[model].kind == "resynthesis":
+        return "level in = level out", level_error, 6.0, LEVEL_LIMIT, "dB"
+    return "gain in = gain out", gain_error, 60.0, GAIN_LIMIT, ""
 
 
 def loudest_of_silence(model, channels, samples, rate):
     """Largest sample of the stems of silence."""
     stems = separate(np.zeros((channels, samples), np.float32), rate, model)
     return float(np.max([np.abs(stem).max() for stem in stems.values()]))
+
+
+def longer_than_a_chunk(model, rate=8000):
+    """A song that a separator separates in two chunks."""
+    return song(int(1.3 * separator(model).chunk_seconds * rate), 1, rate)
 
 
 def file_errors(model, audio, rate):
@@ -99,10 +97,10 @@ def file_errors(model, audio, rate):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "song.wav"
         save(path, audio, rate)
-        found = {file.stem: load(file)[0] for file in separate_file(path, model, folder, progress=False)}
-    sum_error = float(np.abs(sum(found.values()) - audio).max())
+        stems = {file.stem: load(file)[0] for file in separate_file(path, model, folder, progress=False)}
+    sum_error = float(np.abs(sum(stems.values()) - audio).max())
     whole = separate(audio, rate, model)
-    differences = [np.mean((found[name] - whole[name]) ** 2) / np.mean(audio**2) for name in whole]
+    differences = [np.mean((stems[name] - whole[name]) ** 2) / np.mean(audio**2) for name in whole]
     return sum_error, 10 * float(np.log10(np.max(differences) + 1e-20))
 
 
@@ -113,32 +111,38 @@ def order_error(model, songs, rate):
     return float(np.max([np.abs(a[name] - b[name]).max() for a, b in zip(first, again) for name in a]))
 
 
-def margins(test_set, model):
-    """By how many dB of SI-SDR a model is above the mixture, and below the ceiling, for every song and stem.
+def compared():
+    """(test set, model) of every separator that takes stems out of a mixture, where it is scored by default."""
+    rows = [row for row in SEPARATORS.values() if row.kind in ("mask", "waveform")]
+    band = [test_set for test_set in TEST_SETS.values() if test_set.place == "band"]
+    return [(test_set.name, row.name) for test_set in band for row in rows if test_set.scores(row)]
+
+
+def margins(test_set, model, places=HERE):
+    """By how many dB of SI-SDR a model is above the mixture, and a mask below the oracle, for every song and stem.
 
     Parameters
     ----------
-    test_set : str
-        of `SETS`.
-    model : str
-        of `MASKS` or `UNBOUND`.
+    test_set, model : str
+        see `compared`.
+    places : common.places.Places
 
     Returns
     -------
     above, below : list of float
-        all of which should be positive. `below` is empty where a model is bound by no ceiling.
+        all of which should be positive; `below` is empty if the model's stems are not made by a real mask.
 
     Raises
     ------
     common.results.ResultsError
-        where scores are missing.
+        if scores are missing or damaged.
     """
 
     def scores(system):
-        records = results.read(results.RESULTS / "scores" / f"{test_set}-{system}.json")["records"]
+        records = results.read(results.score_path(test_set, system, places))["records"]
         return {(r["track"], r["source"]): r["value"] for r in records if r["metric"] == "si_sdr"}
 
-    floor, found, ceiling = (scores(system) for system in ("mixture", model, CEILING))
-    shared = [key for key in found if key in floor]  # of drums against the rest the drums alone
-    bound = model in MASKS or test_set == "other_artist"
-    return [found[key] - floor[key] for key in shared], [ceiling[key] - found[key] for key in shared if bound]
+    mixture, estimates, oracle = (scores(system) for system in ("mixture", model, ORACLE))
+    shared = [key for key in estimates if key in mixture]  # of drums against the rest the drums alone
+    bound = shared if SEPARATORS[model].kind == "mask" else []
+    return [estimates[key] - mixture[key] for key in shared], [oracle[key] - estimates[key] for key in bound]

@@ -1,9 +1,9 @@
-"""Hard knocks, many of them: python -m stress.reliability [CHECK …], or `make stress` → results/reliability.json
+"""Stress tests: python -m stress.reliability [CHECK …], or `make stress` → results/reliability.json
 
 files       every file of stress/hostile.py through separate.py
 mutants     1,000 damaged files through separate.py
 kills       SIGKILL at 100 random moments of data set, separation, results and training
-long_run    50 songs of 250 s through `python -m experiments`, killed midway and finished by the next run
+long_run    50 songs of 250 s through `experiments.run`, killed midway and finished by the next run
 properties  length, level, silence, sum, chunks and order of songs, for every separator whose weights are here
 margins     oracle > model > mixture, from results/scores
 """
@@ -12,184 +12,176 @@ import argparse
 import sys
 import tempfile
 import time
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from common import results
+from common.places import HERE
+from stress import hostile, kills, long_run, mutants, properties
 
-PATH = results.RESULTS / "reliability.json"
-MUTANTS, KILLS = 200, 25  # of each kind of file; of each task
-SEED = 0
+MUTANTS, KILLS, SEED = 200, 25, 0
+"""Damaged files of each kind; kills of each task; the seed of both."""
 
 
 def record(check, case, tried, passed, figure, worst, unit):
-    """One row of the results: what was tried, how often it held, and the worst that was seen."""
-    return {
-        "check": check,
-        "case": case,
-        "tried": int(tried),
-        "passed": int(passed),
-        "figure": figure,
-        "worst": float(worst),
-        "unit": unit,
-    }
+    """One row of the results: what was tried, how often it passed, and the worst that was measured."""
+    row = {"check": check, "case": case, "tried": int(tried), "passed": int(passed)}
+    return {**row, "figure": figure, "worst": float(worst), "unit": unit}
 
 
-def files():
+def within(check, case, errors, limit, figure, unit=""):
+    """The row of errors that may be at most `limit`."""
+    return record(check, case, len(errors), sum(error <= limit for error in errors), figure, np.max(errors), unit)
+
+
+def counted(check, case, outcome, figure, unit):
+    """The row of what `mutants.run` or `kills.run` returns; names failures on standard error."""
+    for name, reason in outcome["failures"].items():
+        print(f"{check}: {case}: {name}: {reason}", file=sys.stderr)
+    return record(check, case, outcome["tried"], outcome["passed"], figure, outcome["worst"], unit)
+
+
+def check_files(options):
     """Every hostile file has its outcome."""
-    from stress.hostile import CASES, check
-
-    worst, passed = 0.0, 0
-    for name, case in CASES.items():
+    worst, failures = [0.0], {}
+    for name, case in hostile.CASES.items():
         with tempfile.TemporaryDirectory() as folder:
             try:
-                worst = max(worst, check(case, Path(folder)))
-                passed += 1
+                worst.append(hostile.check(case, Path(folder)))
             except AssertionError as error:
-                print(f"files: {name}: {error}", file=sys.stderr)
-    yield record("files", "hostile files", len(CASES), passed, "stems + residual - song", worst, "of the peak")
+                failures[name] = error
+    tried = len(hostile.CASES)
+    outcome = {"tried": tried, "passed": tried - len(failures), "failures": failures, "worst": max(worst)}
+    yield counted("files", "hostile files", outcome, "stems + residual - song", "of the peak")
 
 
-def mutants():
+def check_mutants(options):
     """Damaged files end in stems or in one line."""
-    from stress.mutants import kinds, run
-
-    for kind in kinds():
-        found = run(kind, MUTANTS, SEED)
-        for name, wrong in found["failures"].items():
-            print(f"mutants: {name}: {wrong}", file=sys.stderr)
-        yield record("mutants", kind, found["tried"], found["passed"], "slowest file", found["worst"], "s")
+    for kind in options.only or mutants.kinds():
+        yield counted("mutants", kind, mutants.run(kind, MUTANTS, SEED), "slowest file", "s")
 
 
-def kills():
+def check_kills(options):
     """A task that was killed finishes as ever."""
-    from stress.kills import TASKS, run
-
-    for task in TASKS:
-        found = run(task, KILLS, SEED)
-        for name, wrong in found["failures"].items():
-            print(f"kills: {task}: {name}: {wrong}", file=sys.stderr)
-        yield record("kills", task, found["tried"], found["passed"], "kills before it finished", found["worst"], "")
+    for task in options.only or kills.TASKS:
+        yield counted("kills", task, kills.run(task, options.kills, options.seed), "kills before it finished", "")
 
 
-def long_run():
+def check_long_run(options):
     """As many songs as MUSDB18's test set has, and as long: nothing lost, nothing done twice, memory that stays."""
-    from stress.long_run import GROWTH, run
-
-    found = run()
-    hours, songs = found["songs"] * found["song_seconds"] / 3600, found["songs"]
-    case = f"{songs} songs, {hours:.1f} h, mono at 22.05 kHz, killed when {found['before']} were done"
-    yield record("long_run", f"{case}: scores", found["scores"], found["right"], "seconds", found["seconds"], "s")
-    done, twice = found["before"], found["twice"]
-    yield record("long_run", "songs that were done are kept", done, done - twice, "scored twice", twice, "songs")
-    yield record("long_run", "files that museval reads", songs, found["museval"], "seconds", found["seconds"], "s")
-    good = found["growth"] <= GROWTH
-    yield record(
-        "long_run", f"memory, {found['jobs']} songs at a time", 1, good, "peak of all processes", found["peak_mb"], "MB"
-    )
-    figure = f"growth from first to last songs, at most {GROWTH:g}"
-    yield record("long_run", "memory that does not grow", 1, good, figure, found["growth"], "")
+    run = long_run.run(options.songs, options.seconds, rate=44100 if options.stereo else 22050)
+    songs, done, seconds = run["songs"], run["before"], run["seconds"]
+    hours, sound = songs * run["song_seconds"] / 3600, "stereo at 44.1 kHz" if options.stereo else "mono at 22.05 kHz"
+    case = f"{songs} songs, {hours:.1f} h, {sound}, killed when {done} were done: scores"
+    rows = [
+        (case, run["scores"], run["right"], "seconds", seconds, "s"),
+        ("songs that were done are kept", done, done - run["twice"], "scored twice", run["twice"], "songs"),
+        ("files that museval reads", songs, run["museval"], "seconds", seconds, "s"),
+        (f"memory, {run['jobs']} songs at a time", 1, 1, "peak of all processes", run["peak_mb"], "MB"),
+    ]
+    yield from (record("long_run", *row) for row in rows)
+    figure = f"growth from first to last songs, at most {long_run.GROWTH:g}"
+    yield within("long_run", "memory that does not grow", [run["growth"]], long_run.GROWTH, figure)
 
 
-def properties(models=None):
-    """Every separator keeps what is promised of all; `models` are measured, by default all whose weights are here."""
-    from separate import separator
-    from stress import properties as measured
-
-    for model in measured.available() if models is None else models:
+def check_properties(options):
+    """Every separator keeps what is promised of all."""
+    for model in options.only or properties.available():
         rng = np.random.default_rng(SEED)
-        chosen = separator(model)
-        seconds = 1.3 * getattr(chosen, "chunk_seconds", chosen.window_seconds)
-        lengths = [(int(n), int(c), int(r)) for n, c, r in zip(
-            rng.integers(1, 9000, 20), rng.integers(1, 4, 20), rng.choice([8000, 16000, 22050, 44100], 20)
-        )]  # fmt: skip
+        drawn = rng.integers(1, 9000, 20), rng.integers(1, 4, 20), rng.choice([8000, 16000, 22050, 44100], 20)
+        lengths = [tuple(map(int, row)) for row in zip(*drawn)]
+        three = [properties.song(n) for n in (4000, 9000, 100)]
         errors = {
-            "length in = length out": [measured.length_error(model, measured.song(*w), w[2]) for w in lengths],
-            "silence gives silence": [measured.loudest_of_silence(model, c, n, r) for n, c, r in lengths[:5]],
-            "order of songs": [measured.order_error(model, [measured.song(n) for n in (4000, 9000, 100)], 16000)],
+            "length in = length out": [properties.length_error(model, properties.song(*w), w[2]) for w in lengths],
+            "silence gives silence": [properties.loudest_of_silence(model, c, n, r) for n, c, r in lengths[:5]],
+            "order of songs": [properties.order_error(model, three, 16000)],
         }
         for case, values in errors.items():
-            good = sum(value == 0 for value in values)
-            yield record("properties", f"{case}, {model}", len(values), good, "largest error", np.max(values), "")
+            yield within("properties", f"{case}, {model}", values, 0, "largest error")
         yield loudness(model)
-        sums, chunks = measured.file_errors(model, measured.song(int(seconds * 8000)), 8000)
-        yield record("properties", f"stems + residual = song, {model}", 1, sums < 1e-6, "largest error", sums, "")
-        limit = measured.CHUNKED.get(model, measured.CHUNKED_OTHERS)
+        sums, chunks = properties.file_errors(model, properties.longer_than_a_chunk(model), 8000)
+        limit = properties.CHUNK_LIMIT
+        yield within("properties", f"stems + residual = song, {model}", [sums], properties.SUM_LIMIT, "largest error")
         figure = f"difference, at most {limit:g}"
-        yield record("properties", f"chunks = whole, {model}", 1, chunks <= limit, figure, chunks, "dB of the song")
+        yield within("properties", f"chunks = whole, {model}", [chunks], limit, figure, "dB of the song")
 
 
 def loudness(model):
     """What a louder song does to a separator's stems."""
-    from stress import properties as measured
-
-    case, error, largest, allowed, unit = measured.gain_promise(model)
-    gains = np.linspace(-largest, largest, 10)
-    values = [
-        error(model, measured.song(16000, seed=i), 16000, np.float32(10 ** (g / 20))) for i, g in enumerate(gains)
-    ]
-    good, figure = sum(value <= allowed for value in values), f"largest error, at most {allowed:g}"
-    return record("properties", f"{case}, {model}", len(values), good, figure, np.max(values), unit)
+    case, error, largest, limit, unit = properties.gain_promise(model)
+    gains = 10 ** (np.linspace(-largest, largest, 10) / 20)
+    errors = [error(model, properties.song(16000, seed=i), 16000, np.float32(g)) for i, g in enumerate(gains)]
+    return within("properties", f"{case}, {model}", errors, limit, f"largest error, at most {limit:g}", unit)
 
 
-def margins():
-    """On the shipped test songs every stem of a separator is better than the mixture, and no better than an oracle."""
-    from stress import properties as measured
-
-    for test_set in measured.SETS:
-        for model in (*measured.MASKS, *measured.UNBOUND):
-            above, below = measured.margins(test_set, model)
-            for case, found in ((f"{model} > mixture", above), (f"{measured.CEILING} > {model}", below)):
-                good = sum(value > 0 for value in found)
-                if found:
-                    yield record(
-                        "margins", f"{case}, {test_set}", len(found), good, "smallest distance", min(found), "dB"
-                    )
+def check_margins(options):
+    """On the virtual test songs every stem of a separator is better than the mixture, and a mask's below the oracle."""
+    for test_set, model in properties.compared():
+        above, below = properties.margins(test_set, model)
+        for case, distances in ((f"{model} > mixture", above), (f"{properties.ORACLE} > {model}", below)):
+            if distances:
+                passed, case = sum(distance > 0 for distance in distances), f"{case}, {test_set}"
+                yield record("margins", case, len(distances), passed, "smallest distance", min(distances), "dB")
 
 
-CHECKS = {check.__name__: check for check in (files, mutants, kills, long_run, properties, margins)}
+CHECKS = {
+    "files": check_files,
+    "mutants": check_mutants,
+    "kills": check_kills,
+    "long_run": check_long_run,
+    "properties": check_properties,
+    "margins": check_margins,
+}
 
 
-def stays(row, models):
-    """Whether a row of `properties` is of another model than those that are measured again."""
-    return bool(models) and row["check"] == "properties" and row["case"].rsplit(", ", 1)[1] not in models
+def stays(row, checks, only):
+    """Whether an earlier row stays: it is of another check, or its case is not among those that are checked again."""
+    return row["check"] not in checks or bool(only) and row["case"].rsplit(", ", 1)[-1] not in only
 
 
-def main(arguments=None):
+def options_of(arguments, checks):
+    """The command line."""
+    names = ("all", *checks)
     parser = argparse.ArgumentParser(prog="python -m stress.reliability", description=__doc__.split("\n")[0])
-    parser.add_argument("checks", nargs="*", metavar="CHECK", help=f"of {', '.join(CHECKS)} (default: all)")
-    parser.add_argument("--models", nargs="+", metavar="NAME", help="of properties: these, others stay (default: all)")
-    options = parser.parse_args(arguments)
-    if unknown := [name for name in options.checks if name not in CHECKS]:
-        print(f"reliability: {unknown[0]!r} is none of {', '.join(CHECKS)}", file=sys.stderr)
-        return 2
-    wanted = options.checks or list(CHECKS)
-    again = {"properties": partial(properties, options.models)} if options.models else {}
+    parser.add_argument("checks", nargs="*", default="all", metavar="CHECK", choices=names, help=", ".join(names))
+    parser.add_argument(
+        "--only", nargs="+", metavar="NAME", help="separators of properties, tasks of kills, kinds of mutants"
+    )
+    parser.add_argument("--kills", type=int, default=KILLS, help="of each task (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=SEED, help="of the kills (default: %(default)s)")
+    parser.add_argument("--songs", type=int, default=long_run.SONGS, help="of the long run (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=long_run.SECONDS, help="of each song (default: %(default)s)")
+    parser.add_argument("--stereo", action="store_true", help="songs of the long run in stereo at 44.1 kHz")
+    parser.add_argument("--dry-run", action="store_true", help="check and print, write nothing")
+    return parser.parse_args(arguments)
+
+
+def main(arguments=None, places=HERE, checks=CHECKS):
+    """The command. Returns its exit status: 0, or 1 if anything failed."""
+    options = options_of(arguments, checks)
+    chosen = [name for name in checks if name in options.checks or "all" in options.checks]
     rows, seconds = [], {}
-    for name in wanted:
-        begun = time.monotonic()
-        for row in again.get(name, CHECKS[name])():
+    for name in chosen:
+        start = time.monotonic()
+        for row in checks[name](options):
             rows.append(row)
-            print(
-                f"{name}: {row['case']}: {row['passed']} of {row['tried']}, {row['figure']} {row['worst']:.3g}",
-                flush=True,
-            )
-        seconds[name] = round(time.monotonic() - begun, 1)
-    try:  # now: another check may have been written while this one ran
-        before = results.read(PATH)
-    except results.ResultsError:
-        before = {"records": [], "check_seconds": {}}
-    kept = [row for row in before["records"] if row["check"] not in wanted or stays(row, options.models)]
-    seconds = {**before["check_seconds"], **seconds}
-    content = results.head("reliability", config={"mutants": MUTANTS, "kills": KILLS}, seed=SEED)
-    content["seconds"] = round(sum(seconds.values()), 1)
-    content["check_seconds"] = seconds
-    content["records"] = sorted(kept + rows, key=lambda row: list(CHECKS).index(row["check"]))
-    results.write(PATH, content)
-    print("wrote", PATH.relative_to(results.ROOT))
-    return 1 if any(row["passed"] < row["tried"] for row in content["records"]) else 0
+            print("{check}: {case}: {passed} of {tried}, {figure} {worst:.3g}".format(**row), flush=True)
+        seconds[name] = round(time.monotonic() - start, 1)
+    path = places.results / "reliability.json"
+    if not options.dry_run:
+        try:  # now: another check may have been written while this one ran
+            before = results.read(path)
+        except results.ResultsError:
+            before = {"records": [], "check_seconds": {}}
+        rows = [row for row in before["records"] if stays(row, chosen, options.only)] + rows
+        seconds = {**before["check_seconds"], **seconds}
+        content = results.head("reliability", config={"mutants": MUTANTS, "kills": KILLS}, seed=SEED)
+        content |= {"seconds": round(sum(seconds.values()), 1), "check_seconds": seconds}
+        content["records"] = sorted(rows, key=lambda row: list(checks).index(row["check"]))
+        results.write(path, content)
+        print("wrote", places.shown(path))
+    return 1 if any(row["passed"] < row["tried"] for row in rows) else 0
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Headless Chromium, driven over a pipe by the DevTools protocol; nothing but the browser itself is needed."""
 
-import base64
 import json
 import os
 import select
@@ -9,12 +8,14 @@ import subprocess
 import tempfile
 import time
 
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-)
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = """--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
 --disable-component-update --disable-sync --disable-extensions --disable-dev-shm-usage --mute-audio
 --disable-background-timer-throttling --disable-renderer-backgrounding --remote-debugging-pipe""".split()
+
+CODES = {" ": 32, "Tab": 9, "Enter": 13, "Home": 36}
+CODES |= {"ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}
+"""Numbers of keys that have no character of their own."""
 
 
 class Browser:
@@ -161,17 +162,10 @@ class Page:
 
     def press(self, key):
         """Press and release a key: a character, or a name such as ArrowLeft."""
-        codes = {" ": 32, "Enter": 13, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40, "Home": 36}
-        codes |= {"Tab": 9}
-        parameters = {"key": key, "windowsVirtualKeyCode": codes.get(key, ord(key[0].upper()))}
-        if len(key) == 1:
-            parameters["text"] = key
-        elif key == "Enter":
-            parameters["text"] = "\r"
-        self.send("Input.dispatchKeyEvent", type="keyDown", **parameters)
-        self.send(
-            "Input.dispatchKeyEvent", type="keyUp", key=key, windowsVirtualKeyCode=parameters["windowsVirtualKeyCode"]
-        )
+        parameters = {"key": key, "windowsVirtualKeyCode": CODES.get(key, ord(key[0].upper()))}
+        text = {"text": "\r" if key == "Enter" else key} if len(key) == 1 or key == "Enter" else {}
+        self.send("Input.dispatchKeyEvent", type="keyDown", **parameters, **text)
+        self.send("Input.dispatchKeyEvent", type="keyUp", **parameters)
 
     def click(self, selector, x=0.5, y=0.5):
         """Click at a place of an element, as shares of its width and height."""
@@ -194,28 +188,21 @@ class Page:
     def console_errors(self):
         """What the console showed of errors: exceptions, console.error, and the browser's own, with warnings."""
         self.browser.listen(0.05)
-        found = []
-        for event in self.events():
-            parameters = event["params"]
-            if event["method"] == "Runtime.exceptionThrown":
-                found.append(parameters["exceptionDetails"].get("exception", {}).get("description", "exception"))
-            elif event["method"] == "Runtime.consoleAPICalled" and parameters["type"] in ("error", "warning", "assert"):
-                found.append(" ".join(str(each.get("value", each.get("description"))) for each in parameters["args"]))
-            elif event["method"] == "Log.entryAdded" and parameters["entry"]["level"] in ("error", "warning"):
-                found.append(parameters["entry"]["text"])
-        return found
+        errors = []
+        for method, event in ((event["method"], event["params"]) for event in self.events()):
+            if method == "Runtime.exceptionThrown":
+                errors.append(event["exceptionDetails"].get("exception", {}).get("description", "exception"))
+            elif method == "Runtime.consoleAPICalled" and event["type"] in ("error", "warning", "assert"):
+                errors.append(" ".join(str(each.get("value", each.get("description"))) for each in event["args"]))
+            elif method == "Log.entryAdded" and event["entry"]["level"] in ("error", "warning"):
+                errors.append(event["entry"]["text"])
+        return errors
 
     def requests(self):
         """Addresses that the page asked for, but those that lie in itself."""
         self.browser.listen(0.05)
         asked = [e["params"]["request"]["url"] for e in self.events() if e["method"] == "Network.requestWillBeSent"]
         return [address for address in asked if not address.startswith(("data:", "blob:", "about:"))]
-
-    def picture(self, path, full=False):
-        """Write what is seen (or the whole page) as PNG."""
-        shot = self.send("Page.captureScreenshot", format="png", captureBeyondViewport=full)
-        with open(path, "wb") as file:
-            file.write(base64.b64decode(shot["data"]))
 
     def close(self):
         self.browser.send("Target.closeTarget", targetId=self.target)

@@ -1,17 +1,15 @@
-"""What several tests share."""
+"""Fixtures that several tests share; functions that they share are in tests/helpers.py."""
 
 import os
-from pathlib import Path
 
-import numpy as np
 import pytest
 
-from audio_processing.audio_processing import save
-from audio_processing.tracks import SOURCES
+import separate
+from common import results
+from common.places import HERE
+from tests.helpers import ROOT, make_tree
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="session")
@@ -23,21 +21,49 @@ def shared():
     return folder
 
 
-def make_tree(root, *, songs=2, seconds=2.0, sample_rate=16000, subset="train", channels=2, seed=0):
-    """A tiny dataset in MUSDB18-HQ layout: coloured noise stems, `songs` of them."""
-    rng = np.random.default_rng(seed)
-    for i in range(songs):
-        stems = {
-            source: (0.1 * rng.standard_normal((channels, int(seconds * sample_rate)))).astype(np.float32)
-            for source in SOURCES
-        }
-        folder = root / subset / f"Artist - Song {i}"
-        for name, audio in {**stems, "mixture": sum(stems.values())}.items():
-            save(folder / f"{name}.wav", audio, sample_rate)
-    return root
+@pytest.fixture
+def add_separator(monkeypatch):
+    """A function that adds a row to the catalogue for one test, from a name and what makes its separator."""
+
+    def add(name, make):
+        monkeypatch.setitem(separate.SEPARATORS, name, separate.System(name, name, "mask", make=make))
+        separate.separator.cache_clear()
+        return name
+
+    yield add
+    separate.separator.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def _eagerly():
+    if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
+        return lambda on: None
+    import tensorflow as tf
+
+    return tf.config.run_functions_eagerly
+
+
+@pytest.fixture
+def uncompiled(_eagerly):
+    """Networks compute step by step: for a few steps of a tiny network that takes less than compiling it."""
+    _eagerly(True)
+    yield
+    _eagerly(False)
 
 
 @pytest.fixture
 def tree(tmp_path):
     """A dataset of two songs of 2 s at 16 kHz, stereo."""
     return make_tree(tmp_path / "tree")
+
+
+@pytest.fixture
+def write_results(tmp_path, monkeypatch):
+    """A function that writes a result file into a folder of results that is this test's alone, and returns its path."""
+    monkeypatch.setattr(HERE, "root", tmp_path)
+
+    def write(file, records, **content):
+        results.write(HERE.results / file, results.head("test") | content | {"records": records})
+        return HERE.results / file
+
+    return write

@@ -1,215 +1,44 @@
+"""What a notebook shows: it follows the result files, and a box stands where one is missing."""
+
+import json
 import re
-import shutil
 from base64 import b64decode
 from io import BytesIO
-from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 import display
 from common import results
 from common.files import sha256_of
-from experiments import __main__ as experiments
+from common.places import HERE
+from experiments import catalogue, plots, statistics, values
 from player.clips import mp3
-from tests.conftest import make_tree
+from tests.helpers import recorded
 
-
-@pytest.fixture(scope="module")
-def measured(tmp_path_factory):
-    """A folder with the scores of two systems on a tiny test set, measured once."""
-    folder = tmp_path_factory.mktemp("measured")
-    root = make_tree(folder / "songs", subset="test", seconds=2.0)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(experiments.TEST_SETS, "tiny", (root, "test", ("drums", "bass", "vocals"), 16000, True))
-        patch.setattr(results, "RESULTS", folder / "results")
-        patch.setattr(results, "ROOT", folder)
-        patch.setattr(experiments, "SCORES", folder / "results" / "scores")
-        return experiments.run("tiny", ["mixture", "irm"])
+TRIO = ("drums", "bass", "vocals")
 
 
 @pytest.fixture
-def scored(measured, tmp_path, monkeypatch):
-    """Paths of a copy of them, which a test may change."""
-    monkeypatch.setattr(results, "RESULTS", tmp_path / "results")
-    monkeypatch.setattr(results, "ROOT", tmp_path)
-    scores = tmp_path / "results" / "scores"
-    scores.mkdir(parents=True)
-    return [Path(shutil.copy(path, scores)) for path in measured]
+def score(write_results):
+    """A function that writes the scores of a system on two songs: those of `MEASURED`, and so many dB more."""
 
+    def write(system, more=0.0, **content):
+        base = {"mixture": -3.0, "irm": 6.0}[system] + more
+        scores = {s: {"si_sdr": [base + i, base + i + 2.0], "sdr": [base, base]} for i, s in enumerate(TRIO)}
+        about = {"network": None, "realtime": 0.5} | content
+        return write_results(f"scores/same_artist-{system}.json", recorded(system, scores), **about)
 
-def edit(path, by):
-    """Change every value of a result file as a run that measured something else would have."""
-    content = results.read(path)
-    for record in content["records"]:
-        record["value"] += by
-    content.pop("sha256")
-    results.write(path, content)
-
-
-def test_text_and_table_follow_the_results(scored):
-    template = "The mask reaches {score/tiny/irm/mean/si_sdr:.1f} dB, {ahead/tiny/irm/mixture/si_sdr/mean:.1f} ahead."
-    text, table = display.render_text(template), display.render_scores("tiny")
-    shown = float(text.split("reaches ")[1].split(" dB")[0])
-    assert f">{shown:.1f}<" in table
-    beside = display.render_overview("tiny", ["mixture", "irm"], ["si_sdr", "f0_l1_hz"])
-    assert f">{shown:.1f}<" in beside and ">pitch (Hz)<" in beside and beside.count(">–<") == 2
-    edit(scored[1], by=7.0)
-    assert f"reaches {shown + 7:.1f} dB" in display.render_text(template)
-    assert f">{shown + 7:.1f}<" in display.render_scores("tiny")
-    assert display.rendered_again({"call": "text", "arguments": {"template": template}}) == {
-        "text/markdown": display.render_text(template)
-    }
-
-
-def test_speed_follows_the_results(tmp_path, monkeypatch):
-    monkeypatch.setattr(results, "RESULTS", tmp_path)
-    record = {"benchmark": "fast", "ours_s": 0.0125, "peer": "a <peer>", "peer_s": 2.5, "ratio": 200.0, "peak_mb": 1.0}
-    for ratio in (200.0, 3.0):
-        results.write(
-            tmp_path / "benchmarks.json", results.head("benchmarks") | {"records": [record | {"ratio": ratio}]}
-        )
-        assert display.render_text("{bench/fast/ratio:.0f} times") == f"{ratio:.0f} times"
-        table = display.render_benchmarks({"fast": "the work"})
-        for cell in (
-            "the work",
-            "12.5\N{NO-BREAK SPACE}ms",
-            "a &lt;peer&gt;",
-            "2500\N{NO-BREAK SPACE}ms",
-            f"{ratio:.1f}",
-        ):
-            assert f">{cell}<" in table
-    with pytest.raises(results.ResultsError, match="no slow in it; `python -m benchmarks slow` measures"):
-        display.render_benchmarks({"fast": "the work", "slow": "none"})
-
-
-def test_plots_follow_the_results(scored):
-    before = [bar.get_height() for bar in display.score_plot("tiny").patches]
-    edit(scored[0], by=3.0)
-    after = [bar.get_height() for bar in display.score_plot("tiny").patches]
-    np.testing.assert_allclose(sorted(np.subtract(after, before)), [0, 0, 0, 3, 3, 3], atol=1e-9)
-
-
-def test_what_systems_cost_and_how_far_they_are_ahead(scored, monkeypatch):
-    asked = [("irm", "mixture", None, 3.0), ("irm", "mixture", "bass", 99.0), ("new", "irm", None, 0)]
-    asked = [("tiny", *row) for row in asked]
-    monkeypatch.setattr(display.summary, "COMPARISONS", asked)
-    table = display.render_comparisons()
-    ahead = display.value("compared/tiny/irm/mixture/all/mean")
-    assert f"+{ahead:.1f}" in table and "2 of 2" in table
-    assert table.count(": reached") == 1 and table.count("not reached") == 1 and table.count("not computed") == 1
-    assert display.render_facts("tiny").count("<tr>") == 3 and display.value("facts/tiny/irm/realtime") > 0
-    with pytest.raises(results.ResultsError):
-        display.value("facts/tiny/irm/training_seconds_of_none")
+    return write
 
 
 @pytest.fixture
-def studied(tmp_path, monkeypatch):
-    """Results of seven trainings: two models, two amounts of music, one of them for longer, too; and a corrector."""
-    monkeypatch.setattr(results, "RESULTS", tmp_path / "results")
-    monkeypatch.setattr(results, "ROOT", tmp_path)
-    for model, lead in (("conv_tasnet", 0.0), ("ddsp_masked", 2.0), ("ddsp_masked@refined", 3.0)):
-        for minutes, long in ((3, False), (3, True), (10, False)):
-            if "@" in model and (minutes, long) != (3, False):
-                continue
-            config = {"model": model, "minutes": minutes, "size": "middle", "seed": 0, "long": long}
-            content = results.head(f"study {model}", config=config)
-            facts = {"parameters": 1000, "steps": 200, "best_step": 100, "ended_by": "patience"}
-            content |= facts | {"training_seconds": 60.0, "processor_seconds": 50.0, "validation": [-1.0, -0.5]}
-            content["records"] = [
-                {"test_set": test_set, "track": str(i), "system": f"{model}@{minutes}min", "source": "bass",
-                 "metric": "si_sdr", "unit": "dB", "value": minutes + lead + i + 0.5 * long - away, "seed": 0}
-                for test_set, away in (("same_artist", 0.0), ("other_artist", 6.0)) for i in range(3)
-            ]  # fmt: skip
-            results.write(tmp_path / "results" / "studies" / f"{model}-{minutes}-{long}.json", content)
-
-
-def test_studies_are_shown_as_table_figures_and_differences(studied):
-    assert display.value("study/same_artist/3/ddsp_masked/conv_tasnet/mean") == pytest.approx(2.0)
-    assert display.value("study/same_artist/10/conv_tasnet") == pytest.approx(11.0)
-    assert display.value("study/same_artist/3/conv_tasnet") == pytest.approx(4.0)
-    assert display.value("study/same_artist/3long/conv_tasnet") == pytest.approx(4.5)
-    assert display.value("study/other_artist/3long/conv_tasnet") == pytest.approx(-1.5)
-    assert display.value("study/same_artist/3/ddsp_masked/conv_tasnet+long/mean") == pytest.approx(1.5)
-    assert "−1.5" in display.render_studies()
-    with pytest.raises(results.ResultsError, match="not computed"):
-        display.value("study/same_artist/3small/conv_tasnet")
-    assert display.value("study/same_artist/3/ddsp_masked@refined/conv_tasnet+long/mean") == pytest.approx(2.5)
-    assert display.render_studies().count("<tr>") == 8 and display.render_studies().count("for longer") == 2
-    for x in ("minutes", "parameters"):
-        ax = display.study_plot(x)
-        assert "SI-SDR on same_artist" in ax.get_ylabel() and len(ax.get_legend().get_texts()) == 2
-    strangers = display.study_plot("minutes", "other_artist")
-    assert sorted(line.get_ydata()[0] for line in strangers.lines[::2]) == pytest.approx([-2.0, 0.0])
-    for long in (False, True):
-        assert len(display.study_curves(3, long=long).lines) == 4  # two curves, and the best look of each
-    with pytest.raises(results.ResultsError, match="conv_tasnet@1min on same_artist is not"):
-        display.value("study/same_artist/1/conv_tasnet")
-
-
-def test_ticks_of_nearly_equal_places_are_not_written_over_each_other():
-    points = [{"model": "m", "parameters": n, "y": 1.0} for n in (72_000, 209_000, 214_000, 915_000)]
-    ax = display.plots.against(points, "parameters", "y", Figure().subplots(), names={}, xlabel="", ylabel="")
-    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["72 k", "209 k", "915 k"]
-    assert len(ax.lines[1].get_xdata()) == 4
-
-
-def test_scores_that_are_not_defined_are_said_to_be_missing(scored):
-    content = results.read(scored[1])
-    content["silent_stems"], content["absent"] = {"bass": 1}, {"snr": 2}
-    content.pop("sha256")
-    results.write(scored[1], content)
-    assert "of 3 stems it is not defined" in display.render_scores("tiny", "snr")
-    assert "of 1 stems it is not defined" in display.render_scores("tiny", "si_sdr")
-
-
-def test_a_changed_file_is_not_shown(scored):
-    scored[0].write_text(scored[0].read_text().replace('"value": ', '"value": 1'))
-    with pytest.raises(results.ResultsError, match="make results"):
-        display.render_scores("tiny")
-
-
-def test_unknown_names_are_refused(scored):
-    with pytest.raises(ValueError, match="begins with none of"):
-        display.value("nonsense/tiny")
-    with pytest.raises(results.ResultsError, match="no such file"):
-        display.value("score/tiny/nonsense/mean/si_sdr")
-
-
-def test_tables_escape_and_align():
-    shown = display._table([{"a": "<b>", "n": -1.234, "none": None}], digits=1)
-    assert "&lt;b&gt;" in shown and "−1.2" in shown and "–" in shown
-
-
-def test_plots_carry_intervals_that_follow_the_results(scored):
-    from matplotlib.collections import LineCollection
-
-    def intervals():
-        ax = display.score_plot("tiny")
-        lines = [c for c in ax.collections if isinstance(c, LineCollection)]
-        return np.array([line.get_segments()[0][:, 1] for line in lines])
-
-    before = intervals()
-    assert before.shape == (6, 2) and (before[:, 0] <= before[:, 1]).all()
-    edit(scored[1], by=2.0)
-    moved = np.sort((intervals() - before).mean(axis=1))
-    np.testing.assert_allclose(moved, [0, 0, 0, 2, 2, 2], atol=1e-9)
-
-
-def test_minus_signs_stand_before_negative_numbers_alone(monkeypatch):
-    monkeypatch.setattr(display, "value", lambda name: {"below": -0.06, "nearly": -0.04, "far": -10.0}[name])
-    found = display.render_text("It is {below:.1f} dB ({nearly:.1f}), {far:.0f}, well-known: {nearly:+.1f}.")
-    assert found == "It is −0.1 dB (0.0), −10, well-known: 0.0."
-
-
-def test_long_names_do_not_squeeze_the_plot(scored, monkeypatch):
-    names = {name: f"a system whose name is quite long: {name}" for name in ("mixture", "irm", "new")}
-    monkeypatch.setattr(display, "SYSTEM_NAMES", names)
-    ax = display.score_plot("tiny")
-    ax.figure.canvas.draw()
-    assert ax.get_position().width > 0.8 and ax.get_position().height > 0.6
+def scored(score):
+    """Paths of the scores of two systems."""
+    return [score("mixture"), score("irm")]
 
 
 @pytest.fixture
@@ -224,37 +53,170 @@ def outputs(monkeypatch):
     return shown
 
 
+def shown_again(outputs):
+    """What the marks of outputs, as a notebook keeps them, amount to now."""
+    marks = [metadata["shown_by"] for _, metadata in outputs if "shown_by" in metadata]
+    return [display.rendered_again(json.loads(json.dumps(mark))) for mark in marks]
+
+
+def test_text_and_tables_follow_the_results(scored, score, outputs):
+    v = {"irm": values.score("same_artist", "irm"), "songs": np.int64(2)}
+    v["lead"] = values.difference("same_artist", "irm", "mixture")
+    display.text("The mask reaches {irm:.1f} dB on {songs} songs, {lead:.1f} ahead; drums {irm.drums:.1f}.", v)
+    display.scores("same_artist", systems=("mixture", "irm", "hps"))
+    display.overview("same_artist", ["mixture", "irm"], ["si_sdr", "f0_l1_hz"])
+    text, table, overview = (data for data, _ in outputs)
+    assert text == {"text/markdown": "The mask reaches 8.0 dB on 2 songs, 9.0 ahead; drums 7.0."}
+    assert (
+        ">8.0<" in table["text/html"]
+        and "−1.0" in table["text/html"]
+        and ">median-filter HPS: not computed<" in table["text/html"]
+    )
+    assert ">f0 (Hz)<" in overview["text/html"] and overview["text/html"].count(">–<") == 2
+    assert shown_again(outputs) == [text, table, overview]
+    score("irm", more=7.0)
+    text, table, overview = shown_again(outputs)
+    assert text["text/markdown"] == "The mask reaches 15.0 dB on 2 songs, 16.0 ahead; drums 14.0."
+    assert ">15.0<" in table["text/html"] and ">15.0<" in overview["text/html"]
+
+
+def test_a_row_of_the_catalogue_is_in_text_table_and_plot(write_results, monkeypatch):
+    monkeypatch.setitem(catalogue.SYSTEMS, "new", catalogue.System("new", "A new one", "mask", colour="#336699"))
+    monkeypatch.setitem(catalogue.TEST_SETS, "fresh", catalogue.TestSet("fresh", "fresh songs"))
+    monkeypatch.setitem(catalogue.METRICS, "ease", catalogue.Metric("ease", "Ease of use", "ease", "points", 3))
+    records = recorded("new", {"bass": {"ease": [2.0, 3.0]}}, test_set="fresh", unit="points")
+    write_results("scores/fresh-new.json", records, network=None, realtime=1.0)
+    assert values.score("fresh", "new", "ease").mean == 2.5
+    table = display.scores.render("fresh", "ease")
+    assert "Ease of use (points) on fresh songs (fresh)" in table and ">A new one<" in table and ">2.500<" in table
+    ax = display.score_plot("fresh", "ease")
+    assert ax.get_ylabel() == "Ease of use (points)" and ax.patches[0].get_facecolor() == (0.2, 0.4, 0.6, 0.55)
+
+
+def test_speed_follows_the_results(write_results):
+    record = {"benchmark": "fast", "ours_s": 0.0125, "peer": "a <peer>", "peer_s": 2.5, "ratio": 200.0, "peak_mb": 1.0}
+    write_results("benchmarks.json", [record])
+    table = display.benchmarks.render([("fast", "the work")])
+    nbsp = "\N{NO-BREAK SPACE}"
+    for cell in ("the work", f"12.5{nbsp}ms", "a &lt;peer&gt;", f"2500{nbsp}ms", "200.0"):
+        assert f">{cell}<" in table
+    with pytest.raises(results.ResultsError, match="no slow in it; `python -m benchmarks` measures"):
+        display.benchmarks.render([("fast", "the work"), ("slow", "none")])
+
+
+def test_plots_follow_the_results(scored, score):
+    def drawn():
+        ax = display.score_plot("same_artist")
+        lines = [each for each in ax.collections if isinstance(each, LineCollection)]
+        return np.array([bar.get_height() for bar in ax.patches]), np.array([x.get_segments()[0][:, 1] for x in lines])
+
+    bars, intervals = drawn()
+    assert sorted(bars) == [-2, -1, 0, 7, 8, 9]
+    assert intervals.shape == (6, 2) and (intervals[:, 0] <= bars).all() and (bars <= intervals[:, 1]).all()
+    score("mixture", more=3.0)
+    np.testing.assert_allclose(sorted(drawn()[0] - bars), [0, 0, 0, 3, 3, 3])
+    np.testing.assert_allclose(sorted((drawn()[1] - intervals).mean(axis=1)), [0, 0, 0, 3, 3, 3])
+
+
+def test_what_systems_cost_and_their_differences(scored, score, monkeypatch):
+    asked = [("irm", "mixture", None, 3.0), ("irm", "mixture", "bass", 99.0), ("ensemble", "irm", None, 0.0)]
+    monkeypatch.setattr(statistics, "COMPARISONS", [statistics.Comparison("same_artist", *row) for row in asked])
+    table = display.comparisons.render()
+    assert "+9.0" in table and "2 of 2" in table
+    assert table.count(": reached") == 1 and table.count("not reached") == 1 and table.count("not computed") == 1
+    assert display.facts.render("same_artist").count("<tr>") == 3
+    assert len(display.difference_plot("same_artist", "irm", "mixture").patches) == 3
+    with pytest.raises(results.ResultsError, match="no network was scored"):
+        display.cost_plot.__wrapped__("same_artist", ["irm", "hps"])
+    score("irm", network={"parameters": 1234, "training_seconds": 60.0})
+    assert len(display.cost_plot("same_artist", ["irm", "hps"]).lines) == 1
+    assert ">1,234<" in display.facts.render("same_artist", ["irm", "hps"])
+
+
+@pytest.fixture
+def studied(write_results):
+    """Seven trainings: two models, two amounts of music, for longer, too; and one of a refinement."""
+    for model, lead in (("conv_tasnet", 0.0), ("ddsp_masked", 2.0), ("ddsp_masked@refined", 3.0)):
+        for minutes, long in ((3, False), (3, True), (10, False))[: 1 if "@" in model else 3]:
+            config = {"model": model, "minutes": minutes, "size": "middle", "seed": 0, "long": long}
+            about = {"parameters": 1000, "steps": 200, "best_step": 100, "ended_by": "patience"}
+            about |= {"training_seconds": 60.0, "processor_seconds": 50.0, "validation": [-1.0, -0.5]}
+            songs = np.arange(3.0) + minutes + lead + 0.5 * long
+            records = recorded(model, {"bass": {"si_sdr": songs.tolist()}})
+            records += recorded(model, {"bass": {"si_sdr": (songs - 6).tolist()}}, test_set="other_artist")
+            write_results(f"studies/{model}-{minutes}-{long}.json", records, config=config, **about)
+
+
+def test_studies_are_shown_as_table_and_figures(studied):
+    table = display.studies.render()
+    assert table.count("<tr>") == 8 and table.count("for longer") == 2 and "−1.5" in table
+    for x in ("minutes", "parameters"):
+        ax = display.study_plot(x)
+        assert "SI-SDR on same_artist" in ax.get_ylabel() and len(ax.get_legend().get_texts()) == 2
+    unseen = display.study_plot("minutes", "other_artist")
+    assert sorted(line.get_ydata()[0] for line in unseen.lines[::2]) == [-2.0, 0.0]
+    for long in (False, True):
+        assert len(display.study_curves(3, long=long).lines) == 4  # two curves, and the lowest point of each
+
+
+def test_ticks_of_nearly_equal_places_are_not_written_over_each_other():
+    points = [{"model": "m", "parameters": n, "y": 1.0} for n in (72_000, 209_000, 214_000, 915_000)]
+    ax = plots.against(points, "parameters", "y", Figure().subplots(), xlabel="", ylabel="")
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["72 k", "209 k", "915 k"]
+    assert len(ax.lines[1].get_xdata()) == 4
+
+
+def test_scores_that_are_not_defined_are_counted(score):
+    score("irm", silent_stems={"bass": 1}, absent={"sdr": 2})
+    assert "of 3 stems it is not defined" in display.scores.render("same_artist", "sdr")
+    assert "of 1 stems it is not defined" in display.scores.render("same_artist", "si_sdr")
+
+
+def test_tables_escape_and_align():
+    shown = display.html_table([{"a": "<b>", "n": -1.234, "none": None}], digits=1)
+    assert "&lt;b&gt;" in shown and "−1.2" in shown and "–" in shown
+
+
+def test_minus_signs_stand_before_negative_numbers_alone():
+    template = "It is {below:.1f} dB ({nearly:.1f}), {far:.0f}, well-known: {nearly:+.1f}."
+    shown = display.text.render(template, {"below": -0.06, "nearly": -0.04, "far": -10.0})
+    assert shown == "It is −0.1 dB (0.0), −10, well-known: 0.0."
+
+
+def test_long_names_do_not_squeeze_the_plot(scored, monkeypatch):
+    monkeypatch.setattr(plots, "label", lambda name: f"a system whose name is quite long: {name}")
+    ax = display.score_plot("same_artist")
+    ax.figure.canvas.draw()
+    assert ax.get_position().width > 0.8 and ax.get_position().height > 0.6
+
+
 @pytest.mark.parametrize(
     "spoil, says",
     [
         (lambda path: path.unlink(), "no such file; `make results` writes it"),
+        (lambda path: path.write_text(path.read_text().replace('"value": ', '"value": 1')), "make results"),
         (lambda path: path.write_text("{"), "not JSON"),
-        (lambda path: path.write_text('{"schema": 99}'), "schema 1 expected"),
+        (lambda path: path.write_text('{"schema": 99}'), "schema"),
     ],
 )
 def test_what_is_missing_is_said_where_it_would_stand(scored, outputs, spoil, says):
     spoil(scored[1])
-    display.text("The mask reaches {score/tiny/irm/mean/si_sdr:.1f} dB.")
-    display.scores("tiny", systems=["irm"])
-    display.score_plot("tiny", systems=["irm"]).set_title("the caller may still dress it")
+    display.text("The mask reaches {irm:.1f} dB.", {"irm": values.score("same_artist", "irm")})
+    display.scores("same_artist", systems=["irm"])
+    display.score_plot("same_artist", systems=["irm"]).set_title("the caller may still dress it")
     display.training_curve("nobody").set_ylim(0, 1)
-    display.player("tiny")
-    assert len(outputs) == 5
+    display.player("same_artist")
+    display.scores("nonsense")
+    assert len(outputs) == 6
     assert all(says in metadata["missing"] for _, metadata in outputs[:3])
+    assert "results/scores/nonsense-*.json: no si_sdr" in outputs[5][1]["missing"]
     for data, metadata in outputs:
         assert 'role="alert"' in data["text/html"] and metadata["missing"] in data["text/plain"]
 
 
-def test_a_test_set_that_nobody_scored_is_missing(scored):
-    with pytest.raises(results.ResultsError, match=r"results/scores/nonsense-\*.json: no si_sdr"):
-        display.render_scores("nonsense")
-    with pytest.raises(results.ResultsError, match="no loudness of bass"):
-        display.value("score/tiny/irm/bass/loudness")
-
-
 def clips_in(page):
-    found = re.findall(r"audio/mpeg;base64,([^\"]+)", page)
-    return [soundfile.read(BytesIO(b64decode(clip)))[0] for clip in found]
+    clips = re.findall(r"audio/mpeg;base64,([^\"]+)", page)
+    return [soundfile.read(BytesIO(b64decode(clip)))[0] for clip in clips]
 
 
 def tone(frequency, level, seconds=1.0):
@@ -272,12 +234,9 @@ def test_a_player_degrades_to_labelled_audio_elements_and_a_link(outputs):
     display.audio({"drums, <true>": tone(100, 0.5), "gap": None, "bass": tone(60, 0.5)}, 16000)
     picture, table, code = (data for data, _ in outputs)
     assert "drums, <true>" in outputs[0][1]["image/png"]["alt"] and len(picture["image/png"]) < 150_000
-    without_scripts = table["text/html"]
-    assert "<script" not in without_scripts and without_scripts.count("<audio controls") == 2
-    assert (
-        'aria-label="drums, &lt;true&gt;"' in without_scripts
-        and "https://colab.research.google.com/" in without_scripts
-    )
+    bare = table["text/html"]
+    assert "<script" not in bare and bare.count("<audio controls") == 2
+    assert 'aria-label="drums, &lt;true&gt;"' in bare and "https://colab.research.google.com/" in bare
     assert "<script data-mss-player>" in code["text/html"] and len(code["text/html"]) < 25_000
 
 
@@ -290,7 +249,7 @@ def test_a_player_degrades_to_labelled_audio_elements_and_a_link(outputs):
         (["bass, true", "bass, ours"], "choose"),
     ],
 )
-def test_stems_sound_together_and_alternatives_one_by_one(outputs, labels, mode):
+def test_stems_play_together_and_alternatives_one_by_one(outputs, labels, mode):
     display.audio({label: tone(100, 0.1) for label in labels}, 16000, spectrogram=False)
     page = outputs[0][0]["text/html"]
     assert f'data-mode="{mode}"' in page
@@ -298,84 +257,55 @@ def test_stems_sound_together_and_alternatives_one_by_one(outputs, labels, mode)
 
 
 @pytest.fixture
-def example(tmp_path, monkeypatch):
+def example(write_results):
     """The clips of a test set, as experiments.clips writes them: an index and MP3 files."""
-    monkeypatch.setattr(results, "RESULTS", tmp_path)
-    folder = tmp_path / "audio" / "tiny"
+    folder = HERE.results / "audio" / "same_artist"
     folder.mkdir(parents=True)
     rows = {"mixture": {"true": "m.mp3"}, "bass": {"true": "b.mp3", "ours": "o.mp3"}}
     for i, file in enumerate(("m.mp3", "b.mp3", "o.mp3")):
         (folder / file).write_bytes(mp3(tone(110 * (i + 1), 0.5), 16000))
-    index = results.head("clips tiny") | {"sample_rate": 16000, "caption": "a <song>", "rows": rows}
-    index["files_sha256"] = sha256_of(*sorted(folder.glob("*.mp3")))
-    results.write(folder / "index.json", index)
+    checksum = sha256_of(*sorted(folder.glob("*.mp3")))
+    about = {"sample_rate": 16000, "caption": "a <song>", "rows": rows, "files_sha256": checksum}
+    write_results("audio/same_artist/index.json", [], **about)
     return folder
 
 
 def test_the_player_holds_every_version_of_every_stem(example, outputs):
-    display.player("tiny")
+    display.player("same_artist")
     page = outputs[1][0]["text/html"]
     assert len(clips_in(page)) == 3
     assert 'data-mode="mix" data-seconds="1.0000" data-rate="16000"' in page and "a &lt;song&gt;" in page
     assert re.search(r'<tr data-whole=""><th[^>]*>mixture', page)
-    assert display.rendered_again(outputs[1][1]["shown_by"])["text/html"] == page
+    assert shown_again(outputs) == [{"text/html": page}]
 
 
 def test_clips_that_are_not_those_of_the_index_are_not_played(example, outputs):
     (example / "b.mp3").write_bytes(mp3(tone(220, 0.1), 16000))
-    display.player("tiny")
+    display.player("same_artist")
     assert "clips missing or changed" in outputs[0][1]["missing"] and len(outputs) == 1
 
 
-def test_a_source_can_be_shown_without_most_of_its_docstring(monkeypatch):
-    shown = []
-    monkeypatch.setattr(display.ipython, "display", lambda what: shown.append(what.data))
+def test_a_source_can_be_shown_without_most_of_its_docstring(outputs):
     display.source(display.table)
     display.source(display.table, brief=True)
-    assert '"""Show a table."""' in shown[1] and "caption : str" in shown[0] and "caption : str" not in shown[1]
-    assert shown[1].splitlines()[-2] == shown[0].splitlines()[-2]  # the code is all there
+    whole, brief = (data["text/html"] for data, _ in outputs)
+    assert '"""Show a table."""' in brief and "caption : str" in whole and "caption : str" not in brief
+    assert brief.splitlines()[-2] == whole.splitlines()[-2]  # the code is all there
 
 
-def test_what_a_substitution_scored_has_a_name(tmp_path, monkeypatch):
-    monkeypatch.setattr(results, "RESULTS", tmp_path)
-    row = {"test_set": "tiny", "system": "told", "metric": "si_sdr", "unit": "dB"}
-    rows = [
-        row | {"track": t, "source": s, "value": v}
-        for t, s, v in (("1", "bass", 3.0), ("2", "bass", 5.0), ("1", "drums", 8.0))
-    ]
-    other = row | {"test_set": "other", "track": "1", "source": "bass", "value": 99.0}
-    results.write(tmp_path / "substitution-separator.json", results.head("substitution") | {"records": [*rows, other]})
-    assert display.value("substituted/tiny/told/bass") == 4.0 and display.value("substituted/tiny/told/mean") == 6.0
-    with pytest.raises(results.ResultsError, match="no told of vocals on tiny"):
-        display.value("substituted/tiny/told/vocals")
-
-
-def test_variants_of_the_separator_are_shown_by_mean_and_by_seed(tmp_path, monkeypatch, outputs):
-    monkeypatch.setattr(results, "RESULTS", tmp_path)
-    scored = {"raw_pitch_accuracy": 0.5, "f0_l1_hz": 30.0, "f0_l1_hz@all": 40.0, "loudness_l1": 3.0, "si_sdr": -1.0}
-    records = [
-        {
-            "system": "old way",
-            "seed": seed,
-            "source": source,
-            "metric": metric,
-            "value": x + 2 * seed + (source == "bass"),
-        }
-        for metric, x in scored.items()
-        for source in (("bass", "vocals") if "l1_hz" in metric or "pitch" in metric else ("drums", "bass", "vocals"))
-        for seed in (0, 1)
-    ]
-    content = results.head("ablations", config={"steps": 7}, seed=2)
-    content |= {"variants": {"old way": {"parameters": 1234}}, "records": records}
-    results.write(tmp_path / "ablations-separator.json", content)
-    assert display.value("ablation/old way/si_sdr/drums") == 0.0
-    assert display.value("ablation/old way/raw_pitch_accuracy/mean") == 2.0
-    with pytest.raises(results.ResultsError, match="no si_sdr of new way, mean"):
-        display.value("ablation/new way/si_sdr/mean")
+def test_variants_of_the_separator_are_shown_by_mean_and_by_seed(write_results, outputs):
+    metrics = {"raw_pitch_accuracy": 0.5, "f0_l1_hz": 30.0, "f0_l1_hz@all": 40.0, "loudness_l1": 3.0, "si_sdr": -1.0}
+    records = []
+    for seed in (0, 1):
+        for source in TRIO:
+            pitched = {name: [x + 2 * seed + (source == "bass")] for name, x in metrics.items()}
+            kept = {name: x for name, x in pitched.items() if source != "drums" or name in ("loudness_l1", "si_sdr")}
+            records += recorded("old way", {source: kept}, seed=seed)
+    about = {"config": {"steps": 7}, "seed": 2, "variants": {"old way": {"parameters": 1234}}}
+    write_results("ablations-separator.json", records, **about)
     display.ablations()
     display.ablations(each_seed=True)
     means, seeds = (data["text/html"] for data, _ in outputs)
     assert "means of 2 seeds" in means and '<td style="text-align:right">0.3</td>' in means and "1,234" not in means
     assert "−0.7 / 1.3" in seeds and "1.50 / 3.50" in seeds and "0.50 / 2.50" in seeds and "1,234" in seeds
-    for _, metadata in outputs:
-        assert display.rendered_again(metadata["shown_by"])["text/html"] in (means, seeds)
+    assert shown_again(outputs) == [{"text/html": means}, {"text/html": seeds}]

@@ -15,31 +15,25 @@ from importlib import metadata
 from pathlib import Path
 
 import nbformat
+from jinja2 import Template
 from nbconvert import HTMLExporter
 from pygments.formatters import HtmlFormatter
 from traitlets.config import Config
 
 from common.files import atomic_path
-from tools.notebooks import ROOT, all_notebooks, chapter_of, not_shown, repository
+from player import captions
+from player.html import repository
+from tools.notebooks import CHAPTERS, ROOT, all_notebooks, name_of, not_shown
 
 SITE = ROOT / "site"
 HERE = Path(__file__).parent
-PAGE = (HERE / "page.html").read_text()
-MATHJAX = """\
-<script>
-window.MathJax = {
-  tex: { inlineMath: [["$", "$"], ["\\\\(", "\\\\)"]], processEscapes: true, tags: "ams" },
-  options: { enableMenu: false, ignoreHtmlClass: "highlight|output_text|mss-player|tools" },
-  svg: { fontCache: "global" },
-};
-</script>
-<script defer src="assets/mathjax.js"></script>"""
+HEADING = re.compile(r'<h(?P<level>[23])[^>]*id="(?P<anchor>[^"]+)"[^>]*>(?P<html>.*?)</h[23]>', re.DOTALL)
 
 
 def page_name(path):
     """File name of a notebook's page."""
-    relative = path.relative_to(ROOT).with_suffix("")
-    return "index.html" if str(relative) == "main_report" else "-".join(relative.parts) + ".html"
+    name = name_of(path).removesuffix(".ipynb").replace("/", "-")
+    return "index.html" if name == "main_report" else f"{name}.html"
 
 
 def title_of(notebook):
@@ -50,12 +44,12 @@ def title_of(notebook):
 def prepared(notebook):
     """The notebook without the player's program, and with a box in place of each traceback: what failed, in words."""
     for cell in notebook.cells:
-        if cell.cell_type != "code":
-            continue
-        cell.outputs = [
-            o for o in cell.outputs if "<script data-mss-player>" not in o.get("data", {}).get("text/html", "")
-        ]
-        for output in cell.outputs:
+        outputs = cell.get("outputs", [])
+        outputs[:] = [o for o in outputs if "<script data-mss-player>" not in o.get("data", {}).get("text/html", "")]
+        outputs[:] = [o for o in outputs if "caption_of" not in o.get("metadata", {})]
+        for output in outputs:
+            if caption := output.get("metadata", {}).get("caption"):  # a figure and, behind it, its caption
+                output.data = {"text/html": captions.figure(output.data["image/svg+xml"], caption)}
             if output.output_type == "error":
                 words = html.escape(f"{output.ename}: {output.evalue}")
                 box = f'<p class="failed" role="alert"><b>This could not be shown.</b> {words}</p>'
@@ -79,23 +73,24 @@ def body_of(notebook):
     body = re.sub(r'<p class="mss-elsewhere">.*?</p>', "", body, flags=re.DOTALL)
     body = re.sub(r'<img[^>]*src="https://colab[^>]*>', "Open this page as a notebook on Colab", body)
     for path in all_notebooks():  # links between notebooks lead to their pages
-        body = body.replace(f'href="{path.relative_to(ROOT).as_posix()}"', f'href="{page_name(path)}"')
-        body = body.replace(f'href="../{path.relative_to(ROOT).as_posix()}"', f'href="{page_name(path)}"')
+        body = re.sub(rf'href="(\.\./)?{re.escape(name_of(path))}"', f'href="{page_name(path)}"', body)
     body = re.sub(r"<table\b.*?</table>", r'<div class="scroll">\g<0></div>', body, flags=re.DOTALL)
     return _with_described_pictures(body)
 
 
 def _with_described_pictures(body):
-    pieces = re.split(r"(<h[1-4][^>]*>.*?</h[1-4]>)", body, flags=re.DOTALL)
     heading = ""
-    for i, piece in enumerate(pieces):
-        if i % 2:
-            heading = _words(piece)
-        else:
-            alt = html.escape(f"Figure: {heading}")
-            piece = piece.replace('alt="No description has been provided for this image"', f'alt="{alt}"')
-            pieces[i] = re.sub(r"<img(?![^>]*\balt=)", f'<img alt="{alt}"', piece)
-    return "".join(pieces)
+
+    def described(match):
+        nonlocal heading
+        if match[0].startswith("<h"):
+            heading = _words(match[0])
+            return match[0]
+        alt = f'alt="{html.escape(f"Figure: {heading}")}"'
+        return f"<img {alt}" if match[0] == "<img" else alt
+
+    undescribed = r'alt="No description has been provided for this image"|<img(?![^>]*\balt=)'
+    return re.sub(rf"<h[1-4][^>]*>.*?</h[1-4]>|{undescribed}", described, body, flags=re.DOTALL)
 
 
 def _words(markup):
@@ -105,30 +100,21 @@ def _words(markup):
 
 
 def headings_of(body):
-    """(level, anchor, inner HTML without its anchor link) of the second- and third-level headings of a page."""
-    return [
-        (level, anchor, re.sub(r'<a class="anchor-link".*?</a>', "", inner, flags=re.DOTALL))
-        for level, anchor, inner in re.findall(r'<h([23])[^>]*id="([^"]+)"[^>]*>(.*?)</h\1>', body, re.DOTALL)
-    ]
-
-
-def contents_of(body):
-    """Links to the second- and third-level headings of a page, as HTML."""
-    return "\n".join(
-        f'<li class="level-{level}"><a href="#{anchor}">{re.sub(r"<(?!/?code)[^>]+>", "", inner)}</a></li>'
-        for level, anchor, inner in headings_of(body)
-    )
+    """The second- and third-level headings of a page, as dicts: "level", "anchor" and "html", which keeps code only."""
+    headings = [match.groupdict() for match in HEADING.finditer(body)]
+    for heading in headings:
+        inner = re.sub(r'<a class="anchor-link".*?</a>', "", heading["html"], flags=re.DOTALL)
+        heading["html"] = re.sub(r"<(?!/?code)[^>]+>", "", inner)
+    return headings
 
 
 def sections_of(body, page, title):
     """What the search looks through: the words of each section of a page, with its heading and its address."""
-    pieces = re.split(r'<h[23][^>]*id="([^"]+)"[^>]*>(.*?)</h[23]>', body, flags=re.DOTALL)
-    sections = [{"page": page, "anchor": "", "title": title, "heading": title, "text": _words(pieces[0])}]
-    for anchor, heading, text in zip(pieces[1::3], pieces[2::3], pieces[3::3]):
-        sections.append(
-            {"page": page, "anchor": anchor, "title": title, "heading": _words(heading), "text": _words(text)}
-        )
-    return sections
+    pieces = [None, "", title, *HEADING.split(body)]  # of four each: level, anchor, heading, text
+    return [
+        {"page": page, "anchor": anchor, "title": title, "heading": _words(heading), "text": _words(text)}
+        for anchor, heading, text in zip(pieces[1::4], pieces[2::4], pieces[3::4])
+    ]
 
 
 def mathjax():
@@ -145,17 +131,6 @@ def styles():
     wished = dark.get_style_defs(':root:not([data-theme="light"]) .highlight')
     style = (HERE / "page.css").read_text()
     return f"{style}\n{light}\n{chosen}\n@media (prefers-color-scheme: dark) {{\n{wished}\n}}\n"
-
-
-def turn(paths, titles, path):
-    """Links to the page before and the page after, as HTML."""
-    at = paths.index(path)
-    links = ""
-    for other, words, rel in ((at - 1, "← Before this", "prev"), (at + 1, "After this →", "next")):
-        if 0 <= other < len(paths):
-            link = f'<a href="{page_name(paths[other])}" rel="{rel}"><span>{words}</span>'
-            links += f"{link}{html.escape(titles[paths[other]])}</a>\n"
-    return links
 
 
 def build(executed=None, site=SITE):
@@ -177,52 +152,36 @@ def build(executed=None, site=SITE):
         shutil.copyfile(source, assets / source.name)
     (assets / "page.css").write_text(styles())
     notebooks = {path: nbformat.read(executed.get(path, path), as_version=4) for path in all_notebooks()}
-    titles = {path: title_of(notebook) for path, notebook in notebooks.items()}
-    pages, sections, failures = [], [], []
-    for path, notebook in notebooks.items():
-        name = page_name(path)
-        failures += [f"{name}: {what}" for what in not_shown(notebook)]
+    pages = [
+        {"name": page_name(path), "title": title_of(notebook), "chapter": CHAPTERS[name_of(path)]}
+        for path, notebook in notebooks.items()
+    ]
+    template = Template((HERE / "page.html").read_text(), autoescape=True, trim_blocks=True)
+    sections, failures = [], []
+    for at, (page, notebook) in enumerate(zip(pages, notebooks.values())):
+        failures += [f"{page['name']}: {what}" for what in not_shown(notebook)]
         body = body_of(notebook)
-        chapters = ""
-        for other, title in titles.items():
-            current = " aria-current=page" if other == path else ""
-            link = f'<a href="{page_name(other)}"{current}>{html.escape(title)}</a>'
-            chapters += f"<li><span>{chapter_of(other)}</span>{link}</li>\n"
-        page = PAGE
-        for mark, content in {
-            "title": html.escape(titles[path]),
-            "mathjax": MATHJAX
-            if re.search(r"\$|\\\(|\\begin\{", re.sub(r"<pre.*?</pre>", "", body, flags=re.S))
-            else "",
-            "chapters": chapters,
-            "contents": contents_of(body),
-            "turn": turn(list(titles), titles, path),
-            "repository": repository(),
-            "body": body,
-        }.items():
-            page = page.replace("{{" + mark + "}}", content)
-        with atomic_path(site / name) as temporary:
-            temporary.write_text(page)
-        pages.append(site / name)
-        sections += sections_of(body, name, titles[path])
+        sections += sections_of(body, page["name"], page["title"])
+        has_equations = re.search(r"\$|\\\(|\\begin\{", re.sub(r"<pre.*?</pre>", "", body, flags=re.DOTALL))
+        about = {"pages": pages, "at": at, "headings": headings_of(body), "equations": has_equations}
+        with atomic_path(site / page["name"]) as temporary:
+            temporary.write_text(template.render(**about, repository=repository(), body=body))
     words = json.dumps(sections, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
     (assets / "search.js").write_text(f"window.SECTIONS = {words};\n")
-    return pages, failures
+    return [site / page["name"] for page in pages], failures
 
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m tools.build_site", description=__doc__.split("\n")[0])
     parser.add_argument("--report", type=Path, help="an executed copy of main_report.ipynb to show in its place")
-    parser.add_argument("--to", type=Path, default=SITE, help="folder for the pages (default: site)")
+    parser.add_argument("--out", type=Path, default=SITE, help="folder for the pages (default: site)")
     options = parser.parse_args(arguments)
     if options.report and not options.report.is_file():
         print(f"tools.build_site: --report: {options.report} is no file", file=sys.stderr)
         return 2
-    pages, failures = build({ROOT / "main_report.ipynb": options.report} if options.report else None, options.to)
-    size = sum(file.stat().st_size for file in options.to.rglob("*") if file.is_file())
-    print(
-        f"wrote {options.to.name}/: {len(pages)} pages, {size / 2**20:.1f} MB; begin with {options.to.name}/index.html"
-    )
+    pages, failures = build({ROOT / "main_report.ipynb": options.report} if options.report else None, options.out)
+    size = sum(file.stat().st_size for file in options.out.rglob("*") if file.is_file())
+    print(f"wrote {options.out.name}/: {len(pages)} pages, {size / 2**20:.1f} MB; open {options.out.name}/index.html")
     for failure in failures:
         print(f"tools.build_site: {failure}", file=sys.stderr)
     return 1 if failures else 0

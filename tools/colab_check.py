@@ -33,41 +33,28 @@ finally:
 
 
 def environment(folder=ENVIRONMENT):
-    """An environment that holds Colab's packages; one made from the same list is taken as it is.
-
-    Returns
-    -------
-    Path
-        of its interpreter.
-    """
-    made, wanted = folder / "made-from.txt", PACKAGES.read_text()
-    python = folder / "bin" / "python"
-    if not made.exists() or made.read_text() != wanted:
-        shutil.rmtree(folder, ignore_errors=True)
-        venv.create(folder, with_pip=True)
-        pip(python, "install", "-r", PACKAGES)
-        name = ["-m", "ipykernel", "install", "--prefix", str(folder), "--name", "colab"]
-        subprocess.run([python, *name], check=True, capture_output=True)
-        made.write_text(wanted)
+    """The interpreter of an environment that holds Colab's packages; one made from the same list is used again."""
+    made_from, python = folder / "made-from.txt", folder / "bin" / "python"
+    if not made_from.exists() or made_from.read_text() != PACKAGES.read_text():
+        venv.create(folder, with_pip=True, clear=True)
+        kernel = ["ipykernel", "install", "--prefix", folder, "--name", "colab"]
+        for module in (["pip", "install", "-r", PACKAGES], kernel):
+            subprocess.run([python, "-m", *module], check=True, stdout=subprocess.DEVNULL)
+        shutil.copy(PACKAGES, made_from)
     return python
-
-
-def pip(python, *arguments):
-    """Run an environment's pip; returns what it printed."""
-    command = [python, "-m", "pip", "--disable-pip-version-check", *arguments]
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def versions(python):
     """Package → version of an environment."""
-    return {package["name"]: package["version"] for package in json.loads(pip(python, "list", "--format", "json"))}
+    command = [python, "-m", "pip", "list", "--format", "json", "--disable-pip-version-check"]
+    listed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return {package["name"]: package["version"] for package in json.loads(listed)}
 
 
 def clone_source(folder):
-    """A copy of the last commit that a first cell can clone, with the tag that it asks for; returns its path."""
+    """Copy the last commit so that a first cell can clone it, with the tag that it asks for."""
     subprocess.run(["git", "clone", "--quiet", "--bare", ROOT, folder], check=True)
     subprocess.run(["git", "-C", folder, "tag", "--force", release(), "HEAD"], check=True, capture_output=True)
-    return folder
 
 
 def run_alone(python, notebook, source):
@@ -83,17 +70,15 @@ def run_alone(python, notebook, source):
         settings = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "MUSDB", "CREPE"))}
         settings |= {"MSS_REPOSITORY": f"file://{source}", "VIRTUAL_ENV": str(ENVIRONMENT)}
         settings["PATH"] = f"{python.parent}{os.pathsep}{settings['PATH']}"
-        done = subprocess.run(
-            [python, "-c", EXECUTE, alone], cwd=folder, env=settings, stderr=subprocess.PIPE, text=True
-        )
+        command = [python, "-c", EXECUTE, alone]
+        done = subprocess.run(command, cwd=folder, env=settings, stderr=subprocess.PIPE, text=True)
         if done.returncode == 0:
             return None
         cells = [cell for cell in json.loads(Path(alone).read_text())["cells"] if cell["cell_type"] == "code"]
-        for number, cell in enumerate(cells, 1):
-            for output in cell["outputs"]:
-                if output["output_type"] == "error":
-                    return f"code cell {number}: {output['ename']}: {output['evalue'].splitlines()[0]}"
-        return (done.stderr.strip().splitlines() or ["no message"])[-1]
+    for number, output in ((number, output) for number, cell in enumerate(cells, 1) for output in cell["outputs"]):
+        if output["output_type"] == "error":
+            return f"code cell {number}: {output['ename']}: {output['evalue'].splitlines()[0]}"
+    return (done.stderr.strip().splitlines() or ["no message"])[-1]
 
 
 def main(arguments=None):
@@ -101,19 +86,18 @@ def main(arguments=None):
     parser.add_argument("notebooks", nargs="*", type=Path, help="(default: all)")
     options = parser.parse_args(arguments)
     chosen = [path.resolve() for path in options.notebooks] or all_notebooks()
-    if strangers := [path for path in chosen if path not in all_notebooks()]:
-        print(f"colab_check: {strangers[0]}: none of the repository's notebooks", file=sys.stderr)
-        return 2
-    python = environment()
-    before, failed = versions(python), 0
+    if others := set(chosen) - set(all_notebooks()):
+        parser.error(f"expected notebooks of the repository, got {min(others)}")
+    python, failed = environment(), []
+    before = versions(python)
     with tempfile.TemporaryDirectory() as folder:
-        source = clone_source(Path(folder) / "music-source-separation")
+        clone_source(source := Path(folder) / "music-source-separation")
         for notebook in chosen:
-            begun = time.monotonic()
-            wrong = run_alone(python, notebook, source)
-            failed += wrong is not None
-            name, seconds = notebook.relative_to(ROOT), time.monotonic() - begun
-            print(f"{name}: {wrong or 'every cell runs'} ({seconds:.0f} s)", flush=True)
+            start = time.monotonic()
+            if error := run_alone(python, notebook, source):
+                failed.append(notebook)
+            seconds = time.monotonic() - start
+            print(f"{notebook.relative_to(ROOT)}: {error or 'every cell runs'} ({seconds:.0f} s)", flush=True)
     after = versions(python)
     replaced = [f"{name} {before[name]} → {after.get(name)}" for name in before if after.get(name) != before[name]]
     if replaced:

@@ -2,7 +2,7 @@
 
 header  writes the Colab badge and the common first cell, both from pyproject.toml's repository address
 run     executes in place, from a fresh kernel, top to bottom
-check   says what would spoil a notebook for its readers; exits with 1 if anything does
+check   prints what would spoil a notebook for its readers; exits with 1 if anything does
 """
 
 import argparse
@@ -14,28 +14,53 @@ import tomllib
 from pathlib import Path
 
 import nbformat
+from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-import display
 from common.files import atomic_path
+from player.html import repository
+from player.pictures import in_256_colours
 
 ROOT = Path(__file__).resolve().parent.parent
 MOST_BYTES = 2 * 2**20
 
+CHAPTERS = {
+    "main_report.ipynb": "",
+    "virtual_band/dataset_report.ipynb": "1",
+    "audio_processing/spectrogram_report.ipynb": "2",
+    "audio_processing/spectrogram_limits.ipynb": "2",
+    "residual_analysis/residual_analysis.ipynb": "3",
+    "mss_basic_implementation/hps_model.ipynb": "4",
+    "neural_network_basics/nn_basic.ipynb": "5",
+    "neural_network_basics/nn_report.ipynb": "5",
+    "neural_network_basics/cnn_report.ipynb": "5",
+    "mss_nn_implementation/convtas_report.ipynb": "6",
+    "mss_nn_implementation/model_report.ipynb": "6",
+    "ddsp_models/ddsp_report.ipynb": "7",
+    "ddsp_models/pitch_report.ipynb": "7",
+    "ddsp_models/autoencoder_report.ipynb": "7",
+    "ddsp_models/combined_report.ipynb": "8",
+    "experiments/experiments_report.ipynb": "9",
+}
+"""Every notebook, in the order of reading → number of its chapter; the report has none."""
+
 FIRST_CELL = """\
-# The common first cell: find the repository (or clone it, where the notebook is alone), and say what runs here.
+# The common first cell: find the repository, or clone it if the notebook is alone.
 import importlib.util, os, subprocess, sys
 from pathlib import Path
 
 root = next((p for p in [Path.cwd(), *Path.cwd().parents] if (p / "separate.py").exists()), None)
 if root is None:
-    address = os.environ.get("MSS_REPOSITORY", "{repository}")
-    clone = ["git", "clone", "--quiet", "--depth", "1", address]
-    if subprocess.run([*clone, "--branch", "{release}"]).returncode:  # what this notebook was released with
-        subprocess.run(clone, check=True)  # or, where that is no release, the newest
     root = Path("{folder}").resolve()
-    if any(importlib.util.find_spec(name) is None for name in ("musdb", "museval", "mido", "soundfile", "librosa")):
-        subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-r", root / "requirements.txt"], check=True)
+    address = "{repository}"
+    address = os.environ.get("MSS_REPOSITORY", address)
+    clone = ["git", "clone", "--quiet", "--depth", "1", address]
+    if subprocess.run([*clone, "--branch", "{release}"]).returncode:  # there is no such release
+        subprocess.run(clone, check=True)
+    needed = ("musdb", "museval", "mido", "soundfile", "librosa")
+    if any(importlib.util.find_spec(name) is None for name in needed):
+        install = [sys.executable, "-m", "pip", "install", "-q", "-r", root / "requirements.txt"]
+        subprocess.run(install, check=True)
 os.chdir(root)
 sys.path.insert(0, str(root))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -43,11 +68,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import display
 
 display.environment()"""
-
-
-def repository():
-    """The address that badges and first cells name."""
-    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
 
 
 def release():
@@ -60,61 +80,25 @@ def first_cell():
     return FIRST_CELL.format(repository=repository(), release=release(), folder=repository().rsplit("/", 1)[1])
 
 
+def name_of(path):
+    """A notebook's path inside the repository, as a key of `CHAPTERS`."""
+    return path.relative_to(ROOT).as_posix()
+
+
 def badge(path):
     """The Colab badge of a notebook, as Markdown."""
-    owner_and_name = repository().removeprefix("https://github.com/")
-    address = f"https://colab.research.google.com/github/{owner_and_name}/blob/main/{path.relative_to(ROOT).as_posix()}"
+    repository_name = repository().removeprefix("https://github.com/")
+    address = f"https://colab.research.google.com/github/{repository_name}/blob/main/{name_of(path)}"
     return f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({address})"
 
 
-CHAPTERS = {
-    ".": "",
-    "virtual_band": "1",
-    "audio_processing": "2",
-    "residual_analysis": "3",
-    "mss_basic_implementation": "4",
-    "neural_network_basics": "5",
-    "mss_nn_implementation": "6",
-    "ddsp_models": "7",
-    "experiments": "9",
-}
-"""Folder → number of its chapter, in the order of reading."""
-
-READING = (
-    "main_report",
-    "spectrogram_report",
-    "nn_basic",
-    "nn_report",
-    "convtas_report",
-    "model_report",
-    "ddsp_report",
-    "pitch_report",
-    "autoencoder_report",
-    "combined_report",
-)
-"""Which notebooks of a folder come first; the others follow by name."""
-
-
-def chapter_of(path):
-    """Number of a notebook's chapter, as a string; the report has none."""
-    if path.stem == "combined_report":  # chapter 8 shares its folder with chapter 7
-        return "8"
-    return CHAPTERS[path.parent.relative_to(ROOT).as_posix()]
-
-
 def all_notebooks():
-    """Every notebook of the repository, in the order of the chapters: the report first."""
-    found = [path for chapter in CHAPTERS for path in (ROOT / chapter).glob("*.ipynb")]
-
-    def order(path):
-        place = READING.index(path.stem) if path.stem in READING else len(READING)
-        return list(CHAPTERS).index(path.parent.relative_to(ROOT).as_posix()), place, path.stem
-
-    return sorted(found, key=order)
+    """Every notebook of the repository, in the order of reading."""
+    return [ROOT / name for name in CHAPTERS]
 
 
 def write(path, notebook):
-    """Write a notebook, whole or not at all, without what does not belong in it, its figures in 256 colours."""
+    """Write a notebook, complete or not at all, without what does not belong in it, its figures in 256 colours."""
     notebook.metadata.pop("widgets", None)
     notebook.metadata.pop("jupytext", None)
     notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -123,25 +107,21 @@ def write(path, notebook):
         cell.metadata.pop("execution", None)
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if not _is_start_up_noise(output)]
-            for output in cell.outputs:
-                if png := output.get("data", {}).get("image/png"):
-                    small = display.in_256_colours(base64.b64decode(png))
-                    output.data["image/png"] = base64.b64encode(small).decode()
+        for output in cell.get("outputs", []):
+            if png := output.get("data", {}).get("image/png"):
+                output.data["image/png"] = base64.b64encode(in_256_colours(base64.b64decode(png))).decode()
     with atomic_path(path) as temporary:
         nbformat.write(notebook, temporary)
 
 
 def _is_start_up_noise(output):
     """Whether an output is only what TensorFlow's C++ logs while it starts: which devices the machine lacks."""
-    if output.get("name") != "stderr":
-        return False
-    return all(
-        re.match(r"WARNING: All log messages before absl|[IWE]0000 |$", line) for line in output.text.split("\n")
-    )
+    noise = re.compile(r"WARNING: All log messages before absl|[IWE]0000 |$")
+    return output.get("name") == "stderr" and all(map(noise.match, output.text.split("\n")))
 
 
 def set_header(path):
-    """Put the badge into the first text cell and the common first cell behind it."""
+    """Put the badge into the first text cell and the common first cell after it."""
     notebook = nbformat.read(path, as_version=4)
     text = re.sub(r"\n*\[!\[Open in Colab\].*", "", notebook.cells[0].source).rstrip()
     notebook.cells[0].source = f"{text}\n\n{badge(path)}"
@@ -156,8 +136,11 @@ def run(path, destination=None, timeout=600, *, keep_going=False):
 
     Parameters
     ----------
+    path, destination : Path
+    timeout : float
+        of a cell, in seconds.
     keep_going : bool
-        execute the cells behind one that fails, too, and write the notebook with its failures in it.
+        execute the cells after one that fails, too, and write the notebook with its failures in it.
 
     Returns
     -------
@@ -167,24 +150,20 @@ def run(path, destination=None, timeout=600, *, keep_going=False):
     Raises
     ------
     nbclient.exceptions.CellExecutionError
-        where a cell fails; nothing is written then.
+        if a cell fails; nothing is written then.
     """
-    from nbclient import NotebookClient
-
     notebook = nbformat.read(path, as_version=4)
-    NotebookClient(
-        notebook,
-        timeout=timeout,
-        kernel_name="python3",
-        allow_errors=keep_going,
-        resources={"metadata": {"path": str(ROOT)}},
-    ).execute()
+    resources = {"metadata": {"path": str(ROOT)}}
+    client = NotebookClient(
+        notebook, timeout=timeout, kernel_name="python3", allow_errors=keep_going, resources=resources
+    )
+    client.execute()
     write(destination or path, notebook)
     return not_shown(notebook)
 
 
 def not_shown(notebook):
-    """What a notebook could not show: failed cells, and results that `display` did not find, as a list of sentences."""
+    """What a notebook could not show: failed cells, and results that `display` missed, as a list of sentences."""
     found = []
     for number, cell in enumerate(notebook.cells, 1):
         for output in cell.get("outputs", []):
@@ -200,56 +179,48 @@ def faults(path):
     notebook = json.loads(path.read_text())
     code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code" and "".join(cell["source"]).strip()]
     outputs = [output for cell in code for output in cell["outputs"]]
-    found = []
-    if path.stat().st_size > MOST_BYTES:
-        found.append(f"{path.stat().st_size / 2**20:.1f} MB, over 2 MB")
-    if "widgets" in notebook["metadata"]:
-        found.append("widget metadata, which stops GitHub from showing it")
-    if [cell["execution_count"] for cell in code] != list(range(1, len(code) + 1)):
-        found.append("not executed top to bottom from a fresh kernel")
-    found += not_shown(nbformat.from_dict(notebook))
-    if any(output.get("name") == "stderr" for output in outputs):
-        found.append(
-            "a warning in its output: " + next("".join(o["text"])[:80] for o in outputs if o.get("name") == "stderr")
-        )
-    if not any(output["output_type"] in ("display_data", "execute_result") for output in outputs):
-        found.append("no figure, table or sound")
-    if match := re.search(r"/(?:work|farm|tmp|root|home)/\w+", path.read_text()):
-        found.append(f"a path of the machine it ran on: {match.group()}")
-    if code and "".join(code[0]["source"]) != first_cell():
-        found.append("a first cell of its own; `python -m tools.notebooks header` writes the common one")
-    if badge(path) not in "".join(notebook["cells"][0]["source"]):
-        found.append("no Colab badge, or one for another place; `python -m tools.notebooks header` writes it")
-    return found
+    warnings = ["".join(output["text"])[:80] for output in outputs if output.get("name") == "stderr"]
+    machine_path = re.search(r"/(?:work|farm|tmp|root|home)/\w+", path.read_text())
+    shown = any(output["output_type"] in ("display_data", "execute_result") for output in outputs)
+    header = "`python -m tools.notebooks header` writes it"
+    found = {
+        f"{path.stat().st_size / 2**20:.1f} MB, over 2 MB": path.stat().st_size > MOST_BYTES,
+        "widget metadata, which stops GitHub from showing it": "widgets" in notebook["metadata"],
+        "not executed top to bottom from a fresh kernel": (
+            [cell["execution_count"] for cell in code] != list(range(1, len(code) + 1))
+        ),
+        f"a warning in its output: {warnings[0] if warnings else ''}": warnings,
+        "no figure, table or sound": not shown,
+        f"a path of the machine that it ran on: {machine_path and machine_path.group()}": machine_path,
+        f"not the common first cell; {header}": code and "".join(code[0]["source"]) != first_cell(),
+        f"no Colab badge, or one for another place; {header}": badge(path)
+        not in "".join(notebook["cells"][0]["source"]),
+    }
+    return [fault for fault, there in found.items() if there] + not_shown(nbformat.from_dict(notebook))
 
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m tools.notebooks", description=__doc__.split("\n")[0])
     parser.add_argument("action", choices=("header", "run", "check"))
     parser.add_argument("notebooks", nargs="*", type=Path, help="(default: all)")
-    parser.add_argument("--to", type=Path, help="with run: write the executed notebook here")
+    parser.add_argument("--out", type=Path, help="with run: write the executed notebook here")
     parser.add_argument(
-        "--keep-going", action="store_true", help="with run: write what fails into the notebook; the site's build tells"
+        "--keep-going", action="store_true", help="with run: write the notebook with its failures; the site shows them"
     )
     options = parser.parse_args(arguments)
     bad = 0
     for path in [path.resolve() for path in options.notebooks] or all_notebooks():
-        name = path.relative_to(ROOT)
-        if options.action == "header":
-            set_header(path)
-        elif options.action == "run":
-            print(f"running {name}", flush=True)
-            try:
-                failed = run(path, options.to, keep_going=options.keep_going)
-            except CellExecutionError as error:
-                failed = [f"{error.ename}: {error.evalue}; nothing is written"]
-            for what in failed:
-                print(f"{name}: {what}", file=sys.stderr)
-            bad += 0 if options.keep_going else len(failed)
-        else:
-            for fault in faults(path):
-                bad += 1
-                print(f"{name}: {fault}")
+        try:
+            if options.action == "run":
+                print(f"running {name_of(path)}", flush=True)
+                found = run(path, options.out, keep_going=options.keep_going)
+            else:
+                found = {"header": set_header, "check": faults}[options.action](path) or []
+        except CellExecutionError as error:
+            found = [f"{error.ename}: {error.evalue}; nothing is written"]
+        for words in found:
+            print(f"{name_of(path)}: {words}", file=sys.stderr)
+        bad += 0 if options.keep_going else len(found)
     return 1 if bad else 0
 
 

@@ -3,8 +3,6 @@
 Spectrograms of the report's example song and of its stems as Conv-TasNet separates them.
 """
 
-import sys
-
 import matplotlib
 
 matplotlib.use("Agg")
@@ -14,24 +12,22 @@ import soundfile
 import display
 from common import results
 from common.files import atomic_path
+from common.places import HERE
 
-PICTURE = results.RESULTS / "picture.png"
+PICTURE = HERE.results / "picture.png"
 
 
 def main():
-    folder = results.RESULTS / "audio" / "same_artist"
+    folder = HERE.results / "audio" / "same_artist"
     index = results.read(folder / "index.json")
-    clips = {}
-    for row, files in index["rows"].items():
-        for column, file in files.items():
-            if row == "mixture" or column == "Conv-TasNet":
-                clips["mixture" if row == "mixture" else f"{row}, separated"] = soundfile.read(folder / file)[0].T
+    files = {"mixture": next(iter(index["rows"].pop("mixture").values()))}
+    files |= {f"{source}, separated": row["Conv-TasNet"] for source, row in index["rows"].items()}
+    clips = {title: soundfile.read(folder / file)[0].T for title, file in files.items()}
     figure = display.spectrograms(clips, index["sample_rate"], columns=2, height=1.7)
     with atomic_path(PICTURE) as temporary:
         figure.savefig(temporary, dpi=90, format="png", metadata={"Software": None})
-    print(f"wrote {PICTURE.relative_to(results.ROOT)}")
-    return 0
+    print(f"wrote {HERE.shown(PICTURE)}")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

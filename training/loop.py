@@ -1,7 +1,6 @@
-"""Training that may be stopped at any moment: settings, checkpoints, log and best weights in one folder, a run's."""
+"""Resumable training. A run folder holds settings, checkpoints, the log and the best weights."""
 
 import csv
-import dataclasses
 import json
 import math
 import shutil
@@ -11,75 +10,88 @@ import zipfile
 
 import h5py
 import keras
-import numpy as np
 
-from common import results
 from common.files import atomic_path, sha256_of
+from training.settings import completed
+
+# Whether training steps are compiled by XLA. A few steps of a tiny network take less time than compiling.
+JIT = keras.backend.backend() != "torch"
+# Columns of the log that add up over epochs, resumed runs included. Other programs do not lengthen the second.
+CLOCKS = {"seconds": time.monotonic, "processor_seconds": time.process_time}
 
 
 class Clock(keras.callbacks.Callback):
-    """Tells the dataset which epoch begins, and writes seconds of training into the log, resumed runs included.
+    """Tells the dataset which epoch begins, ends the training after its last step, and logs steps, time and rate.
 
-    Where the dataset knows the seconds that it has `spent` on batches, their share of an epoch is written, too: an
-    upper limit of how long training waits for data, since batches are made while the step before is computed.
-    """
-
-    def __init__(self, dataset, path):
-        super().__init__()
-        self.dataset, self.path = dataset, path
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.dataset.epoch = epoch
-        self.begun, self.spent = time.monotonic(), getattr(self.dataset, "spent", None)
-
-    def on_epoch_end(self, epoch, logs=None):
-        before = float(self.path.read_text()) if self.path.exists() and epoch else 0.0
-        logs["seconds"] = before + time.monotonic() - self.begun
-        logs["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
-        log = self.path.parent / "log.csv"
-        older = log.exists() and log.stat().st_size and "data_share" not in log.read_text().split("\n")[0]
-        if self.spent is not None and not older:  # a log from before there was this column keeps its columns
-            logs["data_share"] = (self.dataset.spent - self.spent) / (time.monotonic() - self.begun)
-        with atomic_path(self.path) as temporary:
-            temporary.write_text(str(logs["seconds"]))
-
-
-class Patience(keras.callbacks.Callback):
-    """Ends a training whose last `looks` at the validation songs found nothing better; resumed runs count on.
+    "data_share" is the fraction of an epoch in which batches were made: an upper limit of how long training waits for
+    data, since batches are made while the step before is computed.
 
     Parameters
     ----------
-    looks : int
-    log : Path
-        of the run so far: `keras.callbacks.CSVLogger`'s.
-    monitor : str
-        the less the better.
+    dataset : crops.SeededCrops
+    steps : int
+        gradient steps in all.
+    rows : list of dict
+        of the log so far (`read_log`). A column that an older log lacks is not added to it.
     """
 
-    def __init__(self, looks, log, monitor="val_loss"):
+    def __init__(self, dataset, steps, rows=()):
         super().__init__()
-        self.looks, self.monitor = looks, monitor
-        self.seen = [float(row[monitor]) for row in read_log(log)]
-        self.idle = bool(self.seen) and self._is_idle()  # it had ended already
+        self.dataset, self.steps = dataset, steps
+        self.columns = set(rows[0]) if rows else None
+        self.before = {name: float(rows[-1].get(name) or 0.0) if rows else 0.0 for name in CLOCKS}
+        self.done = int(rows[-1].get("step") or len(rows) * len(dataset)) if rows else 0  # older epochs were all whole
 
-    def _is_idle(self):
-        return len(self.seen) - 1 - int(np.argmin(self.seen)) >= self.looks
+    def on_epoch_begin(self, epoch, logs=None):
+        self.dataset.epoch = epoch
+        self.start = {name: clock() for name, clock in CLOCKS.items()}
+        self.spent = self.dataset.spent
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.done += 1
+        if self.done >= self.steps:  # also in the middle of an epoch
+            self.model.stop_training = True
 
     def on_epoch_end(self, epoch, logs=None):
-        self.seen.append(logs[self.monitor])
-        self.model.stop_training = self._is_idle()
+        took = {name: clock() - self.start[name] for name, clock in CLOCKS.items()}
+        self.before = {name: self.before[name] + took[name] for name in CLOCKS}
+        rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        share = (self.dataset.spent - self.spent) / took["seconds"]
+        added = {**self.before, "learning_rate": rate, "step": self.done, "data_share": share}
+        logs |= {name: value for name, value in added.items() if self.columns is None or name in self.columns}
 
 
-def read_log(path):
-    """Rows of `keras.callbacks.CSVLogger`'s file, as dicts of text; none where there is no file."""
-    if not path.exists():
-        return []
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
+class Patience(keras.callbacks.Callback):
+    """Early stopping that also counts epochs from before a resume.
+
+    Parameters
+    ----------
+    epochs : int
+        without a lower value than before, after which training ends.
+    rows : list of dict
+        of the log so far (`read_log`).
+    monitor : str
+        column of the log; the lower, the better.
+    """
+
+    def __init__(self, epochs, rows=(), monitor="val_loss"):
+        super().__init__()
+        self.epochs, self.monitor = epochs, monitor
+        self.values = [float(row[monitor]) for row in rows]
+
+    @property
+    def exhausted(self):
+        """Whether so many epochs have passed since the best one."""
+        return bool(self.values) and len(self.values) - 1 - self.values.index(min(self.values)) >= self.epochs
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.values.append(logs[self.monitor])
+        if self.exhausted:
+            self.model.stop_training = True
 
 
 class KeepBest(keras.callbacks.Callback):
-    """Saves a model, or a part of it, whenever a look at the validation songs found the lowest value so far.
+    """Saves a model, or a part of it, after every epoch with the lowest value so far.
 
     Parameters
     ----------
@@ -103,59 +115,81 @@ class KeepBest(keras.callbacks.Callback):
                 (getattr(self.model, self.part) if self.part else self.model).save(temporary)
 
 
-def fit(model, crops, validation, training, run, *, monitor="val_loss", clock=Clock, part=""):
-    """Train a compiled model, going on where its run was stopped or killed.
+def read_log(path):
+    """Rows of `keras.callbacks.CSVLogger`'s file, as dicts of text; none if there is no file."""
+    if not path.exists():
+        return []
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def train(build, config, training, crops, validation, run, *, start=None, monitor="val_loss", part="", **facts):
+    """Train one network, resuming what its run folder holds.
 
     Parameters
     ----------
-    model : keras.Model
-        built and compiled.
-    crops : keras.utils.PyDataset
-        whose `epoch` may be set; the same epoch has the same batches.
+    build : callable
+        () → the network, built and compiled; called with the random seed of the training.
+    config : dataclass
+        of the network.
+    training : settings.Training
+    crops : crops.SeededCrops
     validation : tuple
         inputs and targets.
-    training : dataclass
-        with `batch_size`, `steps`, `steps_per_epoch` and `patience`.
     run : Path
         folder of checkpoints, log and best weights.
+    start : Path, optional
+        .keras file that the network is initialised from.
     monitor : str
-        which column of the log says what is best: its lowest value.
-    clock : type
-        the `Clock` to use.
+        column of the log; the epoch with its lowest value is the best.
     part : str
         attribute of the model that is kept; "" for the model itself.
+    **facts
+        to keep in the run's settings, and in the record of its weights.
 
     Returns
     -------
-    Path
-        of the best weights of the run.
+    keras.Model
+        with the best weights on the validation songs.
 
     Raises
     ------
     ValueError
-        where files of the run are damaged, and no other one can take their place.
+        if the run has other settings, or if its files are damaged and no other ones can take their place.
     """
+    keep_settings(run, config, training, start, facts)
+    keras.utils.set_random_seed(training.seed)
+    best = fit(build(), crops, validation, training, run, monitor=monitor, part=part)
+    return keras.saving.load_model(best, compile=False)
+
+
+def compiled(model, optimizer, loss=None, by_xla=True):
+    """The model, compiled for training."""
+    model.compile(optimizer=optimizer, loss=loss, jit_compile=by_xla and JIT)
+    return model
+
+
+def fit(model, crops, validation, training, run, *, monitor="val_loss", part=""):
+    """Fit a compiled model, resuming from the last checkpoint: the path of its best weights. As `train`."""
     best, log = run / "best.keras", run / "log.csv"
-    mend_backup(run)
-    go_back(run)
-    lowest = min(
-        (float(row[monitor]) for row in read_log(log)), default=math.inf
-    )  # a resumed run must beat what was best before
+    repair_backup(run)
+    rows = cut_log(run)
+    lowest = min((float(row[monitor]) for row in rows), default=math.inf)  # a resumed run must beat it
     if lowest < math.inf and not readable(best):
         print(f"{best}: damaged; the best of the epochs to come takes its place", file=sys.stderr)
         lowest = math.inf
-    patience = [Patience(training.patience, log, monitor)] if training.patience else []
-    if not (patience and patience[0].idle):
+    clock, patience = Clock(crops, training.steps, rows), Patience(training.patience or math.inf, rows, monitor)
+    if clock.done < training.steps and not patience.exhausted:
         model.fit(
             crops,
             validation_data=validation,
             validation_batch_size=training.batch_size,
             shuffle=False,  # batches are random already, and a resumed run must see them in the same order
-            epochs=training.steps // training.steps_per_epoch,
+            epochs=len(rows) + math.ceil((training.steps - clock.done) / training.steps_per_epoch),
             callbacks=[
-                clock(crops, run / "seconds.txt"),
+                clock,
                 KeepBest(best, monitor, lowest, part),
-                *patience,
+                patience,
                 keras.callbacks.CSVLogger(log, append=log.exists()),
                 # last: an epoch that it holds is in the log, too
                 keras.callbacks.BackupAndRestore(run / "backup", double_checkpoint=True, delete_checkpoint=False),
@@ -163,89 +197,74 @@ def fit(model, crops, validation, training, run, *, monitor="val_loss", clock=Cl
             verbose=1 if sys.stdout.isatty() else 2,
         )
     if not readable(best):
-        raise ValueError(f"{best}: damaged, and no epoch is left; delete {run} to train anew")
+        raise ValueError(f"{best}: damaged, and no epoch is left; delete {run} to train again")
     return best
 
 
-def check_settings(path, sizes, training):
-    """Compare a run's saved settings with those it is to go on with.
+def keep_settings(run, config, training, start=None, facts=()):
+    """Write what a run is made with into its folder, or check that it is the same as before.
 
     The number of steps may change, which bends the rest of the learning rate; everything else must be as it was.
 
-    Returns
-    -------
-    list of dict
-        every change of the number of steps so far: "steps", and how many "epochs" were done before it.
-    """
-    if not path.exists():
-        return []
-    try:
-        saved = json.loads(path.read_text())
-        was = [completed(saved["sizes"], sizes), completed({**saved["training"], "steps": training.steps}, training)]
-    except (ValueError, KeyError, TypeError) as error:
-        raise SystemExit(f"train: {path} is damaged; delete {path.parent} or choose another --run") from error
-    if was != json.loads(json.dumps([sizes.to_dict(), training.to_dict()])):
-        raise SystemExit(f"train: {path.parent} holds a run with other settings; delete it or choose another --run")
-    changes = saved.get("changes", [])
-    if saved["training"]["steps"] != training.steps:
-        log = path.parent / "log.csv"
-        done = sum(1 for _ in open(log)) - 1 if log.exists() else 0
-        changes = [*changes, {"epochs": done, "steps": saved["training"]["steps"]}]
-    return changes
-
-
-def keep_settings(run, sizes, training, changes, start=None, left_out=None):
-    """Write what a run is made with into its folder: sizes, training, changes to it so far, what it starts from, and
-    the songs that are left out, and why."""
-    run.mkdir(parents=True, exist_ok=True)
-    with atomic_path(run / "settings.json") as temporary:
-        settings = {"sizes": sizes.to_dict(), "training": training.to_dict(), "changes": changes}
-        if start is not None:
-            settings["start_sha256"] = sha256_of(start)
-        if left_out:
-            settings["left_out"] = left_out
-        temporary.write_text(json.dumps(settings, indent=1))
-
-
-def completed(saved, settings):
-    """Settings read from a file, and the defaults of the fields that `settings` has got since then."""
-    fields = dataclasses.fields(settings) if dataclasses.is_dataclass(settings) else ()
-    defaults = {field.name: field.default for field in fields if field.default is not dataclasses.MISSING}
-    return json.loads(json.dumps({**defaults, **saved}))
-
-
-def go_back(run):
-    """Cut a run's log to the epochs that its backup holds: one that was killed in between does the last one again."""
-    log, backup = run / "log.csv", run / "backup" / "training_metadata.json"
-    if not log.exists():
-        return
-    try:
-        epochs = json.loads(backup.read_text())["epoch"]
-    except (OSError, ValueError, KeyError):
-        epochs = 0
-    rows = [row for row in read_log(log) if row["epoch"].isdigit() and int(row["epoch"]) < epochs]
-    clocks = [run / f"{name}.txt" for name in ("seconds", "processor_seconds")]
-    if not rows:
-        for path in (log, *clocks):
-            path.unlink(missing_ok=True)
-        return
-    with atomic_path(log) as temporary, open(temporary, "w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0].keys())
-        writer.writeheader()
-        writer.writerows(rows)
-    for path in clocks:
-        if path.stem in rows[-1]:
-            with atomic_path(path) as temporary:
-                temporary.write_text(rows[-1][path.stem])
-
-
-def mend_backup(run):
-    """Put the backup before the last one in its place, where a run was killed while it wrote the last.
+    Parameters
+    ----------
+    run : Path
+    config, training : dataclass
+        of the network, and of its training.
+    start : Path, optional
+        .keras file that the network is initialised from.
+    facts : dict
+        what else to keep.
 
     Raises
     ------
     ValueError
-        where neither can be read.
+        if the run has other settings, or if the file is damaged.
+    """
+    path, changes = run / "settings.json", []
+    if path.exists():
+        try:
+            saved = json.loads(path.read_text())
+            before, steps = completed(saved["training"], training), saved["training"]["steps"]
+            same = completed(saved["sizes"], config) == config.to_dict()
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{path}: damaged; delete {run} or choose another --run") from error
+        if not same or {**before, "steps": training.steps} != training.to_dict():
+            raise ValueError(f"{run}: holds a run with other settings; delete it or choose another --run")
+        changes = saved.get("changes", [])
+        if steps != training.steps:
+            changes = [*changes, {"epochs": len(read_log(run / "log.csv")), "steps": steps}]
+    settings = {"sizes": config.to_dict(), "training": training.to_dict(), "changes": changes}
+    if start is not None:
+        settings["start_sha256"] = sha256_of(start)
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps({**settings, **dict(facts)}, indent=1))
+
+
+def cut_log(run):
+    """Drop log rows newer than the last checkpoint, so that an interrupted epoch is repeated; returns the others."""
+    log, backup = run / "log.csv", run / "backup" / "training_metadata.json"
+    try:
+        epochs = json.loads(backup.read_text())["epoch"]
+    except (OSError, ValueError, KeyError):
+        epochs = 0
+    header, *lines = log.read_text().splitlines(keepends=True) if log.exists() else [""]
+    lines = [line for line in lines if (epoch := line.split(",")[0]).isdigit() and int(epoch) < epochs]
+    if not lines:
+        log.unlink(missing_ok=True)
+        return []
+    with atomic_path(log) as temporary:
+        temporary.write_text(header + "".join(lines))
+    return read_log(log)
+
+
+def repair_backup(run):
+    """Put the checkpoint before the last one in its place, if a run was killed while it wrote the last.
+
+    Raises
+    ------
+    ValueError
+        if neither can be read.
     """
     latest, before = (
         [run / "backup" / f"{name}{end}" for name in ("latest.weights.h5", "training_metadata.json")]
@@ -254,7 +273,7 @@ def mend_backup(run):
     if not latest[0].exists() or readable(latest[0]):
         return
     if not readable(before[0]):
-        raise ValueError(f"{latest[0]}: damaged; delete {run} to train anew")
+        raise ValueError(f"{latest[0]}: damaged; delete {run} to train again")
     for source, target in zip(before, latest):
         with atomic_path(target) as temporary:
             shutil.copyfile(source, temporary)
@@ -270,39 +289,3 @@ def readable(path):
             return len(file) > 0
     except (OSError, zipfile.BadZipFile):
         return False
-
-
-def ship(title, model, record, run, weights, curve):
-    """Write trained weights, their record, and the curve of the run that they are from.
-
-    Parameters
-    ----------
-    title : str
-        of the files.
-    model : keras.Model
-        not compiled: no optimiser's state is written.
-    record : dict
-        to which the weights' "sha256" is added, and what `keep_settings` kept of the run.
-    run, weights : Path
-        folder of the run, and where the weights go.
-    curve : str
-        name of the curve in results/training, without its ending.
-
-    Returns
-    -------
-    list of Path
-        the files.
-    """
-    kept = json.loads((run / "settings.json").read_text())
-    record = {**record, "seconds": float((run / "seconds.txt").read_text())}
-    record |= {key: kept[key] for key in ("changes", "start_sha256", "left_out") if key in kept}
-    weights.mkdir(parents=True, exist_ok=True)
-    files = [weights / f"{title}.keras", weights / f"{title}.json", results.RESULTS / "training" / f"{curve}.csv"]
-    with atomic_path(files[0]) as temporary:
-        model.save(temporary)
-    record["sha256"] = sha256_of(files[0])
-    with atomic_path(files[1]) as temporary:
-        temporary.write_text(json.dumps(record, indent=1) + "\n")
-    with atomic_path(files[2]) as temporary:
-        shutil.copyfile(run / "log.csv", temporary)
-    return files

@@ -6,46 +6,38 @@ from pathlib import Path
 
 import soundfile
 
+from common.places import HERE
 from virtual_band.dataset import SETS, build_set
 
 
 def main(arguments=None):
-    """Build the data sets and say what was written; exit status 2 and one line on standard error where that fails."""
+    """Build the data sets and print what was written; returns the exit status."""
+    named = ", ".join(name for name, plan in SETS.items() if plan.on_request)
+    counts = ", ".join(f"{name} {plan.songs}" for name, plan in SETS.items())
     parser = argparse.ArgumentParser(prog="python -m virtual_band", description="Write the virtual band's data sets.")
+    parser.add_argument("--data", type=Path, default=HERE.band, help="folder of the sets (default: data/virtual_band)")
     parser.add_argument(
-        "--root", type=Path, default=Path("data/virtual_band"), help="folder of the sets (default: %(default)s)"
+        "--sets", nargs="+", metavar="SET", help=f"of {', '.join(SETS)} (default: all but many_artists, {named})"
     )
-    parser.add_argument(
-        "--sets",
-        nargs="+",
-        metavar="SET",
-        help=f"which to write: {', '.join(SETS)} (default: all that hold songs, but for those of "
-        + ", ".join(name for name, plan in SETS.items() if plan.on_request)
-        + ")",
-    )
-    parser.add_argument(
-        "--songs", type=int, help="songs per set instead of " + ", ".join(f"{n} {p.songs}" for n, p in SETS.items())
-    )
+    parser.add_argument("--songs", type=int, help=f"songs per set (default: {counts})")
     parser.add_argument("--many", type=int, default=0, help="songs of many_artists (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=20.0, help="length of a song (default: %(default)s)")
-    parser.add_argument("--workers", type=int, default=1, help="processes (default: %(default)s)")
+    parser.add_argument("--jobs", type=int, default=1, help="songs at a time, each in a process (default: %(default)s)")
     options = parser.parse_args(arguments)
     try:
         for name in options.sets or [name for name, plan in SETS.items() if not plan.on_request]:
             songs = options.songs
-            if name == "many_artists" and (options.many or songs is None or not options.sets):
-                songs = options.many
+            if name == "many_artists":
+                songs = options.many or (songs if options.sets else 0)
                 if not songs:
                     continue
-            folder, written = build_set(
-                options.root, name, songs=songs, seconds=options.seconds, workers=options.workers
-            )
-            print(f"{folder}: " + (f"{written} songs written" if written else "up to date"))
+            folder, written = build_set(options.data, name, songs=songs, seconds=options.seconds, jobs=options.jobs)
+            print(f"{HERE.shown(folder)}: " + (f"{written} songs written" if written else "up to date"))
     except (ValueError, OSError, soundfile.LibsndfileError) as error:
         print(f"virtual_band: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("virtual_band: interrupted; the same command goes on from here", file=sys.stderr)
+        print("virtual_band: interrupted; the same command resumes here", file=sys.stderr)
         return 130
     return 0
 

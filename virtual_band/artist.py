@@ -1,12 +1,15 @@
 """An artist: a singer, a bass, a kit, a chordal instrument, a room with its desk and a set of habits.
 
 All of it is drawn from one number, with a random generator of its own for each.
+
+Notebook: virtual_band/dataset_report.ipynb
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from common.checks import expect
 from virtual_band.bass import BassSound
 from virtual_band.drums import Kit
 from virtual_band.form import Style
@@ -22,6 +25,7 @@ LAST = (
     "Amsel Birke Carrow Dorn Elster Fenn Garland Hale Ilves Jensen Kestrel Lark Marlow Nightjar Orme Pine Quill Reed "
     "Sorrel Thorne Umber Vale Wren Yarrow Zander Ash Brook Cliff Dale"
 ).split()
+N_ARTISTS = len(FIRST) * len(LAST)  # their numbers of names have no common divisor, so every pair comes up once
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ def artist(key):
     Parameters
     ----------
     key : int, str or Artist
-        A seed from 0 to 899, the name of such an artist, or an artist, which is returned as it is.
+        a seed from 0 to N_ARTISTS - 1, the name of such an artist, or an artist, which is returned as it is.
 
     Returns
     -------
@@ -53,34 +57,27 @@ def artist(key):
     Raises
     ------
     ValueError
-        where no artist has this name or number.
+        if no artist has this name or number.
+
+    Examples
+    --------
+    >>> singer = artist("Dario Dorn").voice
+    >>> singer.low, singer.high  # MIDI numbers
+    (57, 72)
+    >>> artist(3).name
+    'Dario Dorn'
     """
     if isinstance(key, Artist):
         return key
     if isinstance(key, str):
-        names = {artist_name(seed): seed for seed in range(N_ARTISTS)}
-        if key not in names:
-            raise ValueError(
-                f"artist: no artist is called {key!r}; expected a name such as {artist_name(0)!r}, or a number"
-            )
-        key = names[key]
-    if isinstance(key, bool) or not isinstance(key, (int, np.integer)) or not 0 <= key < N_ARTISTS:
-        raise ValueError(f"artist: {key!r} is no artist; expected a name or a whole number from 0 to {N_ARTISTS - 1}")
-    key = int(key)
-    style, kit, bass, chords, voice, desk = np.random.default_rng([key, 1]).spawn(6)
-    return Artist(
-        artist_name(key),
-        key,
-        Style.draw(style),
-        Kit.draw(kit),
-        BassSound.draw(bass),
-        ChordSound.draw(chords),
-        Voice.draw(voice),
-        Desk.draw(desk),
-    )
-
-
-N_ARTISTS = len(FIRST) * len(LAST)  # their numbers of names have no common divisor, so every pair comes up once
+        key = {artist_name(seed): seed for seed in range(N_ARTISTS)}.get(key, key)
+    number = isinstance(key, (int, np.integer)) and not isinstance(key, bool)
+    names = f"a name such as {artist_name(0)!r}, or a number from 0 to {N_ARTISTS - 1}"
+    expect(number and 0 <= key < N_ARTISTS, "artist", names, repr(key))
+    seed = int(key)
+    rngs = np.random.default_rng([seed, 1]).spawn(6)
+    parts = (kind.draw(rng) for kind, rng in zip((Style, Kit, BassSound, ChordSound, Voice, Desk), rngs))
+    return Artist(artist_name(seed), seed, *parts)
 
 
 def artist_name(seed):

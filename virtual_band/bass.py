@@ -1,4 +1,7 @@
-"""Electric bass: one plucked string at a time, slides, dead notes, finger noise, an amplifier that saturates."""
+"""Electric bass: one plucked string at a time, slides, dead notes, finger noise, an amplifier that saturates.
+
+Notebook: virtual_band/dataset_report.ipynb
+"""
 
 from dataclasses import dataclass
 
@@ -6,7 +9,13 @@ import numpy as np
 from numba import njit
 from scipy.signal import butter, sosfilt
 
+from audio_processing.audio_processing import fix_length
+from virtual_band.form import hertz
 from virtual_band.strings import pluck, pole_of_decay, string
+
+SHORTEST = 0.03  # s; shorter notes are left out
+RELEASE = 0.035  # s, from the end of a note until the string is silent
+DEAD_LEVEL, DEAD_BRIGHTNESS, DEAD_DECAY = 0.5, 0.15, 0.03  # of a damped string: factors, and s to 1/e
 
 
 @dataclass(frozen=True)
@@ -16,7 +25,7 @@ class BassSound:
     lowest: int  # MIDI number of the lowest root
     place: float  # of the pluck, fraction of the string
     corner: float  # Hz, above which the finger gives less; a plectrum is above 1 kHz
-    roughness: float  # part of noise in a pluck
+    roughness: float  # fraction of noise in a pluck
     brightness: float  # s to 1/e of a partial at 1 kHz: 0.05 (old flat-wound strings) to 0.5 (new round-wound)
     sustain: float  # s to 1/e of the fundamental
     attack_noise: float
@@ -66,68 +75,65 @@ def render(notes, sound, n_samples, sample_rate, rng):
     Parameters
     ----------
     notes : sequence of form.Note
-        In seconds, not overlapping; `kind` is pluck, slide or dead.
+        in seconds, not overlapping; `kind` is pluck, slide or dead.
     sound : BassSound
     n_samples : int
     sample_rate : int
+        in Hz.
     rng : numpy.random.Generator
 
     Returns
     -------
-    audio : np.ndarray, shape (n_samples,), float64
-    f0 : np.ndarray, shape (n_samples,), float32
-        Hz; 0 where no string sounds at a pitch (rests, dead notes).
+    audio : np.ndarray, float64, (n_samples,)
+    f0 : np.ndarray, float32, (n_samples,)
+        in Hz; 0 where no string sounds at a pitch (rests, dead notes).
     """
-    out = np.zeros(n_samples)
-    f0 = np.zeros(n_samples, dtype=np.float32)
-    release = int(0.035 * sample_rate)
-    previous = None
-    for index, note in enumerate(notes):
+    out, f0 = np.zeros(n_samples), np.zeros(n_samples, dtype=np.float32)
+    previous = None  # MIDI number of the note that a slide starts from
+    for note, following in zip(notes, [*notes[1:], None]):
         start = int(note.start * sample_rate)
-        ends = [note.start + note.duration] + [n.start for n in notes[index + 1 : index + 2]]
-        held = int(min(ends) * sample_rate) - start
-        length = min(held + release, n_samples - start)
-        if held < 0.03 * sample_rate or length < 64:
+        stop = min(note.start + note.duration, following.start if following else np.inf)
+        held = int(stop * sample_rate) - start
+        length = min(held + int(RELEASE * sample_rate), n_samples - start)
+        sounds = held >= SHORTEST * sample_rate and length >= 64
+        if sounds:
+            tone, pitch = _pluck(note, previous, held, length, sound, sample_rate, rng)
+            out[start : start + length] += note.velocity * (DEAD_LEVEL if note.kind == "dead" else 1.0) * tone
+        if sounds and note.kind != "dead":
+            f0[start : start + min(held, length)] = pitch[:held]
+            previous = note.pitch
+        else:
             previous = None
-            continue
-        frequency = 440.0 * 2.0 ** ((note.pitch - 69) / 12.0)
-        t = np.arange(length) / sample_rate
-        cents = 6.0 * rng.uniform(-1, 1) + 10.0 * note.velocity * np.exp(-t / 0.04)  # a hard pluck starts sharp
-        if note.kind == "slide" and previous is not None:
-            cents = cents + 100.0 * np.clip(previous - note.pitch, -5, 5) * (
-                1.0 - _smoothstep(t / rng.uniform(0.06, 0.14))
-            )
-        pitch = frequency * 2.0 ** (cents / 1200.0)
-        period = sample_rate / pitch
-
-        dead = note.kind == "dead"
-        mean_period = sample_rate / frequency
-        bright = sound.brightness * (0.6 + 0.6 * note.velocity) * (0.15 if dead else 1.0)
-        damping = np.full(length, pole_of_decay(1000.0, bright, mean_period, sample_rate))
-        damping[held:] = max(damping[0], 0.8)
-        decay = 0.03 if dead else sound.sustain * (110.0 / frequency) ** 0.3
-        loss = np.exp(-period / sample_rate / decay)
-        loss[held:] = np.exp(-period[held:] / sample_rate / 0.012)
-        noise = rng.standard_normal(int(period.max()) + 4)
-        corner = sound.corner * 2.0 ** (1.5 * (note.velocity - 0.8)) * rng.uniform(0.85, 1.15)
-        burst = pluck(noise, period[0], sound.place * rng.uniform(0.9, 1.1), corner, sound.roughness, sample_rate)
-        excitation = np.zeros(length)
-        excitation[: min(length, burst.size)] = burst[:length]
-        tone = string(excitation, period, damping, loss)
-        tone *= 1.0 / (np.sqrt(np.mean(tone[: int(0.15 * sample_rate)] ** 2)) + 1e-9)
-
-        click = min(length, int(0.02 * sample_rate))
-        tone[:click] += sound.attack_noise * rng.standard_normal(click) * np.exp(-t[:click] / 0.004)
-        tone[-min(release, length) :] *= np.linspace(1.0, 0.0, min(release, length))
-        out[start : start + length] += note.velocity * (0.5 if dead else 1.0) * tone
-        if not dead:
-            f0[start : start + min(held, length)] = pitch[: min(held, length)]
-        previous = None if dead else note.pitch
     body = sosfilt(butter(2, 5500.0, fs=sample_rate, output="sos"), out)
     presence = sosfilt(butter(1, (700.0, 2600.0), "bandpass", fs=sample_rate, output="sos"), out)
     return saturate(0.5 * (body + sound.presence * presence), sound.drive), f0
 
 
-def _smoothstep(x):
-    x = np.clip(x, 0.0, 1.0)
-    return x * x * (3.0 - 2.0 * x)
+def _pluck(note, previous, held, length, sound, sample_rate, rng):
+    """One note of `length` samples, damped after `held`, and its pitch in Hz: two arrays (length,)."""
+    t = np.arange(length) / sample_rate
+    cents = 6.0 * rng.uniform(-1, 1) + 10.0 * note.velocity * np.exp(-t / 0.04)  # a hard pluck starts sharp
+    if note.kind == "slide" and previous is not None:
+        done = np.clip(t / rng.uniform(0.06, 0.14), 0.0, 1.0)
+        cents = cents + 100.0 * np.clip(previous - note.pitch, -5, 5) * (1.0 - done * done * (3.0 - 2.0 * done))
+    frequency, dead = hertz(note.pitch), note.kind == "dead"
+    pitch = frequency * 2.0 ** (cents / 1200.0)
+    period = sample_rate / pitch
+
+    bright = sound.brightness * (0.6 + 0.6 * note.velocity) * (DEAD_BRIGHTNESS if dead else 1.0)
+    damping = np.full(length, pole_of_decay(1000.0, bright, sample_rate / frequency, sample_rate))
+    damping[held:] = max(damping[0], 0.8)
+    decay = DEAD_DECAY if dead else sound.sustain * (110.0 / frequency) ** 0.3
+    loss = np.exp(-period / sample_rate / decay)
+    loss[held:] = np.exp(-period[held:] / sample_rate / 0.012)
+    noise = rng.standard_normal(int(period.max()) + 4)
+    corner = sound.corner * 2.0 ** (1.5 * (note.velocity - 0.8)) * rng.uniform(0.85, 1.15)
+    burst = pluck(noise, period[0], sound.place * rng.uniform(0.9, 1.1), corner, sound.roughness, sample_rate)
+    tone = string(fix_length(burst, length), period, damping, loss)
+    tone *= 1.0 / (np.sqrt(np.mean(tone[: int(0.15 * sample_rate)] ** 2)) + 1e-9)
+
+    click = min(length, int(0.02 * sample_rate))
+    tone[:click] += sound.attack_noise * rng.standard_normal(click) * np.exp(-t[:click] / 0.004)
+    release = min(int(RELEASE * sample_rate), length)
+    tone[-release:] *= np.linspace(1.0, 0.0, release)
+    return tone, pitch

@@ -2,12 +2,13 @@
 
     <root>/<set>/<train or test>/<artist - title>/{mixture,drums,bass,other,vocals}.wav, annotations.npz, score.mid
 
-A set is built in `<root>/<set>.partial` and renamed when its last song is written, and so is every song inside it. An
-interrupted build leaves a `.partial` tree, which the next build goes on with.
+A set is built in `<root>/<set>.partial` and renamed when its last song is written. A song, too, is renamed when its
+last file is written. An interrupted build leaves a `.partial` tree; the next build resumes from it.
+
+Notebook: virtual_band/dataset_report.ipynb
 """
 
 import json
-import os
 import shutil
 import zipfile
 from dataclasses import dataclass
@@ -18,24 +19,25 @@ import numpy as np
 import soundfile
 from tqdm import tqdm
 
-from common.files import PARTIAL, atomic_path
+from audio_processing.tracks import PARTS
+from common.checks import expect
+from common.files import PARTIAL, atomic_path, partial_folder
 from virtual_band.annotations import midi_file
-from virtual_band.mix import SOURCES
-from virtual_band.song import SAMPLE_RATE, render_song
+from virtual_band.song import SAMPLE_RATE, check_count, check_seconds, render_song
 
 VERSION = 3  # of the generator: raise it whenever the sound changes, so that old trees are rebuilt
 TRAINING_ARTIST = 3
 OTHER_ARTISTS = (41, 42, 43, 44, 45, 46, 47, 48)
 MANIFEST = "band.json"
-FILES = (*(f"{name}.wav" for name in ("mixture", *SOURCES)), "annotations.npz", "score.mid")
+FILES = (*(f"{part}.wav" for part in PARTS), "annotations.npz", "score.mid")
 
 
 @dataclass(frozen=True)
 class SetPlan:
-    """One data set: where it goes, how many songs, who plays, and the number of its first song.
+    """One data set: its subset, how many songs, who plays, and the number of its first song.
 
-    Ranges of song numbers do not meet, so no two sets share a score. A set `on_request` is built where it is named, not
-    with all others.
+    Ranges of song numbers do not overlap, so no two sets share a score. A set `on_request` is built only if it is
+    named.
     """
 
     subset: str
@@ -64,89 +66,97 @@ def songs_of(name, songs=None):
     Parameters
     ----------
     name : str
-        A key of `SETS`.
+        a key of `SETS`.
     songs : int, optional
-        How many; the set's own number where it is None.
+        how many; the set's own number if None.
 
     Returns
     -------
     list of (int, int)
-        Artist and song number of each.
-    """
-    if name not in SETS:
-        raise ValueError(f"set: no set is called {name!r}; expected one of {', '.join(SETS)}")
-    plan = SETS[name]
-    count = plan.songs if songs is None else songs
-    if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < 0:
-        raise ValueError(f"songs: found {count!r}, expected a whole number, 0 or more")
-    return [(plan.artists[i % len(plan.artists)], plan.first_song + i) for i in range(count)]
-
-
-def build_set(root, name, *, songs=None, seconds=20.0, workers=1):
-    """Build one set, or go on with one that was interrupted; a set that is complete is left alone.
-
-    Parameters
-    ----------
-    root : str or Path
-        Folder of the sets; made where it is missing.
-    name : str
-        A key of `SETS`.
-    songs : int, optional
-        How many songs.
-    seconds : float
-        Length of a song.
-    workers : int
-        Processes.
-
-    Returns
-    -------
-    (Path, int)
-        The set's folder and how many songs had to be written.
+        artist and song number of each.
 
     Raises
     ------
     ValueError
-        for an unknown set or a wrong number.
-    OSError
-        where the folder cannot be written.
+        if the set is unknown or the number negative.
     """
-    wanted = songs_of(name, songs)
-    if not 0.5 <= seconds <= 3600:
-        raise ValueError(f"seconds: found {seconds!r}, expected a length from 0.5 to 3600")
-    if workers < 1:
-        raise ValueError(f"workers: found {workers!r}, expected 1 or more")
+    expect(name in SETS, "set", f"one of {', '.join(SETS)}", repr(name))
     plan = SETS[name]
-    sound = {"version": VERSION, "subset": plan.subset, "seconds": float(seconds), "other": plan.other}
-    manifest = {"set": name, **sound, "songs": [list(song) for song in wanted]}
+    count = plan.songs if songs is None else songs
+    check_count("songs", count)
+    return [(plan.artists[i % len(plan.artists)], plan.first_song + i) for i in range(count)]
+
+
+def build_set(root, name, *, songs=None, seconds=20.0, jobs=1):
+    """Build one set, or resume an interrupted build; a complete set is left alone.
+
+    Parameters
+    ----------
+    root : str or Path
+        folder of the sets.
+    name : str
+        a key of `SETS`.
+    songs : int, optional
+        how many; the set's own number if None.
+    seconds : float
+        length of each song.
+    jobs : int
+        songs at a time, each in a process.
+
+    Returns
+    -------
+    folder : Path
+        the set's.
+    written : int
+        songs that had to be written.
+
+    Raises
+    ------
+    ValueError
+        if the set is unknown or a number wrong.
+    OSError
+        if the folder cannot be written.
+    """
+    keys = songs_of(name, songs)
+    expect(jobs >= 1, "jobs", "1 or more", jobs)
+    plan = SETS[name]
+    sound = {"version": VERSION, "subset": plan.subset, "seconds": check_seconds(seconds), "other": plan.other}
+    manifest = {"set": name, **sound, "songs": [list(key) for key in keys]}
     folder, partial = Path(root) / name, Path(root) / f"{name}.partial"
-    old = _manifest(folder)
-    if old == manifest and _present(folder / plan.subset, wanted)[0].keys() == set(wanted):
+    if _manifest(folder) == manifest and set(keys) <= set(_songs(folder / plan.subset).values()):
         return folder, 0
-    for present in (folder, partial):
-        files = [path for path in present.rglob("*") if path.is_file() and PARTIAL not in path.parent.name]
-        if _manifest(present) is None and files:  # a manifest that was being written when the build was killed is ours
-            raise ValueError(f"{present}: was not written by this program; move it away or choose another --root")
-    if folder.exists():
-        shutil.rmtree(partial, ignore_errors=True)
-        folder.rename(partial)
-    begun = _manifest(partial)
-    if begun is not None and {key: begun.get(key) for key in sound} != sound:
-        shutil.rmtree(partial)
+    _resume(folder, partial, sound)
     subset = partial / plan.subset
     subset.mkdir(parents=True, exist_ok=True)
     with atomic_path(partial / MANIFEST) as temporary:
         temporary.write_text(json.dumps(manifest))
-
-    present, others = _present(subset, wanted)
-    for child in others:  # half-written, or of a longer set
-        shutil.rmtree(child)
-    todo = [key for key in wanted if key not in present]
-    jobs = (joblib.delayed(write_song)(subset, who, seed, seconds, plan.other) for who, seed in todo)
-    done = joblib.Parallel(n_jobs=workers, return_as="generator_unordered")(jobs)
-    for _ in tqdm(done, total=len(todo), desc=name, unit="song", leave=False):
-        pass
+    complete = _songs(subset)
+    for child, key in complete.items():
+        if key not in keys:  # half-written, or of a longer set
+            shutil.rmtree(child)
+    missing = [key for key in keys if key not in complete.values()]
+    work = (joblib.delayed(write_song)(subset, *key, seconds, plan.other) for key in missing)
+    done = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(work)
+    written = len(list(tqdm(done, total=len(missing), desc=name, unit="song", leave=False)))
     partial.rename(folder)
-    return folder, len(todo)
+    return folder, written
+
+
+def _resume(folder, partial, sound):
+    """Move what there is of a set to `partial`, and delete it there if it was built with another sound."""
+    for present in (folder, partial):
+        # a manifest that was being written when the build was killed is ours
+        files = any(path.is_file() and PARTIAL not in path.parent.name for path in present.rglob("*"))
+        ours = "a set that this program wrote"
+        expect(
+            not files or _manifest(present) is not None, present, ours, "files to move away; or choose another --data"
+        )
+    if folder.exists():
+        shutil.rmtree(partial, ignore_errors=True)
+        folder.rename(partial)
+    started = _manifest(partial)
+    if started is not None and not sound.items() <= started.items():
+        shutil.rmtree(partial)
 
 
 def write_song(folder, artist, seed, seconds, other):
@@ -155,9 +165,9 @@ def write_song(folder, artist, seed, seconds, other):
     Parameters
     ----------
     folder : Path
-        The subset's folder.
+        the subset's folder.
     artist, seed, seconds, other
-        See `song.render_song`.
+        as for `song.render_song`.
 
     Returns
     -------
@@ -165,18 +175,19 @@ def write_song(folder, artist, seed, seconds, other):
     """
     song = render_song(artist, seed, seconds, other=other)
     target = Path(folder) / f"{song.name} {seed % 1_000_000 + 1:02d}"
-    partial = target.with_name(f".{target.name}.{os.getpid()}")
-    partial.mkdir()
-    for name, audio in [("mixture", song.mixture), *song.stems.items()]:
-        soundfile.write(partial / f"{name}.wav", audio.T, SAMPLE_RATE, subtype="PCM_24")
-    np.savez_compressed(partial / "annotations.npz", **song.annotations, identity=np.array([song.artist.seed, seed]))
-    midi_file(song.score, seconds).save(partial / "score.mid")
-    partial.rename(target)
+    with partial_folder(folder) as partial:
+        (partial / target.name).mkdir()
+        for name, audio in {"mixture": song.mixture, **song.stems}.items():
+            soundfile.write(partial / target.name / f"{name}.wav", audio.T, SAMPLE_RATE, subtype="PCM_24")
+        identity = np.array([song.artist.seed, seed])
+        np.savez_compressed(partial / target.name / "annotations.npz", **song.annotations, identity=identity)
+        midi_file(song.score, seconds).save(partial / target.name / "score.mid")
+        (partial / target.name).rename(target)
     return target
 
 
 def _manifest(folder):
-    """The manifest of a tree, or None where there is none that can be read."""
+    """The manifest of a tree, or None if there is none that can be read."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
     except (OSError, ValueError):
@@ -184,24 +195,17 @@ def _manifest(folder):
     return manifest if isinstance(manifest, dict) else None
 
 
-def _present(subset, wanted):
-    """Folders of the wanted songs that are complete, by (artist, song number), and all other folders."""
-    present, others = {}, []
-    for child in subset.iterdir() if subset.is_dir() else ():
-        key = _identity(child)
-        if key in wanted:
-            present[key] = child
-        else:
-            others.append(child)
-    return present, others
+def _songs(subset):
+    """Folders of songs → (artist, song number), or None if a folder is not complete."""
+    return {folder: _identity(folder) for folder in subset.iterdir()} if subset.is_dir() else {}
 
 
 def _identity(folder):
-    """(artist, song number) of a finished song folder, or None."""
+    """(artist, song number) of a complete song folder, or None."""
     if not all((folder / name).is_file() for name in FILES):
         return None
     try:
-        with np.load(folder / "annotations.npz") as known:
-            return tuple(int(v) for v in known["identity"])
+        with np.load(folder / "annotations.npz") as annotations:
+            return tuple(int(v) for v in annotations["identity"])
     except (OSError, KeyError, ValueError, zipfile.BadZipFile):
         return None

@@ -8,6 +8,8 @@ random, and a band of noise stand for all.
 A kit is rendered once per artist: for every piece a tone layer and `N_LAYERS` independent noise layers. A hit mixes
 the noise layers with random weights of unit length, which is new noise of the same spectrum each time, so that no two
 hits are the same.
+
+Notebook: virtual_band/dataset_report.ipynb
 """
 
 from dataclasses import dataclass
@@ -20,6 +22,13 @@ from scipy.signal import butter, sosfilt
 MEMBRANE = np.array([1.0, 1.593, 2.135, 2.295, 2.653, 2.917])  # zeros of Bessel functions, over the first
 N_LAYERS = 4
 N_PLATE_MODES = 200
+# Where the pieces stand, seen by the audience: -1 left, 1 right.
+PLACES = {
+    "kick": 0.0, "snare": 0.08, "rim": 0.08, "hat_closed": 0.5, "hat_pedal": 0.5, "hat_open": 0.5, "tom_high": 0.35,
+    "tom_mid": -0.1, "tom_low": -0.5, "ride": -0.6, "crash": 0.6,
+}  # fmt: skip
+HATS = ("hat_closed", "hat_pedal", "hat_open")
+CHOKED = 0.02  # s that a hat needs to fall silent
 
 
 @dataclass(frozen=True)
@@ -84,28 +93,21 @@ class Kit:
         )
 
 
-# Where the pieces stand, seen by the audience: -1 left, 1 right.
-PLACES = {
-    "kick": 0.0, "snare": 0.08, "rim": 0.08, "hat_closed": 0.5, "hat_pedal": 0.5, "hat_open": 0.5, "tom_high": 0.35,
-    "tom_mid": -0.1, "tom_low": -0.5, "ride": -0.6, "crash": 0.6,
-}  # fmt: skip
-HATS = ("hat_closed", "hat_pedal", "hat_open")
-
-
 @njit(cache=True)
 def modes(frequencies, decays, amplitudes, phases, n_samples, sample_rate):
     """Sum of decaying sinusoids, each by the recursion of a two-pole resonator.
 
     Parameters
     ----------
-    frequencies, decays, amplitudes, phases : np.ndarray, shape (modes,)
-        Hz, seconds to 1/e, linear, radians.
+    frequencies, decays, amplitudes, phases : np.ndarray, (modes,)
+        in Hz, in seconds to 1/e, linear, in radians.
     n_samples : int
     sample_rate : float
+        in Hz.
 
     Returns
     -------
-    np.ndarray, shape (n_samples,)
+    np.ndarray, (n_samples,)
     """
     out = np.zeros(n_samples)
     for m in range(frequencies.size):
@@ -122,20 +124,21 @@ def modes(frequencies, decays, amplitudes, phases, n_samples, sample_rate):
     return out
 
 
-def _membrane(f0, sweep, sweep_time, decay, n_samples, sample_rate, strengths):
-    """A drum head whose modes glide from `sweep` times their frequency down to it, the higher the shorter."""
-    t = np.arange(n_samples) / sample_rate
+def _membrane(t, f0, sweep, sweep_time, decay, strengths):
+    """A drum head whose modes glide from `sweep` times their frequency down to it; high modes decay sooner."""
     angle = 2.0 * np.pi * f0 * (t + (sweep - 1.0) * sweep_time * (1.0 - np.exp(-t / sweep_time)))
-    out = np.zeros(n_samples)
+    out = np.zeros(t.size)
     for ratio, strength in zip(MEMBRANE, strengths):
         out += strength * np.exp(-t * ratio / decay) * np.sin(ratio * angle)
     return out
 
 
-def _noise(rng, n_samples, sample_rate, low, high=None):
-    """Layers of noise (N_LAYERS, n_samples) from `low` to `high` Hz, or upwards of `low` where `high` is None."""
-    edges, kind = (low, "highpass") if high is None else ((low, min(high, 0.45 * sample_rate)), "bandpass")
-    return sosfilt(butter(2, edges, kind, fs=sample_rate, output="sos"), rng.standard_normal((N_LAYERS, n_samples)))
+def _noise(rng, n_samples, sample_rate, low, high):
+    """Layers of noise (N_LAYERS, n_samples) from `low` to `high` Hz."""
+    edges = low, min(high, 0.45 * sample_rate)
+    return sosfilt(
+        butter(2, edges, "bandpass", fs=sample_rate, output="sos"), rng.standard_normal((N_LAYERS, n_samples))
+    )
 
 
 @lru_cache(maxsize=8)
@@ -146,74 +149,71 @@ def render_kit(kit, sample_rate):
     ----------
     kit : Kit
     sample_rate : int
+        in Hz.
 
     Returns
     -------
-    dict of str -> (np.ndarray (samples,), np.ndarray (N_LAYERS, samples))
-        Tone and noise layers of each piece, float32.
+    dict of str to (np.ndarray, np.ndarray)
+        tone (samples,) and noise layers (N_LAYERS, samples) of each piece, float32.
     """
     rng = np.random.default_rng(kit.seed)
-    seconds = lambda s: int(s * sample_rate)  # noqa: E731
-    pieces = {}
 
-    n = seconds(min(0.9, 5 * kit.kick_decay))
-    t = np.arange(n) / sample_rate
-    tone = _membrane(kit.kick_f0, kit.kick_sweep, kit.kick_sweep_time, kit.kick_decay, n, sample_rate, (1.0, 0.25, 0.1))
-    beater = kit.kick_click * _noise(rng, n, sample_rate, 900.0, 4500.0) * np.exp(-t / 0.006)
-    thud = 0.25 * _noise(rng, n, sample_rate, 80.0, 500.0) * np.exp(-t / 0.03)
-    pieces["kick"] = tone, beater + thud
+    def times(seconds):
+        return np.arange(int(seconds * sample_rate)) / sample_rate
 
-    n = seconds(0.7)
-    t = np.arange(n) / sample_rate
-    shell = _membrane(kit.snare_f0, 1.35, 0.012, kit.snare_decay, n, sample_rate, (0.8, 0.5, 0.3, 0.25, 0.15, 0.1))
-    wires = _noise(rng, n, sample_rate, kit.wire_low, 6500.0) * np.exp(-t / kit.wire_decay) * (1 - np.exp(-t / 0.0015))
-    stick = 0.6 * _noise(rng, n, sample_rate, 1500.0, 7000.0) * np.exp(-t / 0.004)
+    def burst(t, level, low, high, decay):
+        return level * _noise(rng, t.size, sample_rate, low, high) * np.exp(-t / decay)
+
+    t = times(min(0.9, 5 * kit.kick_decay))
+    tone = _membrane(t, kit.kick_f0, kit.kick_sweep, kit.kick_sweep_time, kit.kick_decay, (1.0, 0.25, 0.1))
+    beater = burst(t, kit.kick_click, 900.0, 4500.0, 0.006)
+    pieces = {"kick": (tone, beater + burst(t, 0.25, 80.0, 500.0, 0.03))}
+
+    t = times(0.7)
+    shell = _membrane(t, kit.snare_f0, 1.35, 0.012, kit.snare_decay, (0.8, 0.5, 0.3, 0.25, 0.15, 0.1))
+    wires = burst(t, 1.0, kit.wire_low, 6500.0, kit.wire_decay) * (1 - np.exp(-t / 0.0015))
+    stick = burst(t, 0.6, 1500.0, 7000.0, 0.004)
     pieces["snare"] = kit.snare_level * shell, kit.snare_level * (kit.wire_level * wires + stick)
     rim = modes(
         frequencies=np.array([430.0, 1050.0, 1720.0, 2600.0]),
         decays=np.array([0.02, 0.018, 0.012, 0.008]),
         amplitudes=np.array([0.5, 0.9, 0.6, 0.4]),
         phases=np.zeros(4),
-        n_samples=n,
+        n_samples=t.size,
         sample_rate=sample_rate,
     )
     pieces["rim"] = 0.7 * kit.snare_level * rim, 0.3 * kit.snare_level * stick
 
     for piece, f0 in zip(("tom_low", "tom_mid", "tom_high"), kit.tom_f0):
-        n = seconds(min(1.4, 4.5 * kit.tom_decay))
-        t = np.arange(n) / sample_rate
-        head = _membrane(f0, 1.35, 0.03, kit.tom_decay, n, sample_rate, (1.0, 0.45, 0.25, 0.2, 0.1, 0.1))
-        stick = 0.3 * _noise(rng, n, sample_rate, 400.0, 5000.0) * np.exp(-t / 0.012)
-        pieces[piece] = kit.tom_level * head, kit.tom_level * stick
+        t = times(min(1.4, 4.5 * kit.tom_decay))
+        head = _membrane(t, f0, 1.35, 0.03, kit.tom_decay, (1.0, 0.45, 0.25, 0.2, 0.1, 0.1))
+        pieces[piece] = kit.tom_level * head, kit.tom_level * burst(t, 0.3, 400.0, 5000.0, 0.012)
 
-    for piece, decay in (
-        ("hat_closed", kit.hat_decay),
-        ("hat_pedal", 0.7 * kit.hat_decay),
-        ("hat_open", kit.hat_open_decay),
+    closed, opened = kit.hat_decay, kit.hat_open_decay
+    for piece, low, decay, level, seconds, ping in (
+        ("hat_closed", kit.hat_low, closed, kit.hat_level, min(1.5, 6 * closed), 0.8),
+        ("hat_pedal", kit.hat_low, 0.7 * closed, kit.hat_level, min(1.5, 6 * (0.7 * closed)), 0.8),
+        ("hat_open", kit.hat_low, opened, kit.hat_level, min(1.5, 6 * opened), 0.8),
+        ("ride", 2200.0, kit.ride_decay, kit.ride_level, 2.0, 1.4),
+        ("crash", 1300.0, kit.crash_decay, kit.crash_level, 3.0, 1.0),
     ):
-        pieces[piece] = _cymbal(rng, kit.hat_low, decay, kit.hat_level, seconds(min(1.5, 6 * decay)), sample_rate, 0.8)
-    n = seconds(2.0)
-    pieces["ride"] = _cymbal(rng, 2200.0, kit.ride_decay, kit.ride_level, n, sample_rate, 1.4)
-    pieces["crash"] = _cymbal(rng, 1300.0, kit.crash_decay, kit.crash_level, seconds(3.0), sample_rate, 1.0)
+        pieces[piece] = _cymbal(rng, times(seconds), low, decay, level, ping, sample_rate)
     return {name: (tone.astype(np.float32), noise.astype(np.float32)) for name, (tone, noise) in pieces.items()}
 
 
-def _cymbal(rng, low, decay, level, n_samples, sample_rate, ping):
+def _cymbal(rng, t, low, decay, level, ping, sample_rate):
     """A plate: modes at random above `low`/3, the higher the shorter, and two bands of noise for those between."""
     frequencies = np.exp(rng.uniform(np.log(low / 3.0), np.log(14000.0), N_PLATE_MODES))
     decays = decay * np.minimum(1.0, low / frequencies) ** 0.4 * rng.uniform(0.6, 1.2, N_PLATE_MODES)
     amplitudes = rng.uniform(0.3, 1.0, N_PLATE_MODES) * np.minimum(1.0, frequencies / low) ** 1.5
     amplitudes *= ping / np.sqrt(N_PLATE_MODES)
-    phases = rng.uniform(0, 2 * np.pi, N_PLATE_MODES)
-    tone = modes(frequencies, decays, amplitudes, phases, n_samples, float(sample_rate))
-    t = np.arange(n_samples) / sample_rate
-    stroke = 0.8 * np.exp(-t / 0.006)
-    noise = _noise(rng, n_samples, sample_rate, 0.6 * low, 2.5 * low) * (np.exp(-t / (0.5 * decay)) + stroke)
-    high = 0.7 * _noise(rng, n_samples, sample_rate, min(2.5 * low, 9000.0), 14000.0)
-    noise += high * (np.exp(-t / (0.3 * decay)) + stroke)
-    swell = 1.0 - np.exp(-t / 0.002)
-    fade = np.minimum(1.0, (n_samples - np.arange(n_samples)) / (0.02 * sample_rate))
-    return level * tone * fade, level * noise * swell * fade
+    tone = modes(frequencies, decays, amplitudes, rng.uniform(0, 2 * np.pi, N_PLATE_MODES), t.size, float(sample_rate))
+    hit = 0.8 * np.exp(-t / 0.006)
+    noise = _noise(rng, t.size, sample_rate, 0.6 * low, 2.5 * low) * (np.exp(-t / (0.5 * decay)) + hit)
+    high = 0.7 * _noise(rng, t.size, sample_rate, min(2.5 * low, 9000.0), 14000.0)
+    noise += high * (np.exp(-t / (0.3 * decay)) + hit)
+    fade = np.minimum(1.0, (t.size - np.arange(t.size)) / (0.02 * sample_rate))
+    return level * tone * fade, level * noise * (1.0 - np.exp(-t / 0.002)) * fade
 
 
 def render(notes, kit, n_samples, sample_rate, rng):
@@ -222,39 +222,36 @@ def render(notes, kit, n_samples, sample_rate, rng):
     Parameters
     ----------
     notes : sequence of form.Note
-        In seconds; `kind` names the piece.
+        in seconds; `kind` names the piece.
     kit : Kit
     n_samples : int
     sample_rate : int
-        Hz.
+        in Hz.
     rng : numpy.random.Generator
 
     Returns
     -------
-    np.ndarray, shape (2, n_samples), float32
+    np.ndarray, float32, (2, n_samples)
     """
     pieces = render_kit(kit, sample_rate)
     out = np.zeros((2, n_samples), dtype=np.float32)
-    hat_times = [n.start for n in notes if n.kind in HATS] + [np.inf]
-    hats_seen = 0
+    next_hat = iter([n.start for n in notes if n.kind in HATS][1:] + [np.inf])
     for note in notes:
         tone, layers = pieces[note.kind]
         weights = rng.standard_normal(N_LAYERS)
         weights = (weights / np.linalg.norm(weights)).astype(np.float32)
         v = note.velocity
         hit = np.float32(v * rng.uniform(0.9, 1.1)) * tone + (np.float32(v**1.4) * weights) @ layers
-        if note.kind in HATS:  # the next stroke on the hat, or the foot, stops what still rings
-            hats_seen += 1
-            gap = hat_times[hats_seen] - note.start
-            keep = int(min(gap, 60.0) * sample_rate)
+        if note.kind in HATS:  # the next hit on the hat, or the foot, stops what still rings
+            keep = int(min(next(next_hat) - note.start, 60.0) * sample_rate)
             if keep < hit.size:
-                fade = int(0.02 * sample_rate)
+                fade = int(CHOKED * sample_rate)
                 hit = hit[: max(1, keep + fade)]
                 ramp = np.linspace(1.0, 0.0, min(fade, hit.size), dtype=np.float32)
                 hit[-ramp.size :] *= ramp
         start = int(note.start * sample_rate)
         hit = hit[: max(0, n_samples - start)]
         angle = (1.0 + kit.width * PLACES[note.kind]) * np.pi / 4.0
-        out[0, start : start + hit.size] += np.float32(np.sqrt(2) * np.cos(angle)) * hit
-        out[1, start : start + hit.size] += np.float32(np.sqrt(2) * np.sin(angle)) * hit
+        gains = np.sqrt(2) * np.array([np.cos(angle), np.sin(angle)])
+        out[:, start : start + hit.size] += gains.astype(np.float32)[:, None] * hit
     return out

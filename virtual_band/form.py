@@ -1,4 +1,7 @@
-"""The skeleton of a song: an artist's habits, and from them tempo, metre, key, form and chords."""
+"""The skeleton of a song: an artist's habits, and from them tempo, metre, key, form and chords.
+
+Notebook: virtual_band/dataset_report.ipynb
+"""
 
 from dataclasses import dataclass
 
@@ -17,6 +20,7 @@ PROGRESSIONS = {
     "chorus": ((5, 3, 0, 4), (3, 4, 0, 5), (0, 4, 5, 3), (3, 0, 4, 5), (0, 3, 5, 4)),
     "bridge": ((3, 3, 1, 4), (5, 5, 3, 4), (1, 4, 2, 5), (3, 2, 1, 4)),
 }
+USUAL_MODE, MAJOR_DOMINANT = 0.7, 0.5  # chances: of the artist's first mode, and of a major V in a minor key
 FORM = ("intro", "verse", "chorus", "verse", "chorus", "bridge", "chorus")
 
 
@@ -27,13 +31,13 @@ class Note:
     Attributes
     ----------
     start, duration : float
-        In beats while the score is written, in seconds once it is performed.
+        in beats while the score is written, in seconds once it is performed.
     pitch : int
         MIDI number; for drums the General MIDI number of the piece.
     velocity : float
         0 (silent) to 1 (as hard as this player plays).
     kind : str
-        How it is played. Drums: the piece. Bass: pluck, slide (from the note before), dead. Vocals: the syllable,
+        how it is played. Drums: the piece. Bass: pluck, slide (from the note before), dead. Vocals: the syllable,
         consonant and vowel joined by a dot ("s.a"), or "~" where the syllable of the note before goes on. Other:
         strum, up, hold.
     """
@@ -43,6 +47,11 @@ class Note:
     pitch: int
     velocity: float
     kind: str = ""
+
+
+def hertz(pitch, detune=0.0):
+    """The frequency in Hz of a MIDI number (A4 = 69), or of many, so many semitones out of tune."""
+    return 440.0 * 2.0 ** ((pitch - 69 + detune) / 12.0)
 
 
 @dataclass(frozen=True)
@@ -58,36 +67,27 @@ class Section:
 class Style:
     """An artist's musical habits, drawn once per artist (`Style.draw`)."""
 
-    tempo: tuple[float, float] = (84.0, 132.0)  # beats per minute, range of the artist's songs
-    modes: tuple[str, ...] = ("major", "minor")
-    swing_chance: float = 0.2
-    waltz_chance: float = 0.08
-    seventh_chance: float = 0.2
-    busy_kick: float = 0.35  # chance of a kick on a free eighth
-    ghost_notes: float = 0.15  # chance of a ghost note on a free sixteenth of the snare
-    sixteenth_hats: float = 0.3
-    ride_chorus: float = 0.4
-    bass_busy: float = 0.5
-    bass_octaves: float = 0.25
-    bass_slides: float = 0.15
-    bass_dead: float = 0.08
-    syncopation: float = 0.3
-    melisma: float = 0.15
-    comping: tuple[str, ...] = ("strum", "hold", "offbeat", "arpeggio")
-    tightness: float = 1.0  # scales the scatter of every player's timing
+    tempo: tuple[float, float]  # beats per minute, range of the artist's songs
+    modes: tuple[str, str]  # keys of `MODES`, the usual one first
+    swing_chance: float
+    waltz_chance: float
+    seventh_chance: float
+    busy_kick: float  # chance of a kick on a free eighth
+    ghost_notes: float  # chance of a ghost note on a free sixteenth of the snare
+    sixteenth_hats: float  # chance of sixteenths, where the tempo allows them
+    ride_chorus: float  # chance of the ride in place of the hat
+    bass_busy: float  # chance of a note on each eighth of a section's pattern
+    bass_octaves: float
+    bass_slides: float
+    bass_dead: float  # chance of a dead note on a free sixteenth
+    syncopation: float
+    melisma: float  # chance of a syllable on more than one note
+    comping: tuple[str, ...]  # ways of playing chords
+    tightness: float  # scales the scatter of every player's timing
 
     @classmethod
     def draw(cls, rng):
-        """Draw the habits of one artist.
-
-        Parameters
-        ----------
-        rng : numpy.random.Generator
-
-        Returns
-        -------
-        Style
-        """
+        """Draw the habits of one artist."""
         centre = rng.uniform(88.0, 138.0)
         modes = tuple(str(m) for m in rng.choice(list(MODES), size=2, replace=False, p=[0.4, 0.35, 0.15, 0.1]))
         return cls(
@@ -118,18 +118,18 @@ class Plan:
     Attributes
     ----------
     tempo : float
-        Beats per minute.
+        beats per minute.
     beats : int
-        Beats per bar.
+        beats per bar.
     swing : float
-        Where the second eighth of a beat falls, 0.5 (straight) to 0.67 (triplet).
+        where the second eighth of a beat falls, 0.5 (straight) to 0.67 (triplet).
     key : int
-        Pitch class of the tonic, 0 = C.
+        pitch class of the tonic, 0 = C.
     mode : str
-        A key of `MODES`.
+        a key of `MODES`.
     sections : tuple of Section
     chords : tuple of tuple of int
-        One per bar: pitch classes, root first.
+        one per bar: pitch classes, root first.
     """
 
     tempo: float
@@ -175,13 +175,13 @@ def plan_song(style, seconds, rng):
     beats = 3 if rng.random() < style.waltz_chance else 4
     swing = rng.uniform(0.58, 0.67) if rng.random() < style.swing_chance else 0.5
     key = int(rng.integers(12))
-    mode = style.modes[0] if rng.random() < 0.7 else style.modes[1]
+    mode = style.modes[0] if rng.random() < USUAL_MODE else style.modes[1]
     n_bars = max(1, int(np.ceil(seconds * tempo / 60.0 / beats)))
 
     progressions = {name: choices[rng.integers(len(choices))] for name, choices in PROGRESSIONS.items()}
     progressions["intro"] = progressions["verse"]
     sevenths = rng.random() < style.seventh_chance
-    dominant_major = mode == "minor" and rng.random() < 0.5
+    dominant_major = mode == "minor" and rng.random() < MAJOR_DOMINANT
 
     sections, chords = [], []
     position = int(rng.choice([0, 1, 2, 3, 4], p=[0.2, 0.2, 0.2, 0.2, 0.2]))

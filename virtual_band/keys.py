@@ -1,13 +1,20 @@
-"""The chordal instrument: a strummed guitar (waveguide strings) or an electric piano (struck bars)."""
+"""The chordal instrument: a strummed guitar (waveguide strings) or an electric piano (struck bars).
+
+Notebook: virtual_band/dataset_report.ipynb
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.signal import butter, sosfilt
 
+from audio_processing.audio_processing import fix_length
 from virtual_band.bass import saturate
 from virtual_band.drums import modes
+from virtual_band.form import hertz
 from virtual_band.strings import pluck, pole_of_decay, string
+
+RELEASE = 0.10  # s, from the end of a note until it is silent
 
 
 @dataclass(frozen=True)
@@ -51,14 +58,16 @@ def render(notes, sound, n_samples, sample_rate, rng):
     Parameters
     ----------
     notes : sequence of form.Note
-        In seconds; chords are notes with the same start.
+        in seconds; chords are notes with the same start.
     sound : ChordSound
-    n_samples, sample_rate : int
+    n_samples : int
+    sample_rate : int
+        in Hz.
     rng : numpy.random.Generator
 
     Returns
     -------
-    np.ndarray, shape (n_samples,), float64
+    np.ndarray, float64, (n_samples,)
     """
     out = np.zeros(n_samples)
     guitar = sound.instrument == "guitar"
@@ -71,9 +80,11 @@ def render(notes, sound, n_samples, sample_rate, rng):
         ordered = sorted(chord, key=lambda n: n.pitch, reverse=chord[0].kind == "up")
         for rank, note in enumerate(ordered):
             start = int((chord_start + rank * spread / max(1, len(ordered) - 1)) * sample_rate)
-            length = min(int((note.duration + 0.10) * sample_rate), n_samples - start)
+            length = min(int((note.duration + RELEASE) * sample_rate), n_samples - start)
             if length >= 64:
                 tone = play(note.pitch, note.velocity, length, sound, sample_rate, rng)
+                release = min(length, int(RELEASE * sample_rate))
+                tone[-release:] *= np.linspace(1.0, 0.0, release)
                 out[start : start + length] += note.velocity * tone
     if guitar:  # the body: resonances of air and top plate
         out += 0.5 * sosfilt(butter(1, (90.0, 240.0), "bandpass", fs=sample_rate, output="sos"), out)
@@ -84,24 +95,18 @@ def render(notes, sound, n_samples, sample_rate, rng):
 
 def _string_note(pitch, velocity, length, sound, sample_rate, rng):
     """One string of the guitar."""
-    period = sample_rate / (440.0 * 2.0 ** ((pitch - 69 + 0.04 * rng.uniform(-1, 1)) / 12.0))
-    release = min(length, int(0.10 * sample_rate))
+    period = sample_rate / hertz(pitch, 0.04 * rng.uniform(-1, 1))
     corner = sound.corner * 2.0 ** (1.5 * (velocity - 0.8))
     burst = pluck(rng.standard_normal(int(period) + 4), period, sound.place, corner, sound.roughness, sample_rate)
-    excitation = np.zeros(length)
-    excitation[: min(length, burst.size)] = burst[:length]
     damping = np.full(length, pole_of_decay(2000.0, sound.brightness, period, sample_rate))
     loss = np.full(length, np.exp(-period / sample_rate / sound.sustain))
-    loss[-release:] = np.exp(-period / sample_rate / 0.03)
-    tone = string(excitation, np.full(length, period), damping, loss)
-    tone[-release:] *= np.linspace(1.0, 0.0, release)
-    return tone
+    loss[-int(RELEASE * sample_rate) :] = np.exp(-period / sample_rate / 0.03)
+    return string(fix_length(burst, length), np.full(length, period), damping, loss)
 
 
 def _bar_note(pitch, velocity, length, sound, sample_rate, rng):
-    """One bar of the electric piano: harmonics from the pick-up, and the tine's bright modes that die sooner."""
-    f0 = 440.0 * 2.0 ** ((pitch - 69 + 0.03 * rng.uniform(-1, 1)) / 12.0)
-    v = velocity
+    """One bar of the electric piano: harmonics from the pick-up, and the tine's bright modes that decay sooner."""
+    f0, v = hertz(pitch, 0.03 * rng.uniform(-1, 1)), velocity
     ratios = np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.27, 7.1, 11.3])
     decays = sound.sustain * np.array([1.0, 0.8, 0.7, 0.5, 0.4, 0.3, 0.25, 0.15]) * (220.0 / f0) ** 0.3
     strengths = np.array(
@@ -110,6 +115,4 @@ def _bar_note(pitch, velocity, length, sound, sample_rate, rng):
     tone = modes(f0 * ratios, decays, strengths, np.zeros(8), length, float(sample_rate))
     click = min(length, int(0.015 * sample_rate))
     tone[:click] += sound.bite * v * rng.standard_normal(click) * np.exp(-np.arange(click) / (0.003 * sample_rate))
-    release = min(length, int(0.10 * sample_rate))
-    tone[-release:] *= np.linspace(1.0, 0.0, release)
     return tone

@@ -1,8 +1,10 @@
 """From dry parts to a record: a room, panning, levels, and one gain curve for all stems.
 
 Each part passes its own channel (panning, room, high-pass, compressor). The compressor and the limiter on the bus
-listen to the sum of all channels, and multiply every stem by the same curve. So the stems of a finished song add up
+follow the sum of all channels, and multiply every stem by the same curve. So the stems of a finished song add up
 to its mixture.
+
+Notebook: virtual_band/dataset_report.ipynb
 """
 
 from dataclasses import dataclass
@@ -13,10 +15,12 @@ from numba import njit
 from scipy.ndimage import minimum_filter1d, uniform_filter1d
 from scipy.signal import butter, sosfilt
 
-SOURCES = ("drums", "bass", "other", "vocals")
+from audio_processing.tracks import SOURCES
+
 BLOCK = 64  # samples per step of a compressor
 LOWEST = {"drums": 28.0, "bass": 32.0, "other": 80.0, "vocals": 80.0}  # Hz, high-pass of each channel: no DC, no rumble
 CHANNEL_RATIO = {"bass": 2.0, "other": 2.5, "vocals": 1.7}  # of the compressors that engineers put on single tracks
+CEILINGS = (0.93, 0.99)  # of the limiter, and of the highest sample of any file
 TRIO_VOICE = 1.3  # dB by which the voice is louder where no chords support it, as recorded trios have it
 
 
@@ -66,9 +70,15 @@ def room_response(desk, sample_rate):
     Twelve early reflections at random times and places, then noise that decays exponentially and loses its treble
     sooner (Moorer 1979); unit energy.
 
+    Parameters
+    ----------
+    desk : Desk
+    sample_rate : int
+        in Hz.
+
     Returns
     -------
-    np.ndarray, shape (2, samples), float32
+    np.ndarray, float32, (2, samples)
     """
     rng = np.random.default_rng(desk.seed)
     n = int((desk.predelay + 0.8 * desk.room_decay) * sample_rate)  # to -48 dB
@@ -94,15 +104,15 @@ def convolve(audio, response, size=2**17):
 
     Parameters
     ----------
-    audio : np.ndarray, shape (inputs, samples), float32
-    response : np.ndarray, shape (outputs, inputs, taps), float32
+    audio : np.ndarray, float32, (inputs, samples)
+    response : np.ndarray, float32, (outputs, inputs, taps)
     size : int
-        Length of the FFT: blocks that stay in the processor's cache are faster than one long transform.
+        length of the FFT: blocks that stay in the processor's cache are faster than one long transform.
 
     Returns
     -------
-    np.ndarray, shape (outputs, samples), float32
-        The tail beyond the end of the input is cut.
+    np.ndarray, float32, (outputs, samples)
+        without the tail beyond the end of the input.
     """
     taps, n = response.shape[-1], audio.shape[-1]
     size = max(size, 2 * scipy.fft.next_fast_len(taps, real=True))
@@ -124,8 +134,13 @@ def active_rms(audio, sample_rate):
 
     Parameters
     ----------
-    audio : np.ndarray, shape (..., samples)
+    audio : np.ndarray, (..., samples)
     sample_rate : int
+        in Hz.
+
+    Returns
+    -------
+    float
     """
     size = int(0.05 * sample_rate)
     n = audio.shape[-1] // size * size
@@ -175,16 +190,18 @@ def compressor_gain(blocks, ratio, sample_rate, attack=0.012, release=0.15):
 
     Parameters
     ----------
-    blocks : np.ndarray, shape (2, blocks, BLOCK)
+    blocks : np.ndarray, (2, blocks, BLOCK)
+        as returned by `blocks_of`.
     ratio : float
         1 does nothing; 3 lets the level rise by 1 dB where it would rise by 3.
     sample_rate : int
+        in Hz.
     attack, release : float
-        In seconds.
+        in seconds.
 
     Returns
     -------
-    np.ndarray, shape (blocks,)
+    np.ndarray, (blocks,)
     """
     power = np.mean(np.square(blocks), axis=(0, 2), dtype=np.float64)
     level = 10.0 * np.log10(power / (np.mean(power) + 1e-20) + 1e-6)
@@ -204,21 +221,22 @@ def bus_gain(mixture, desk, sample_rate):
 
     Parameters
     ----------
-    mixture : np.ndarray, shape (2, samples)
+    mixture : np.ndarray, (2, samples)
     desk : Desk
     sample_rate : int
+        in Hz.
 
     Returns
     -------
-    np.ndarray, shape (samples,), float32
-        Peaks of `mixture * gain` stay below 0.97.
+    np.ndarray, float32, (samples,)
+        peaks of `mixture * gain` stay below 0.97.
     """
     blocks = blocks_of(mixture)
     gain = compressor_gain(blocks, desk.compression, sample_rate)
     rms = np.sqrt(np.mean(np.square(blocks, dtype=np.float64))) + 1e-12
     gain *= 0.11 * 10.0 ** (desk.loudness / 20.0) / rms
     peaks = np.max(np.abs(blocks), axis=(0, 2)) * gain
-    needed = np.minimum(1.0, 0.93 / np.maximum(peaks, 1e-9))
+    needed = np.minimum(1.0, CEILINGS[0] / np.maximum(peaks, 1e-9))
     # A limiter that looks ahead: the mean over 13 blocks of the lowest gain within 7 never exceeds what any needs.
     return per_sample(gain * uniform_filter1d(minimum_filter1d(needed, 15), 13), mixture.shape[-1])
 
@@ -228,19 +246,20 @@ def mix(dry, desk, sample_rate, rng):
 
     Parameters
     ----------
-    dry : dict of str -> np.ndarray, shape (samples,) or (2, samples)
-        Parts by source; a missing source stays silent.
+    dry : dict of str to np.ndarray, (samples,) or (2, samples)
+        parts by source; a missing source stays silent.
     desk : Desk
     sample_rate : int
+        in Hz.
     rng : numpy.random.Generator
-        Draws the levels of this song.
+        draws the levels of this song.
 
     Returns
     -------
-    stems : dict of str -> np.ndarray, shape (2, samples), float32
-        In MUSDB order.
-    mixture : np.ndarray, shape (2, samples), float32
-        Their sum.
+    stems : dict of str to np.ndarray, float32, (2, samples)
+        in MUSDB's order.
+    mixture : np.ndarray, float32, (2, samples)
+        their sum.
     """
     room = room_response(desk, sample_rate)
     n = next(iter(dry.values())).shape[-1]
@@ -258,7 +277,7 @@ def mix(dry, desk, sample_rate, rng):
             stem *= per_sample(compressor_gain(blocks_of(stem), CHANNEL_RATIO[source], sample_rate), n)
         stem *= np.float32(10.0 ** (level / 20.0) / (active_rms(stem, sample_rate) + 1e-12))
         stems[source] = stem
-    mixture = _add(stems)
+    mixture = sum(stems.values())
     if not np.any(mixture):
         return stems, mixture
     gain = bus_gain(mixture, desk, sample_rate)
@@ -266,14 +285,12 @@ def mix(dry, desk, sample_rate, rng):
     gain[:ramp] *= np.linspace(0.0, 1.0, ramp, dtype=np.float32)
     gain[n - ramp :] *= np.linspace(1.0, 0.0, ramp, dtype=np.float32)
     pole = np.exp(-2.0 * np.pi * 8.0 / sample_rate)
-    loudest = max(_apply(stem, gain, pole) for stem in stems.values())
-    mixture = _add(stems)
-    loudest = max(loudest, float(np.max(np.abs(mixture))))
-    if loudest > 0.99:  # a stem alone may peak higher than the mixture
+    peaks = [_apply(stem, gain, pole) for stem in stems.values()]
+    loudest = max(*peaks, float(np.max(np.abs(sum(stems.values())))))
+    if loudest > CEILINGS[1]:  # a stem alone may peak higher than the mixture
         for stem in stems.values():
-            stem *= np.float32(0.99 / loudest)
-        mixture = _add(stems)
-    return stems, mixture
+            stem *= np.float32(CEILINGS[1] / loudest)
+    return stems, sum(stems.values())
 
 
 def _channel_response(source, inputs, room, desk, sample_rate):
@@ -288,11 +305,3 @@ def _channel_response(source, inputs, room, desk, sample_rate):
     if source == "vocals":
         response += desk.air * sosfilt(butter(1, 3000.0, "highpass", fs=sample_rate, output="sos"), response)
     return sosfilt(butter(2, LOWEST[source], "highpass", fs=sample_rate, output="sos"), response).astype(np.float32)
-
-
-def _add(stems):
-    """The sum of the stems, in their order: the definition of the mixture."""
-    total = np.zeros_like(next(iter(stems.values())))
-    for stem in stems.values():
-        total += stem
-    return total

@@ -1,125 +1,161 @@
-"""What each player plays over the skeleton: drums, bass, melody, chords, on a grid of sixteenth notes, in beats."""
+"""What each player plays over the skeleton: drums, bass, melody, chords, on a grid of sixteenth notes, in beats.
+
+Notebook: virtual_band/dataset_report.ipynb
+"""
+
+from itertools import cycle
+from types import SimpleNamespace
 
 import numpy as np
 
+from virtual_band import voice
 from virtual_band.form import Note
 
 STEPS_PER_BEAT = 4
-CONSONANTS = ("", "h", "s", "sh", "f", "t", "k", "p", "d", "b", "m", "n", "l", "r", "w", "v")
-VOWELS = ("a", "e", "i", "o", "u", "@", "ae")
-
+SECTIONS = ("intro", "verse", "chorus", "bridge", "ending")
+CONSONANTS, VOWELS = tuple(voice.CONSONANTS), tuple(voice.FORMANTS)
 PIECES = {
     "kick": 36, "rim": 37, "snare": 38, "tom_low": 41, "hat_closed": 42, "hat_pedal": 44, "tom_mid": 45, "hat_open": 46,
     "tom_high": 48, "crash": 49, "ride": 51,
 }  # fmt: skip
+FAVOURED_KICKS = (6, 8, 10, 14)  # steps of a bar
+ACCENTS = (0.8, 0.4, 0.55, 0.4)  # velocities of the cymbal on the four sixteenths of a beat
+SILENT = (0.0, 0.0)  # chance and velocity of a step
+OPEN_HATS = ((0.95, 0.75), SILENT, (0.8, 0.5), SILENT)  # on the four sixteenths of a beat
+CHANCES = SimpleNamespace(  # that are the same for all artists; `form.Style` has those that are not
+    crash=0.4,  # where a section begins that is neither chorus nor bridge
+    fill=0.85,  # at the end of a section
+    sparse_fill=0.4,
+    sparse_gap=0.7,  # of an off-beat in a sparse fill
+    fill_kick=0.6,
+    rare_kick=0.3,  # of an eighth without a kick: that it gets one now and then
+    half_time=0.5,  # in a bridge
+    rim=0.2,  # in place of the snare, in verse and intro
+    open_hats=0.35,  # all through a chorus
+    bare_intro=0.5,  # cymbal and first kick alone
+    bass_tacet=0.4,  # in an intro
+    low_fifth=0.4,  # the fifth below the root, where the bass reaches it
+    bass_with_kick=0.9,
+    bass_eighth=0.92,  # of the eighths in the section's pattern
+    fifth=0.12,  # beyond the artist's chance of octaves
+    approach=0.55,  # of a note that leads to the next chord's root
+    scale_approach=0.75,  # from within the key; otherwise from a semitone away
+    bass_legato=0.3,
+    voice_tacet=0.8,  # in an intro
+    alternate=0.5,  # motifs in the order a b a b, otherwise a a b a
+    bar_rest=0.08,  # of the voice, in a period's second bar
+    note_rest=0.04,
+    strum=0.8,  # of each eighth but the first of a bar
+)
+
+
+def _velocity(rng, mean, scatter, lowest=0.2):
+    return float(np.clip(mean * rng.normal(1.0, scatter), lowest, 1.0))
 
 
 def play_drums(plan, style, rng):
     """Write the drum part: one groove per section type, repeated with small variations, fills at the ends of sections.
 
+    Parameters
+    ----------
+    plan : form.Plan
+    style : form.Style
+    rng : numpy.random.Generator
+
     Returns
     -------
     list of Note
-        In beats; `kind` is the piece (a key of `PIECES`).
+        in beats; `kind` is the piece (a key of `PIECES`).
     """
-    grooves = {name: _groove(plan, style, name, rng) for name in ("intro", "verse", "chorus", "bridge", "ending")}
+    grooves = {name: _groove(plan, style, name, rng) for name in SECTIONS}
     notes = []
 
     def hit(beat, piece, velocity):
-        velocity = float(np.clip(velocity * rng.normal(1.0, 0.07), 0.05, 1.0))
-        notes.append(Note(beat, 0.25, PIECES[piece], velocity, piece))
+        notes.append(Note(beat, 0.25, PIECES[piece], _velocity(rng, velocity, 0.07, lowest=0.05), piece))
 
     steps = plan.beats * STEPS_PER_BEAT
     for section in plan.sections:
-        groove = grooves[section.name]
-        for bar in range(section.first_bar, section.first_bar + section.bars):
-            start = bar * plan.beats
+        last = section.first_bar + section.bars - 1
+        for bar in range(section.first_bar, last + 1):
+            start, begins = bar * plan.beats, bar == section.first_bar
             if section.name == "ending":
                 hit(start, "crash", 0.9)
                 hit(start, "kick", 0.95)
                 continue
-            first, last = bar == section.first_bar, bar == section.first_bar + section.bars - 1
-            if first and section.name in ("chorus", "bridge") or first and bar and rng.random() < 0.4:
+            lifted = begins and section.name in ("chorus", "bridge")
+            if lifted or begins and bar and rng.random() < CHANCES.crash:
                 hit(start, "crash", rng.uniform(0.75, 1.0))
-            fill_from = (
-                steps - int(rng.choice([4, 6, 8])) if last and section.bars > 1 and rng.random() < 0.85 else steps
-            )
-            for step in range(steps):
-                beat = start + step / STEPS_PER_BEAT
-                if step >= fill_from:
-                    continue
-                for piece, line in groove.items():
+            fill_from = steps
+            if bar == last and section.bars > 1 and rng.random() < CHANCES.fill:
+                fill_from -= int(rng.choice([4, 6, 8]))
+            for step in range(fill_from):
+                for piece, line in grooves[section.name].items():
                     chance, velocity = line[step]
                     if rng.random() < chance:
-                        hit(beat, piece, velocity)
+                        hit(start + step / STEPS_PER_BEAT, piece, velocity)
             if fill_from < steps:
                 _fill(hit, start, fill_from, steps, rng)
     return notes
 
 
 def _groove(plan, style, name, rng):
-    """One bar: piece -> (chance, velocity) of each sixteenth. Chance 1 is the pattern, less is its variation."""
+    """One bar: piece → (chance, velocity) of each sixteenth. Chance 1 is the pattern, less is its variation."""
     steps = plan.beats * STEPS_PER_BEAT
-    silent = (0.0, 0.0)
-    kick, snare, cymbal, pedal = ([silent] * steps for _ in range(4))
+    kick, snare, cymbal, pedal, opened = ([SILENT] * steps for _ in range(5))
 
     kick[0] = (1.0, 0.95)
     for step in range(2, steps, 2):
-        favoured = step in (8, 10, 6, 14)
-        if rng.random() < style.busy_kick * (1.3 if favoured else 0.5):
+        if rng.random() < style.busy_kick * (1.3 if step in FAVOURED_KICKS else 0.5):
             kick[step] = (0.95, rng.uniform(0.7, 0.9))
-        elif rng.random() < 0.3:
+        elif rng.random() < CHANCES.rare_kick:
             kick[step] = (0.08, 0.6)
     if rng.random() < style.syncopation:
         kick[int(rng.choice([3, 7, 11]))] = (0.9, 0.7)
 
     backbeat = [4, 12] if plan.beats == 4 else [4, 8]
-    if name == "bridge" and plan.beats == 4 and rng.random() < 0.5:
-        backbeat = [8]  # half time
+    if name == "bridge" and plan.beats == 4 and rng.random() < CHANCES.half_time:
+        backbeat = [8]
     for step in range(1, steps):
         if step in backbeat:
             snare[step] = (1.0, 0.9 if name == "chorus" else 0.8)
             kick[step] = (0.3 * kick[step][0], kick[step][1])
         elif rng.random() < style.ghost_notes:
             snare[step] = (0.7, rng.uniform(0.15, 0.3))
-    snare_piece = "rim" if name in ("verse", "intro") and rng.random() < 0.2 else "snare"
+    snare_piece = "rim" if name in ("verse", "intro") and rng.random() < CHANCES.rim else "snare"
 
     every = 1 if rng.random() < style.sixteenth_hats and plan.tempo < 120 else 2
     for step in range(0, steps, every):
-        accent = 0.8 if step % 4 == 0 else 0.55 if step % 2 == 0 else 0.4
-        cymbal[step] = (0.97, accent)
-    cymbal_piece = "ride" if name in ("chorus", "bridge") and rng.random() < style.ride_chorus else "hat_closed"
+        cymbal[step] = (0.97, ACCENTS[step % STEPS_PER_BEAT])
+    ride = name in ("chorus", "bridge") and rng.random() < style.ride_chorus
+    cymbal_piece = "ride" if ride else "hat_closed"
     groove = {"kick": kick, snare_piece: snare, cymbal_piece: cymbal}
-    if cymbal_piece == "ride":
+    if ride:
         for step in backbeat:
             pedal[step] = (0.9, 0.5)
         groove["hat_pedal"] = pedal
     else:
-        opened = [silent] * steps
         for step in rng.choice(np.arange(2, steps, 4), size=rng.integers(0, 3), replace=False):
-            opened[step], cymbal[step] = (0.9, 0.7), silent
-        if name == "chorus" and rng.random() < 0.35:  # open hats all through
-            opened = [
-                (0.95, 0.75) if step % 4 == 0 else (0.8, 0.5) if step % 2 == 0 else silent for step in range(steps)
-            ]
+            opened[step], cymbal[step] = (0.9, 0.7), SILENT
+        if name == "chorus" and rng.random() < CHANCES.open_hats:
+            opened = OPEN_HATS * plan.beats
             groove.pop(cymbal_piece)
         groove["hat_open"] = opened
-    if name == "intro" and rng.random() < 0.5:  # time-keeping only
-        groove = {cymbal_piece: cymbal, "kick": [kick[0]] + [silent] * (steps - 1)}
+    if name == "intro" and rng.random() < CHANCES.bare_intro:
+        groove = {cymbal_piece: cymbal, "kick": [kick[0]] + [SILENT] * (steps - 1)}
     return groove
 
 
 def _fill(hit, start, first, last, rng):
     """A fill that walks down the kit from the snare to the low tom, growing louder."""
     pieces = ("snare", "tom_high", "tom_mid", "tom_low")
-    sparse = rng.random() < 0.4
+    sparse = rng.random() < CHANCES.sparse_fill
     for step in range(first, last):
-        if sparse and step % 2 and rng.random() < 0.7:
+        if sparse and step % 2 and rng.random() < CHANCES.sparse_gap:
             continue
         through = (step - first) / max(1, last - first)
         piece = pieces[min(3, int(4 * through * rng.uniform(0.7, 1.2)))]
         hit(start + step / STEPS_PER_BEAT, piece, 0.55 + 0.4 * through)
-    if rng.random() < 0.6:
+    if rng.random() < CHANCES.fill_kick:
         hit(start + first / STEPS_PER_BEAT, "kick", 0.8)
 
 
@@ -128,73 +164,80 @@ def play_bass(plan, style, lowest, drums, rng):
 
     Parameters
     ----------
+    plan : form.Plan
+    style : form.Style
     lowest : int
         MIDI number of the lowest note this player uses for a root.
     drums : list of Note
-        The drum part; its kicks are where the bass plays.
+        the drum part; its kicks are where the bass plays.
+    rng : numpy.random.Generator
 
     Returns
     -------
     list of Note
-        In beats; they do not overlap. `kind` is pluck, slide or dead.
+        in beats; they do not overlap. `kind` is pluck, slide or dead.
     """
+    onsets = _bass_onsets(plan, style, lowest, drums, rng)
+    staccato = rng.uniform(0.55, 0.95)
+    notes, steps = [], sorted(onsets)
+    for step, following in zip(steps, [*steps[1:], plan.bars * plan.beats * STEPS_PER_BEAT]):
+        pitch, kind = onsets[step]
+        near = notes and notes[-1].kind != "dead" and 0 < abs(pitch - notes[-1].pitch) <= 5
+        if near and kind == "pluck" and rng.random() < style.bass_slides:
+            kind = "slide"
+        gap = (following - step) / STEPS_PER_BEAT
+        held = 0.2 if kind == "dead" else min(gap, 4.0) * min(1.0, staccato * rng.uniform(0.85, 1.15))
+        if following in onsets and onsets[following][1] == "pluck" and rng.random() < CHANCES.bass_legato:
+            held = gap
+        velocity = _velocity(rng, 0.85 if step % STEPS_PER_BEAT == 0 else 0.72, 0.08)
+        notes.append(Note(step / STEPS_PER_BEAT, min(held, gap), int(pitch), velocity, kind))
+    return notes
+
+
+def _bass_onsets(plan, style, lowest, drums, rng):
+    """Where the bass plays: step of the song → (MIDI number, pluck or dead)."""
     kicks = {round(n.start * STEPS_PER_BEAT) for n in drums if n.kind == "kick"}
     steps = plan.beats * STEPS_PER_BEAT
     onsets = {}
-    patterns = {name: rng.random(steps) < style.bass_busy for name in ("intro", "verse", "chorus", "bridge", "ending")}
-    rest_bars = {s.first_bar for s in plan.sections if s.name == "intro" and rng.random() < 0.4}
-    for bar, chord in enumerate(plan.chords):
-        if bar in rest_bars:
+    patterns = {name: rng.random(steps) < style.bass_busy for name in SECTIONS}
+    tacet = {s.first_bar for s in plan.sections if s.name == "intro" and rng.random() < CHANCES.bass_tacet}
+    for bar, (chord, following) in enumerate(zip(plan.chords, [*plan.chords[1:], None])):
+        if bar in tacet:
             continue
         root = lowest + (chord[0] - lowest) % 12
         fifth = root + (chord[2] - chord[0]) % 12
-        fifth = fifth - 12 if fifth - 12 >= lowest and rng.random() < 0.4 else fifth
-        name = plan.section_at(bar).name
+        if fifth - 12 >= lowest and rng.random() < CHANCES.low_fifth:
+            fifth -= 12
         onsets[bar * steps] = (root, "pluck")
+        name = plan.section_at(bar).name
         if name == "ending":
             break
         for step in range(1, steps):
-            now = bar * steps + step
-            eighth = step % 2 == 0
-            wanted = now in kicks and rng.random() < 0.9 or eighth and patterns[name][step] and rng.random() < 0.92
-            if wanted:
-                r = rng.random()
-                pitch = root + 12 if r < style.bass_octaves * 0.5 else fifth if r < style.bass_octaves + 0.12 else root
-                onsets[now] = (pitch, "pluck")
+            now, eighth = bar * steps + step, step % 2 == 0
+            with_kick = now in kicks and rng.random() < CHANCES.bass_with_kick
+            if with_kick or eighth and patterns[name][step] and rng.random() < CHANCES.bass_eighth:
+                onsets[now] = (_bass_pitch(root, fifth, style, rng), "pluck")
             elif not eighth and rng.random() < style.bass_dead:
                 onsets[now] = (root, "dead")
-        following = plan.chords[bar + 1] if bar + 1 < plan.bars else None
-        if following and following[0] != chord[0] and rng.random() < 0.55:
+        if following and following[0] != chord[0] and rng.random() < CHANCES.approach:
             target = lowest + (following[0] - lowest) % 12
-            below = [
-                p
-                for p in range(max(lowest, target - 2), target + 3)
-                if p != target and p % 12 in plan.scale and abs(p - target) <= 2
-            ]
-            approach = (
-                int(rng.choice(below)) if below and rng.random() < 0.75 else target + (1 if target == lowest else -1)
-            )
-            onsets[(bar + 1) * steps - 2] = (approach, "pluck")
+            onsets[(bar + 1) * steps - 2] = (_approach(plan, lowest, target, rng), "pluck")
+    return onsets
 
-    staccato = rng.uniform(0.55, 0.95)
-    notes, times = [], sorted(onsets)
-    for here, after in zip(times, times[1:] + [plan.bars * steps]):
-        pitch, kind = onsets[here]
-        if (
-            notes
-            and kind == "pluck"
-            and notes[-1].kind != "dead"
-            and 0 < abs(pitch - notes[-1].pitch) <= 5
-            and rng.random() < style.bass_slides
-        ):
-            kind = "slide"
-        gap = (after - here) / STEPS_PER_BEAT
-        held = 0.2 if kind == "dead" else min(gap, 4.0) * min(1.0, staccato * rng.uniform(0.85, 1.15))
-        if after in onsets and onsets[after][1] == "pluck" and rng.random() < 0.3:
-            held = gap  # legato into the next note
-        velocity = (0.85 if here % STEPS_PER_BEAT == 0 else 0.72) * rng.normal(1.0, 0.08)
-        notes.append(Note(here / STEPS_PER_BEAT, min(held, gap), int(pitch), float(np.clip(velocity, 0.2, 1.0)), kind))
-    return notes
+
+def _bass_pitch(root, fifth, style, rng):
+    drawn = rng.random()
+    if drawn < 0.5 * style.bass_octaves:
+        return root + 12
+    return fifth if drawn < style.bass_octaves + CHANCES.fifth else root
+
+
+def _approach(plan, lowest, target, rng):
+    """A note that leads to the target: at most two semitones away, in the key or chromatic."""
+    near = [p for p in range(max(lowest, target - 2), target + 3) if p != target and p % 12 in plan.scale]
+    if near and rng.random() < CHANCES.scale_approach:
+        return int(rng.choice(near))
+    return target + 1 if target == lowest else target - 1
 
 
 def sing(plan, style, low, high, rng):
@@ -205,61 +248,57 @@ def sing(plan, style, low, high, rng):
 
     Parameters
     ----------
+    plan : form.Plan
+    style : form.Style
     low, high : int
-        Range of the singer, MIDI numbers.
+        range of the singer, MIDI numbers.
+    rng : numpy.random.Generator
 
     Returns
     -------
     list of Note
-        In beats; they do not overlap. `kind` is the syllable.
+        in beats; they do not overlap. `kind` is the syllable.
     """
-    motifs = {
-        name: [_motif(plan, style, rng) for _ in range(2)] for name in ("verse", "chorus", "bridge", "intro", "ending")
-    }
+    names = ("verse", "chorus", "bridge", "intro", "ending")  # the order in which motifs are drawn
+    motifs = {name: [_motif(plan, style, rng) for _ in range(2)] for name in names}
     words = {name: [_syllable(rng) for _ in range(64)] for name in ("chorus", "ending")}
     middle = (low + high) / 2.0
     centres = {"verse": middle - 2, "chorus": middle + 2.5, "bridge": middle, "intro": middle - 2, "ending": middle}
-    notes, previous = [], middle
+    notes = []
     for section in plan.sections:
-        if section.name == "intro" and rng.random() < 0.8:
+        if section.name == "intro" and rng.random() < CHANCES.voice_tacet:
             continue
-        lyric, spoken = words.get(section.name) or [_syllable(rng) for _ in range(64)], 0
+        lyric = cycle(words.get(section.name) or [_syllable(rng) for _ in range(64)])
         first, second = motifs[section.name]
-        order = (first, second, first, second) if rng.random() < 0.5 else (first, first, second, first)
+        order = (first, second, first, second) if rng.random() < CHANCES.alternate else (first, first, second, first)
         for index in range(section.bars):
             bar = section.first_bar + index
-            start = bar * plan.beats
             rhythm, contour, rest_after = order[index % 4]
-            chord = plan.chords[bar]
             if section.name == "ending":
                 rhythm, contour, rest_after = [(0.0, plan.beats * 0.8)], [0], 0.0
-            elif index % 4 == 1 and rng.random() < 0.08:
-                continue  # a bar of rest
+            elif index % 4 == 1 and rng.random() < CHANCES.bar_rest:
+                continue
+            centre = centres[section.name]
             answer = -2 if index % 4 == 3 else 0  # the last bar of a period falls
             limit = plan.beats - (rest_after if index % 2 else 0.0)  # phrases of two bars
             for (at, length), step in zip(rhythm, contour):
                 if at >= limit:
                     break
-                if rng.random() < 0.04 and at > 0:
+                if rng.random() < CHANCES.note_rest and at > 0:
                     continue
-                wished = centres[section.name] + 1.7 * (step + answer)
-                wished = 0.7 * wished + 0.3 * previous
+                before = notes[-1] if notes else Note(0.0, 0.0, middle, 0.0)
+                goal = 0.7 * (centre + 1.7 * (step + answer)) + 0.3 * before.pitch
                 strong = at % 2 == 0 or length >= 1.0
-                pitch = _nearest(wished, chord if strong else plan.scale, low, high)
+                pitch = _nearest(goal, plan.chords[bar] if strong else plan.scale, low, high)
                 length = min(length, limit - at, plan.beats - at)
                 if length < 0.2:
                     continue
-                melisma = bool(notes) and at > 0 and pitch != notes[-1].pitch and rng.random() < style.melisma
-                kind = (
-                    "~"
-                    if melisma and abs(notes[-1].start + notes[-1].duration - start - at) < 0.05
-                    else lyric[spoken % 64]
-                )
-                spoken += kind != "~"
+                melisma = notes and at > 0 and pitch != before.pitch and rng.random() < style.melisma
+                start = bar * plan.beats
+                joined = melisma and abs(before.start + before.duration - start - at) < 0.05
+                kind = "~" if joined else next(lyric)
                 velocity = (0.86 if section.name == "chorus" else 0.72) + (0.08 if strong else 0.0)
-                velocity = float(np.clip(velocity * rng.normal(1.0, 0.06), 0.3, 1.0))
-                notes.append(Note(start + at, length, pitch, velocity, kind))
-                previous = pitch
+                notes.append(Note(start + at, length, pitch, _velocity(rng, velocity, 0.06, lowest=0.3), kind))
     return notes
 
 
@@ -279,10 +318,10 @@ def _motif(plan, style, rng):
     return rhythm, contour, float(rng.choice([0.5, 0.75, 1.0, 1.5]))
 
 
-def _nearest(wished, pitch_classes, low, high):
-    """The MIDI number in [low, high] with one of the pitch classes that lies closest to a wished pitch."""
+def _nearest(goal, pitch_classes, low, high):
+    """The MIDI number in [low, high] with one of the pitch classes that lies closest to a goal."""
     choices = [p for p in range(low, high + 1) if p % 12 in pitch_classes]
-    return min(choices, key=lambda p: (abs(p - wished), p))
+    return min(choices, key=lambda p: (abs(p - goal), p))
 
 
 def _syllable(rng):
@@ -292,40 +331,41 @@ def _syllable(rng):
 def comp(plan, style, rng):
     """Write the chordal part: one way of comping per section type, voicings that move as little as possible.
 
+    Parameters
+    ----------
+    plan : form.Plan
+    style : form.Style
+    rng : numpy.random.Generator
+
     Returns
     -------
     list of Note
-        In beats; chords are several notes with one start. `kind` is strum (downwards), up or hold.
+        in beats; chords are several notes with one start. `kind` is strum (downwards), up or hold.
     """
-    ways = {name: str(rng.choice(style.comping)) for name in ("intro", "verse", "chorus", "bridge")}
-    ways["ending"] = "hold"
+    ways = {name: str(rng.choice(style.comping)) for name in SECTIONS[:-1]} | {"ending": "hold"}
     voicing = [52 + (plan.chords[0][0] - 52) % 12 + i for i in (0, 4, 7)]
     notes = []
     for bar, chord in enumerate(plan.chords):
-        start, name = bar * plan.beats, plan.section_at(bar).name
-        centre = float(np.mean(voicing))
-        voicing = _voicing(chord, 0.5 * centre + 0.5 * 61)
-        way = ways[name]
-        if way == "hold":
-            half = plan.beats / 2.0
-            events = [(0.0, half + 0.5, "hold", 0.75), (half, half + 0.5, "hold", 0.65)]
-        elif way == "offbeat":
-            events = [(b + 0.5, 0.6, "up", 0.75) for b in range(plan.beats)] + [(0.0, 0.6, "strum", 0.6)]
-        elif way == "strum":
-            events = [
-                (b / 2, 0.75, "up" if b % 2 else "strum", 0.85 if b % 4 == 0 else 0.6) for b in range(2 * plan.beats)
-            ]
-            events = [e for e in events if e[0] == 0 or rng.random() < 0.8]
-        else:
-            order = voicing + voicing[-2:0:-1]
-            for i in range(2 * plan.beats):
-                velocity = float(np.clip(0.65 * rng.normal(1, 0.08), 0.2, 1))
-                notes.append(Note(start + i / 2, 2.0, order[i % len(order)], velocity, "hold"))
-            continue
-        for at, length, kind, velocity in events:
-            velocity = float(np.clip(velocity * rng.normal(1.0, 0.07), 0.2, 1.0))
-            notes += [Note(start + at, length, pitch, velocity, kind) for pitch in voicing]
+        voicing = _voicing(chord, 0.5 * float(np.mean(voicing)) + 0.5 * 61)
+        way = ways[plan.section_at(bar).name]
+        for at, length, kind, velocity, pitches in _comping(way, plan.beats, voicing, rng):
+            velocity = _velocity(rng, velocity, 0.08 if way == "arpeggio" else 0.07)
+            notes += [Note(bar * plan.beats + at, length, pitch, velocity, kind) for pitch in pitches]
     return notes
+
+
+def _comping(way, beats, voicing, rng):
+    """One bar of chords as (beat, length, kind, velocity, pitches)."""
+    if way == "arpeggio":
+        order = voicing + voicing[-2:0:-1]
+        return [(i / 2, 2.0, "hold", 0.65, [order[i % len(order)]]) for i in range(2 * beats)]
+    if way == "hold":
+        half = beats / 2.0
+        return [(0.0, half + 0.5, "hold", 0.75, voicing), (half, half + 0.5, "hold", 0.65, voicing)]
+    if way == "offbeat":
+        return [(b + 0.5, 0.6, "up", 0.75, voicing) for b in range(beats)] + [(0.0, 0.6, "strum", 0.6, voicing)]
+    strummed = [i for i in range(2 * beats) if i == 0 or rng.random() < CHANCES.strum]
+    return [(i / 2, 0.75, "up" if i % 2 else "strum", 0.6 if i % 4 else 0.85, voicing) for i in strummed]
 
 
 def _voicing(chord, centre):

@@ -1,9 +1,14 @@
-"""Figures of chapter 1. Each takes data and axes, and computes nothing."""
+"""Plots of chapter 1: every function draws given data into given axes, and computes nothing.
+
+Notebook: virtual_band/dataset_report.ipynb
+"""
 
 import matplotlib.pyplot as plt
 import numpy as np
 
-COLOURS = {"drums": "#000000", "bass": "#0072b2", "other": "#999999", "vocals": "#d55e00"}
+from audio_processing.style import GREY, INK
+from audio_processing.style import STEMS as COLOURS
+
 NAMES = {
     "centroid": "spectral centroid",
     "crest": "crest factor",
@@ -25,10 +30,7 @@ def score(song, ax=None):
     ----------
     song : Song
     ax : matplotlib.axes.Axes, optional
-
-    Returns
-    -------
-    matplotlib.axes.Axes
+        a new one if None.
     """
     ax = ax if ax is not None else plt.subplots(figsize=(10, 5.2), layout="constrained")[1]
     plan, parts = song.score.plan, song.score.parts
@@ -41,18 +43,17 @@ def score(song, ax=None):
     rows = ["kick", "snare", "tom", "hat", "ride", "crash"]
     for note in parts["drums"]:
         piece = {"rim": "snare"}.get(note.kind, note.kind.split("_")[0])
-        ax.plot(note.start, 3.6 * rows.index(piece), ".", color="black", ms=2 + 6 * note.velocity)
+        ax.plot(note.start, 3.6 * rows.index(piece), ".", color=COLOURS["drums"], ms=2 + 6 * note.velocity)
     bar = 60.0 / plan.tempo * plan.beats
     for section in plan.sections:
-        ax.axvline(section.first_bar * bar, color="#009e73", lw=1.5)
+        ax.axvline(section.first_bar * bar, color=INK, lw=1, alpha=0.4)
         ax.annotate(section.name, (section.first_bar * bar, 1.01), xycoords=("data", "axes fraction"), fontsize=9)
     for number, chord in enumerate(plan.chords):
         minor = (chord[1] - chord[0]) % 12 == 3
-        ax.annotate(NOTE_NAMES[chord[0]] + "m" * minor, (number * bar + 0.05, 74), fontsize=9, color="#555555")
+        ax.annotate(NOTE_NAMES[chord[0]] + "m" * minor, (number * bar + 0.05, 74), fontsize=9, color=GREY)
     ax.set(xlim=(0, song.mixture.shape[-1] / song.sample_rate), ylim=(-2, 78), xlabel="time (s)", ylabel="MIDI number")
     ax.set_yticks([3.6 * i for i in range(len(rows))] + [36, 48, 60, 72], [*rows, "36", "48", "60", "72"])
     ax.legend(frameon=False, ncols=3, loc="upper right", bbox_to_anchor=(1, 1.12))
-    return ax
 
 
 def waveform(audio, sample_rate, ax, **style):
@@ -60,51 +61,38 @@ def waveform(audio, sample_rate, ax, **style):
     ax.plot(1000 * np.arange(audio.size) / sample_rate, audio / np.abs(audio).max(), **style)
     ax.set(xlabel="time (ms)", ylabel="amplitude (peak = 1)")
     ax.grid(alpha=0.3)
-    return ax
 
 
-def spectrum(frequency, decibels, ax, **style):
-    """Draw a spectrum on a logarithmic frequency axis."""
-    ax.semilogx(frequency, decibels, **style)
-    ax.xaxis.set_major_formatter("{x:g}")
-    ax.xaxis.set_minor_formatter(lambda x, _: f"{x:g}" if f"{x:g}"[0] in "235" else "")
-    ax.set(xlabel="frequency (Hz)", ylabel="level (dB)")
-    ax.grid(alpha=0.3, which="both")
-    return ax
-
-
-def curves(curves, names, rate, figure=None):
-    """Draw control curves below one another: name → (frames,) or (frames, curves).
+def curves(curves, names, rate):
+    """Draw control curves below one another.
 
     Parameters
     ----------
-    curves : dict of str to np.ndarray
+    curves : dict of str to np.ndarray, (frames,) or (frames, curves)
     names : dict of str to str
-        Which to draw, and the label of each one's axis.
+        those to draw, and the label of each one's axis.
     rate : float
-        Frames per second.
+        frames per second.
     """
-    figure = figure or plt.figure(figsize=(9, 1.5 * len(names)), layout="constrained")
-    axes = figure.subplots(len(names), 1, sharex=True)
-    for ax, (name, label) in zip(axes, names.items()):
+    figure, axes = plt.subplots(
+        len(names), 1, figsize=(9, 1.5 * len(names)), layout="constrained", sharex=True, squeeze=False
+    )
+    for ax, (name, label) in zip(axes[:, 0], names.items()):
         ax.plot(np.arange(len(curves[name])) / rate, curves[name], lw=1.2)
         ax.set_ylabel(label)
         ax.grid(alpha=0.3)
-    axes[-1].set_xlabel("time (s)")
-    return figure
+    axes[-1, 0].set_xlabel("time (s)")
 
 
-def annotations(known, source, axes, seconds):
+def annotations(values, source, axes, seconds):
     """Draw f0 (where voiced) and loudness of a source, up to a number of seconds, on two axes."""
-    shown = known["times"] < seconds
-    f0 = np.where(known[f"voiced_{source}"], known[f"f0_{source}"], np.nan)
-    axes[0].plot(known["times"][shown], f0[shown], color=COLOURS[source], lw=1.5)
-    axes[0].set_ylabel("f0 (Hz)")
-    axes[1].plot(known["times"][shown], known[f"loudness_{source}"][shown], color=COLOURS[source], lw=1)
-    axes[1].set(ylabel="loudness (dB)", xlabel="time (s)")
-    for ax in axes:
+    shown = values["times"] < seconds
+    f0 = np.where(values[f"voiced_{source}"], values[f"f0_{source}"], np.nan)
+    for ax, curve, label in zip(axes, (f0, values[f"loudness_{source}"]), ("f0 (Hz)", "loudness (dB)")):
+        ax.plot(values["times"][shown], curve[shown], color=COLOURS[source], lw=1.2)
+        ax.set_ylabel(label)
         ax.grid(alpha=0.3)
-    return axes
+    axes[1].set_xlabel("time (s)")
 
 
 def harmonics(frequency, decibels, ax, **style):
@@ -115,7 +103,6 @@ def harmonics(frequency, decibels, ax, **style):
     ax.set_xticks([], minor=True)
     ax.set(xlabel="k f0 (Hz)", ylabel="level (dB)")
     ax.grid(alpha=0.3)
-    return ax
 
 
 def pluck_map(places, decibels, ax):
@@ -123,10 +110,11 @@ def pluck_map(places, decibels, ax):
 
     Parameters
     ----------
-    places : np.ndarray, shape (places,)
-        Fraction of the string's length, evenly spaced.
-    decibels : np.ndarray, shape (harmonics, places)
-        Of harmonic 1, 2, ...
+    places : np.ndarray, (places,)
+        fraction of the string's length, evenly spaced.
+    decibels : np.ndarray, (harmonics, places)
+        of harmonics 1, 2, …
+    ax : matplotlib.axes.Axes
     """
     count = len(decibels)
     step = places[1] - places[0]
@@ -137,20 +125,27 @@ def pluck_map(places, decibels, ax):
         ax.plot(node / k, k, color="#56b4e9", lw=1.2, ls="--")
     ax.set(xlim=extent[:2], ylim=extent[2:], xlabel="place of the pluck (part of the length)", ylabel="harmonic")
     ax.figure.colorbar(image, ax=ax, label="level (dB)")
-    return ax
 
 
 def learning(curves, baselines, ax):
-    """Draw an error over minutes heard: source → (minutes, errors), and dashed levels: label → (source, error)."""
+    """Draw an error over minutes of training music, and dashed levels.
+
+    Parameters
+    ----------
+    curves : dict of str to (list, list)
+        source → minutes, errors in dB.
+    baselines : dict of str to (str, float)
+        label → source, error in dB.
+    ax : matplotlib.axes.Axes
+    """
     for source, (minutes, errors) in curves.items():
         ax.plot(minutes, errors, "o-", color=COLOURS[source], ms=4, label=source)
     for (label, (source, error)), style in zip(baselines.items(), ("--", "--", ":", ":")):
         ax.axhline(error, color=COLOURS[source], ls=style, lw=1.2)
         ax.annotate(label, (1.01, error), xycoords=("axes fraction", "data"), fontsize=9, va="center")
-    ax.set(xlabel="minutes of the artist heard", ylabel="surprise (dB)")
+    ax.set(xlabel="minutes of training music", ylabel="prediction error (dB)")
     ax.grid(alpha=0.3)
     ax.legend(frameon=False)
-    return ax
 
 
 def against_real(rows, measure, ax):
@@ -159,31 +154,30 @@ def against_real(rows, measure, ax):
     Parameters
     ----------
     rows : list of dict
-        Of `compare.table`.
+        as returned by `compare.table`.
     measure : str
-        A key of `compare.MEASURES`.
+        a key of `compare.MEASURES`.
+    ax : matplotlib.axes.Axes
     """
     rows = [row for row in rows if row["measure"] == measure]
     sources = [source for source in reversed(COLOURS) if any(row["source"] == source for row in rows)]
     for row in rows:
         trio = row["set"] == "same_artist"
         y = sources.index(row["source"]) + (0.17 if trio else -0.17)
-        colour = COLOURS[row["source"]] if row["source"] != "other" else "#009e73"
-        ax.plot([row["real 5 %"], row["real 95 %"]], [y, y], color="#bbbbbb", lw=6, solid_capstyle="butt")
-        ax.plot(row["real median"], y, "|", color="black", ms=9)
-        ax.plot(row["band"], y, "o" if trio else "D", color=colour, ms=7 if trio else 6, mec="white", mew=0.6)
+        ax.plot([row["real 5 %"], row["real 95 %"]], [y, y], color=GREY, alpha=0.4, lw=6, solid_capstyle="butt")
+        ax.plot(row["real median"], y, "|", color=INK, ms=9)
+        ax.plot(row["band"], y, "o" if trio else "D", color=COLOURS[row["source"]], ms=6.5, mec="white", mew=0.6)
     ax.set_yticks(range(len(sources)), sources)
     ax.set(xlabel=f"{NAMES[measure]} ({rows[0]['unit']})", ylim=(-0.6, len(sources) - 0.4))
     ax.grid(alpha=0.3, axis="x")
-    return ax
 
 
 def against_real_legend(figure):
     """Say below a figure of `against_real` what its marks are."""
     marks = [
-        plt.Line2D([], [], marker="o", ls="", color="#555555", label="band: trio (same_artist)"),
-        plt.Line2D([], [], marker="D", ls="", color="#555555", label="band: quartet (extra_instrument)"),
-        plt.Line2D([], [], marker="|", ls="", color="black", ms=9, label="median of the real"),
-        plt.Line2D([], [], color="#bbbbbb", lw=6, label="5-95 % of the real"),
+        plt.Line2D([], [], marker="o", ls="", color=GREY, label="band: trio (same_artist)"),
+        plt.Line2D([], [], marker="D", ls="", color=GREY, label="band: quartet (extra_instrument)"),
+        plt.Line2D([], [], marker="|", ls="", color=INK, ms=9, label="median of the real"),
+        plt.Line2D([], [], color=GREY, alpha=0.4, lw=6, label="5-95 % of the real"),
     ]
     figure.legend(handles=marks, loc="outside lower center", ncols=4, frameon=False, fontsize=10)

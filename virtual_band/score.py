@@ -5,14 +5,23 @@ A score is made in three steps, each a function of the artist's style and a rand
 1. `form.plan_song` draws tempo, metre, key, mode, the form and one chord per bar;
 2. `parts.play_drums`, `play_bass`, `sing` and `comp` write each part in beats;
 3. `perform` turns beats into seconds: swing, a player's habit of pushing or laying back, and scatter.
+
+Notebook: virtual_band/dataset_report.ipynb
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from virtual_band.form import Note, Plan, plan_song
 from virtual_band.parts import comp, play_bass, play_drums, sing
+
+HABITS = {  # seconds: range of a player's mean offset against the beat, and scatter
+    "drums": (0.000, 0.002, 0.004),
+    "bass": (0.000, 0.008, 0.005),
+    "other": (-0.004, 0.008, 0.006),
+    "vocals": (0.000, 0.025, 0.012),
+}
 
 
 @dataclass(frozen=True)
@@ -21,14 +30,6 @@ class Score:
 
     plan: Plan
     parts: dict[str, tuple[Note, ...]] = field(default_factory=dict)
-
-
-HABITS = {  # seconds: mean offset range of a player against the beat, and scatter
-    "drums": (0.000, 0.002, 0.004),
-    "bass": (0.000, 0.008, 0.005),
-    "other": (-0.004, 0.008, 0.006),
-    "vocals": (0.000, 0.025, 0.012),
-}
 
 
 def perform(notes, plan, style, part, rng):
@@ -40,29 +41,29 @@ def perform(notes, plan, style, part, rng):
     Parameters
     ----------
     notes : list of Note
-        In beats.
+        in beats.
+    plan : form.Plan
+    style : form.Style
     part : str
-        A key of `HABITS`.
+        a key of `HABITS`.
+    rng : numpy.random.Generator
 
     Returns
     -------
     tuple of Note
-        In seconds, sorted by start; no start is negative.
+        in seconds, sorted by start; no start is negative.
     """
     low, high, scatter = HABITS[part]
     offset = rng.uniform(low, high)
     beat = 60.0 / plan.tempo
-    moments = sorted({n.start for n in notes})
-    moved = {
-        m: max(
-            0.0, bend(m, plan.swing) * beat + offset + style.tightness * scatter * float(np.clip(rng.normal(), -2, 2))
-        )
-        for m in moments
-    }
+    starts = {}
+    for start in sorted({n.start for n in notes}):
+        late = style.tightness * scatter * float(np.clip(rng.normal(), -2, 2))
+        starts[start] = max(0.0, bend(start, plan.swing) * beat + offset + late)
     played = []
     for n in notes:
         length = (bend(n.start + n.duration, plan.swing) - bend(n.start, plan.swing)) * beat
-        played.append(Note(moved[n.start], length, n.pitch, n.velocity, n.kind))
+        played.append(replace(n, start=starts[n.start], duration=length))
     return tuple(sorted(played, key=lambda n: (n.start, n.pitch)))
 
 
@@ -80,17 +81,17 @@ def write_score(style, seconds, lowest_bass, voice_range, rng):
     ----------
     style : Style
     seconds : float
-        Length to fill; the last bar may end later.
+        length to fill; the last bar may end later.
     lowest_bass : int
         MIDI number of the bass player's lowest root.
-    voice_range : tuple of int
-        Lowest and highest note of the singer, MIDI numbers.
+    voice_range : (int, int)
+        lowest and highest note of the singer, MIDI numbers.
     rng : numpy.random.Generator
 
     Returns
     -------
     Score
-        Parts in MUSDB order: drums, bass, other, vocals.
+        parts in MUSDB's order: drums, bass, other, vocals.
     """
     plan_rng, drum_rng, bass_rng, other_rng, vocal_rng, play_rng = rng.spawn(6)
     plan = plan_song(style, seconds, plan_rng)

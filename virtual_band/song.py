@@ -1,4 +1,7 @@
-"""A song: score, parts, mix, and what is known about it."""
+"""A song: score, parts, mix and annotations.
+
+Notebook: virtual_band/dataset_report.ipynb
+"""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -6,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from audio_processing.loudness import FRAME_RATE, frame_times, loudness
+from common.checks import expect
 from virtual_band import bass, drums, keys, voice
 from virtual_band.artist import Artist
 from virtual_band.artist import artist as find_artist
@@ -31,18 +35,21 @@ class Song:
         "Artist - Title".
     artist : Artist
     seed : int
+        number of the song.
     score : Score
-        Notes in seconds.
-    stems : dict of str -> np.ndarray, shape (2, samples), float32
+        notes in seconds.
+    stems : dict of str to np.ndarray, float32, (2, samples)
         drums, bass, other, vocals.
-    mixture : np.ndarray, shape (2, samples), float32
-        Their sum.
-    f0 : dict of str -> np.ndarray, shape (samples,), float32
-        Fundamental of bass and vocals in Hz at every sample, 0 where there is none.
+    mixture : np.ndarray, float32, (2, samples)
+        their sum.
+    f0 : dict of str to np.ndarray, float32, (samples,)
+        fundamental frequency of bass and vocals in Hz at every sample, 0 where there is none.
     sample_rate : int
-        Hz.
-    annotations : dict of str -> np.ndarray
-        See `annotations.annotate`; computed when first asked for.
+        in Hz.
+    annotations : dict of str to np.ndarray
+        `frame_rate` and `times` (seconds) of the frames; per pitched source `f0_SOURCE` (Hz) and `voiced_SOURCE`; per
+        source `notes_SOURCE` (rows of start, duration, MIDI number, velocity) and `loudness_SOURCE` (dB, see
+        `audio_processing.loudness`). Computed at first use.
     """
 
     name: str
@@ -56,36 +63,49 @@ class Song:
 
     @cached_property
     def annotations(self):
-        n_samples = self.mixture.shape[-1]
-        times = frame_times(n_samples, self.sample_rate)
-        at = np.minimum(np.round(times * self.sample_rate).astype(int), n_samples - 1)
-        known = {"frame_rate": np.array(FRAME_RATE), "times": times}
+        last = self.mixture.shape[-1] - 1
+        times = frame_times(last + 1, self.sample_rate)
+        nearest = np.minimum(np.round(times * self.sample_rate).astype(int), last)
+        values = {"frame_rate": np.array(FRAME_RATE), "times": times}
         for source, f0 in self.f0.items():
-            known[f"f0_{source}"] = f0[at]
-            known[f"voiced_{source}"] = f0[at] > 0
+            values |= {f"f0_{source}": f0[nearest], f"voiced_{source}": f0[nearest] > 0}
         for source, notes in self.score.parts.items():
             rows = [(note.start, note.duration, note.pitch, note.velocity) for note in notes]
-            known[f"notes_{source}"] = np.array(rows, dtype=np.float32).reshape(-1, 4)
+            values[f"notes_{source}"] = np.array(rows, dtype=np.float32).reshape(-1, 4)
         for source, stem in self.stems.items():
-            known[f"loudness_{source}"] = loudness(stem.mean(axis=0), self.sample_rate)
-        return known
+            values[f"loudness_{source}"] = loudness(stem.mean(axis=0), self.sample_rate)
+        return values
 
 
 def generators(artist, seed):
-    """The random generators of a song, one for each step: score, drums, bass, other, vocals, mix, title.
+    """The random generators of a song, one for each step.
 
     Parameters
     ----------
     artist : Artist
     seed : int
-        Number of the song.
+        number of the song.
 
     Returns
     -------
-    dict of str -> numpy.random.Generator
+    dict of str to numpy.random.Generator
+        for score, drums, bass, other, vocals, mix and title.
     """
     steps = ("score", "drums", "bass", "other", "vocals", "mix", "title")
     return dict(zip(steps, np.random.default_rng([artist.seed, int(seed), 2]).spawn(len(steps))))
+
+
+def check_count(name, value):
+    """Raise ValueError unless the value is a whole number, 0 or more."""
+    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    expect(whole and value >= 0, name, "a whole number, 0 or more", repr(value))
+
+
+def check_seconds(seconds):
+    """A song's length as a float; raises ValueError unless it is a number from 0.5 to 3600."""
+    number = isinstance(seconds, (int, float, np.number))
+    expect(number and 0.5 <= seconds <= 3600, "seconds", "a length from 0.5 to 3600", repr(seconds))
+    return float(seconds)
 
 
 def render_song(artist, seed, seconds=20.0, *, other=True):
@@ -97,13 +117,13 @@ def render_song(artist, seed, seconds=20.0, *, other=True):
     Parameters
     ----------
     artist : Artist, int or str
-        See `artist.artist`.
+        as for `artist.artist`.
     seed : int
-        Number of the song, 0 or more; the same artist, number and length give the same samples.
+        number of the song, 0 or more; the same artist, number and length give the same samples.
     seconds : float
-        Length, 0.5 or more.
+        length, from 0.5 to 3600.
     other : bool
-        Whether the chordal instrument plays. Without it the band is a trio and the stem `other` is silent.
+        whether the chordal instrument plays. Without it the band is a trio and the stem `other` is silent.
 
     Returns
     -------
@@ -112,37 +132,35 @@ def render_song(artist, seed, seconds=20.0, *, other=True):
     Raises
     ------
     ValueError
-        for an unknown artist, a negative seed, or a length below 0.5 s or above an hour.
+        if the artist is unknown, the seed negative, or the length out of range.
+
+    See Also
+    --------
+    dataset.build_set : writes whole sets of songs to files.
+
+    Examples
+    --------
+    >>> song = render_song("Ada Amsel", seed=1, seconds=0.5, other=False)
+    >>> song.mixture.shape, song.sample_rate
+    ((2, 22050), 44100)
+    >>> sorted(song.stems)
+    ['bass', 'drums', 'other', 'vocals']
+    >>> song.annotations["f0_vocals"].shape  # 250 frames per second
+    (125,)
     """
     who = find_artist(artist)
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise ValueError(f"seed: found {seed!r}, expected a whole number, 0 or more")
-    try:
-        long_enough = 0.5 <= float(seconds) <= 3600.0
-    except (TypeError, ValueError):
-        long_enough = False
-    if not long_enough:
-        raise ValueError(f"seconds: found {seconds!r}, expected a length from 0.5 to 3600")
-    seconds = float(seconds)
+    check_count("seed", seed)
+    seconds = check_seconds(seconds)
     draw = generators(who, seed)
     score = write_score(who.style, seconds, who.bass.lowest, (who.voice.low, who.voice.high), draw["score"])
-    n = int(round(seconds * SAMPLE_RATE))
-    parts = {source: [note for note in notes if note.start < seconds - 0.02] for source, notes in score.parts.items()}
-
-    dry, f0 = {}, {}
-    dry["drums"] = drums.render(parts["drums"], who.kit, n, SAMPLE_RATE, draw["drums"])
-    dry["bass"], f0["bass"] = bass.render(parts["bass"], who.bass, n, SAMPLE_RATE, draw["bass"])
+    # a note that starts in the last hundredths of a second would be nothing but a click
+    parts = {part: tuple(n for n in notes if n.start < seconds - 0.02) for part, notes in score.parts.items()}
+    size = int(round(seconds * SAMPLE_RATE)), SAMPLE_RATE
+    dry, f0 = {"drums": drums.render(parts["drums"], who.kit, *size, draw["drums"])}, {}
+    dry["bass"], f0["bass"] = bass.render(parts["bass"], who.bass, *size, draw["bass"])
     if other:
-        dry["other"] = keys.render(parts["other"], who.chords, n, SAMPLE_RATE, draw["other"])
-    dry["vocals"], f0["vocals"] = voice.render(parts["vocals"], who.voice, n, SAMPLE_RATE, draw["vocals"])
+        dry["other"] = keys.render(parts["other"], who.chords, *size, draw["other"])
+    dry["vocals"], f0["vocals"] = voice.render(parts["vocals"], who.voice, *size, draw["vocals"])
     stems, mixture = mix(dry, who.desk, SAMPLE_RATE, draw["mix"])
     title = " ".join(str(word) for word in draw["title"].choice(WORDS, 2, replace=False))
-    return Song(
-        f"{who.name} - {title}",
-        who,
-        int(seed),
-        Score(score.plan, {s: tuple(p) for s, p in parts.items()}),
-        stems,
-        mixture,
-        f0,
-    )
+    return Song(f"{who.name} - {title}", who, int(seed), Score(score.plan, parts), stems, mixture, f0)

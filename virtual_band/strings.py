@@ -4,30 +4,37 @@ Karplus & Strong (1983) with the extensions of Jaffe & Smith (1983): a delay lin
 low-pass in the loop for the damping, and a comb on the excitation for the place of the pluck. The delay line is read
 by Lagrange interpolation, and the delay of the low-pass is taken off its length, so the string is in tune, also while
 its period glides.
+
+Notebook: virtual_band/dataset_report.ipynb
 """
 
 import numpy as np
 from numba import njit
+from scipy.signal import lfilter
 
 
 @njit(cache=True)
 def string(excitation, period, damping, loss):
-    """Ring a string.
+    """Let a string ring.
 
     Parameters
     ----------
-    excitation : np.ndarray, shape (samples,)
-        What the finger or the plectrum puts in.
-    period : np.ndarray, shape (samples,)
-        Period in samples at each sample; longer than the low-pass's delay, damping / (1 - damping), by 4 or more.
-    damping : np.ndarray, shape (samples,)
-        Pole of the one-pole low-pass in the loop, 0 (bright for ever) to below 1.
-    loss : np.ndarray, shape (samples,)
-        Gain once around the loop, below 1.
+    excitation : np.ndarray, (samples,)
+        what the finger or the plectrum puts in, as returned by `pluck`.
+    period : np.ndarray, (samples,)
+        the period in samples at each sample; longer than the low-pass's delay, damping / (1 - damping), by 4 or more.
+    damping : np.ndarray, (samples,)
+        pole of the one-pole low-pass in the loop, 0 (bright for ever) to below 1.
+    loss : np.ndarray, (samples,)
+        gain once around the loop, below 1.
 
     Returns
     -------
-    np.ndarray, shape (samples,)
+    np.ndarray, (samples,)
+
+    See Also
+    --------
+    pole_of_decay : the damping that lets a partial die within a given time.
     """
     n_samples = excitation.size
     size = 1
@@ -58,17 +65,18 @@ def string(excitation, period, damping, loss):
 
 
 def pole_of_decay(frequency, decay, period, sample_rate):
-    """The pole of the loop's low-pass that lets a partial at `frequency` die within `decay` seconds (to 1/e).
+    """The pole of the loop's low-pass that lets a partial at `frequency` decay to 1/e within `decay` seconds.
 
     Parameters
     ----------
     frequency : float
-        Hz.
+        in Hz.
     decay : float
-        s.
+        in seconds.
     period : float
-        Of the string, in samples.
+        of the string, in samples.
     sample_rate : float
+        in Hz.
 
     Returns
     -------
@@ -85,43 +93,33 @@ def pluck(noise, period, place, corner, roughness, sample_rate):
 
     Parameters
     ----------
-    noise : np.ndarray, shape (samples,)
-        At least one period of white noise.
+    noise : np.ndarray, (samples,)
+        at least one period of white noise.
     period : float
-        In samples.
+        in samples.
     place : float
-        Where the string is plucked, as a fraction of its length from the bridge; harmonics with a node there are
+        where the string is plucked, as a fraction of its length from the bridge; harmonics with a node there are
         missing.
     corner : float
-        Hz, above which the finger (low) or plectrum (high) gives less.
+        in Hz; above it the finger (low) or plectrum (high) gives less.
     roughness : float
-        Part of noise in the push, 0 to 1: no two plucks are the same.
+        fraction of noise in the push, 0 to 1: no two plucks are the same.
     sample_rate : float
+        in Hz.
 
     Returns
     -------
-    np.ndarray, shape (about two periods,)
-        Of zero mean and unit RMS.
+    np.ndarray, (about two periods,)
+        zero mean, unit RMS.
     """
     length = int(period)
     pole = np.exp(-2.0 * np.pi * corner / sample_rate)
     push = np.zeros(length)
     push[0] = np.sqrt(length)
-    push = one_pole((1.0 - roughness) * push + roughness * noise[:length], pole)
+    push = lfilter([1.0 - pole], [1.0, -pole], (1.0 - roughness) * push + roughness * noise[:length])
     push -= push.mean()
     lag = max(1, int(round(place * period)))
     burst = np.zeros(length + lag)
     burst[:length] = push
     burst[lag:] -= 0.95 * push
     return burst / (np.sqrt(np.mean(burst**2)) + 1e-12)
-
-
-@njit(cache=True)
-def one_pole(x, pole):
-    """Low-pass y[n] = (1 - pole) x[n] + pole y[n-1]."""
-    out = np.empty(x.size)
-    y = 0.0
-    for n in range(x.size):
-        y = (1.0 - pole) * x[n] + pole * y
-        out[n] = y
-    return out

@@ -1,9 +1,9 @@
-"""What ddsp 3.7.0 and the published CREPE answer. Run by `parity` with the Python of an environment of their own:
+"""Outputs of ddsp 3.7.0 and the published CREPE, computed by the Python of an environment of their own for `compare`:
 
-    python oracle.py QUESTIONS.npz ANSWERS.npz CREPE_WEIGHTS.h5
+    python reference.py QUESTIONS.npz ANSWERS.npz CREPE_WEIGHTS.h5
 
-A question is named <function>/<case>/<argument>, its answer <function>/<case>. Nothing of the course is imported here,
-because none of it installs there; nothing of it imports this, for the same reason.
+An argument is named <function>/<case>/<argument>, the output <function>/<case>. Nothing of the course is imported here,
+because none of it installs there; nothing of the course imports this, for the same reason.
 """
 
 import sys
@@ -11,6 +11,7 @@ import types
 
 sys.modules["crepe"] = types.ModuleType("crepe")  # ddsp imports it at the top, and uses it only to track pitch
 
+import ddsp  # noqa: E402
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 import tf_keras  # noqa: E402
@@ -20,7 +21,7 @@ from ddsp import core, effects, losses, spectral_ops  # noqa: E402
 def harmonic(f0, amplitude, distribution):
     """Their harmonic synthesiser, (2, batch, samples): with frequencies and phases in float64, and as it ships.
 
-    In float32 it rounds each harmonic's frequency and sums its phase on its own. What that costs is the difference.
+    In float32 it rounds each harmonic's frequency and sums its phase on its own. The difference is the cost.
     """
     amplitude, distribution = core.exp_sigmoid(amplitude), core.exp_sigmoid(distribution)
     distribution = core.normalize_harmonics(distribution, f0, 16000)
@@ -81,8 +82,6 @@ def main():
             function, case, argument = name.split("/")
             questions.setdefault((function, case), {})[argument] = file[name]
     answers = {f"{f}/{case}": np.asarray(ANSWERS[f](**arguments)) for (f, case), arguments in questions.items()}
-    import ddsp
-
     versions = f"ddsp {ddsp.__version__}, tensorflow {tf.__version__}, tf_keras {tf_keras.__version__}"
     np.savez(sys.argv[2], versions=versions, **answers)
 

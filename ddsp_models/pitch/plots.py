@@ -2,12 +2,14 @@
 
 import numpy as np
 
+from audio_processing.style import GREY, INK, LINES
+
 NAMES = {"autocorrelation": "autocorrelation", "yin": "YIN", "pyin": "pYIN", "crepe": "CREPE tiny"}
 STYLES = {
-    "autocorrelation": {"color": "#777777", "marker": "s"},
-    "yin": {"color": "#e69f00", "marker": "^"},
-    "pyin": {"color": "#0072b2", "marker": "D"},
-    "crepe": {"color": "#d55e00", "marker": "o"},
+    "autocorrelation": {"color": GREY, "marker": "s"},
+    "yin": {"color": LINES[3], "marker": "^"},
+    "pyin": {"color": LINES[0], "marker": "D"},
+    "crepe": {"color": LINES[1], "marker": "o"},
 }
 OCTAVES = (31.25, 62.5, 125, 250, 500, 1000, 2000)
 
@@ -18,12 +20,12 @@ def lag_curve(curve, sample_rate, ax, *, period=None, chosen=None, ylabel=None):
     `chosen` is a lag in samples.
     """
     ms = 1000 * np.arange(len(curve)) / sample_rate
-    ax.plot(ms, curve, color="#0072b2", lw=1.3)
+    ax.plot(ms, curve, color=LINES[0], lw=1.3)
     if period:
         for n in range(1, int(ms[-1] / (1000 * period)) + 1):
-            ax.axvline(1000 * period * n, color="#009e73", ls="--", lw=1.2 if n == 1 else 0.6)
+            ax.axvline(1000 * period * n, color=LINES[3], ls="--", lw=1.2 if n == 1 else 0.6)
     if chosen is not None:
-        ax.plot(ms[chosen], curve[chosen], "o", color="#d55e00", ms=7)
+        ax.plot(ms[chosen], curve[chosen], "o", color=LINES[1], ms=7)
     ax.set(xlabel="lag (ms)", ylabel=ylabel)
     ax.margins(x=0)
     ax.grid(alpha=0.3)
@@ -43,9 +45,9 @@ def tracks(times, truth, found, ax, *, limits=None):
     limits : (float, float), optional
         in Hz.
     """
-    ax.plot(times, np.where(truth > 0, truth, np.nan), color="black", lw=3, alpha=0.35, label="truth")
+    ax.plot(times, np.where(truth > 0, truth, np.nan), color=INK, lw=3, alpha=0.35, label="truth")
     if (truth <= 0).any():
-        across = {"transform": ax.get_xaxis_transform(), "color": "#bbbbbb", "alpha": 0.4, "lw": 0}
+        across = {"transform": ax.get_xaxis_transform(), "color": GREY, "alpha": 0.3, "lw": 0}
         ax.fill_between(times, 0, 1, where=truth <= 0, label="unvoiced", **across)
     for name, f0 in found.items():
         style = {"ls": "", "ms": 3, "marker": "."} | STYLES.get(name, {})

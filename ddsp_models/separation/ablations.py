@@ -1,10 +1,10 @@
-"""What each change to the earlier report's separator is worth: python -m ddsp_models.separation.ablations [--steps N --seeds N]
+"""Ablation of the separator: python -m ddsp_models.separation.ablations [--steps N --seeds N]
 
-That report's network ("mini Conv-TasNet": one f0 head for all sources, which reads each source's share of the mixture,
-divided by a softmax; f0 in Hz over all frames; 0.1 of its distance plus 0.9 of that of loudness in dB) becomes this
-chapter's in seven steps. Every variant is trained alike, for as many steps, on the same crops; every one that is done
-is kept in runs/ablations-separator, so the command goes on where it was stopped. The table goes to
-results/ablations-separator.json.
+The earlier report's network ("mini Conv-TasNet": one f0 head for all sources, which reads each source's part of the
+mixture, divided by a softmax; f0 in Hz over all frames; 0.1 of its distance plus 0.9 of that of loudness in dB) becomes
+this chapter's in seven steps. Every variant is trained alike, for as many steps, on the same crops. Finished ones are
+kept in runs/ablations-separator, so the command resumes after the last of them. The table goes to
+results/ablations-separator.json. Shown in `combined_report.ipynb`.
 """
 
 import argparse
@@ -12,7 +12,9 @@ import dataclasses
 import json
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -20,22 +22,33 @@ import numpy as np
 from keras import ops
 
 from audio_processing.audio_processing import istft
+from audio_processing.masks import wiener_masks
 from audio_processing.metrics import si_sdr
 from common import results
+from common.checks import expect
 from common.files import atomic_path
+from common.places import HERE
 from ddsp_models.separation.analysis_network import FLOOR, ParametricSeparator
-from ddsp_models.separation.song_crops import SongCrops, load_songs
-from ddsp_models.separation.train import BAND, MODELS, HoldThenCosine, Training, checksum, validation_examples
+from ddsp_models.separation.song_crops import SongCrops
+from ddsp_models.separation.train import RECIPES
+from ddsp_models.separation.train_separator import SeparatorTraining, band_songs, validation_examples
+from training import loop
+from training.command import folder_of
+from training.schedule import adam, hold_then_cosine
+from training.settings import check_choices
+
+AUDIBLE = 1e-7  # power of a stem from which its SI-SDR counts
+FEATURE_RANGE_DB = 60  # loudness this far below the mixture counts as silence
 
 
 @dataclass(frozen=True)
 class Variant:
-    """Which of the earlier report's ways a separator keeps.
+    """Which parts of the earlier report's separator a separator keeps.
 
     Parameters
     ----------
     heads : {"own", "shared"}
-        a pitch head for each source, or one for all that reads each source's share of the mixture.
+        a pitch head for each source, or one for all that reads each source's part of the mixture.
     pitch : {"bins", "hertz"}
         classes and cross-entropy on voiced frames, or a number and its distance in Hz over all frames.
     voicing : bool
@@ -43,12 +56,12 @@ class Variant:
     masks : {"spectra", "softmax"}
         of the synthesisers' spectra, or a softmax over the sources in each of `Sizes.bands` mel bands.
     earlier_weights : bool
-        of the losses: 0.1 for each hertz of f0 and 0.9 for each decibel of loudness; otherwise this chapter's.
+        of the losses: 0.1 for each Hz of f0 and 0.9 for each dB of loudness; otherwise this chapter's.
     aligned : bool
-        classes of pitch are read from the map whose harmonics lie on top of each other (`parametric.PitchHead`), or
-        from the context alone by a matrix.
+        classes of pitch are read from the map whose harmonics lie on top of each other (`analysis_network.PitchHead`),
+        or from the context alone by a matrix.
     told : bool
-        what divides the mixture is told the pitch first (`ParametricSeparator.told_pitch`).
+        the masks are conditioned on the f0 (`ParametricSeparator.condition`).
     """
 
     heads: str = "own"
@@ -60,19 +73,17 @@ class Variant:
     told: bool = True
 
     def __post_init__(self):
-        known = {"heads": ("own", "shared"), "pitch": ("bins", "hertz"), "masks": ("spectra", "softmax")}
-        for name, values in known.items():
-            if getattr(self, name) not in values:
-                raise ValueError(f"{name}: {getattr(self, name)!r} found, {' or '.join(map(repr, values))} expected")
-        if self.heads == "shared" and (self.pitch, self.masks) != ("hertz", "softmax"):
-            raise ValueError("heads: a shared head reads softmax shares and says hertz; pitch='hertz', masks='softmax'")
-        if self.masks == "spectra" and not (self.pitch == "bins" and self.voicing and self.told):
-            raise ValueError("masks: spectra need pitch='bins', voicing and told")
-        if self.pitch == "hertz" and (self.voicing or self.aligned or self.told):
-            raise ValueError("pitch: hertz go without voicing, aligned and told")
+        check_choices(self, heads=("own", "shared"), pitch=("bins", "hertz"), masks=("spectra", "softmax"))
+        hertz, softmax = self.pitch == "hertz", self.masks == "softmax"
+        alone = not (self.voicing or self.aligned or self.told)
+        complete = not hertz and self.voicing and self.told
+        expect(self.heads == "own" or (hertz and softmax), "heads", "pitch='hertz', masks='softmax' if shared", self)
+        expect(softmax or complete, "masks", "pitch='bins', voicing and told with spectra", self)
+        expect(not hertz or alone, "pitch", "no voicing, aligned or told with hertz", self)
 
 
 OLD = {"pitch": "hertz", "voicing": False, "masks": "softmax", "aligned": False, "told": False}
+# Each variant has one more change than the one before; the last is `ParametricSeparator`.
 VARIANTS = {
     "earlier report": Variant("shared", **OLD, earlier_weights=True),
     "own heads": Variant(**OLD, earlier_weights=True),
@@ -83,12 +94,11 @@ VARIANTS = {
     "told the pitch": Variant(masks="softmax"),
     "spectra": Variant(),
 }
-"""Each with one change more than the one before; the last is `ParametricSeparator`."""
 
 
 @keras.saving.register_keras_serializable("mss")
 class VariantSeparator(ParametricSeparator):
-    """A parametric separator that keeps some of the earlier report's ways.
+    """A parametric separator that keeps parts of the earlier report's.
 
     Parameters
     ----------
@@ -123,25 +133,25 @@ class VariantSeparator(ParametricSeparator):
             return super().call(inputs)
         real, imaginary = self.spectrum(inputs["mixture"] / self.level(inputs["mixture"]))
         magnitude = ops.sqrt(ops.square(real) + ops.square(imaginary) + 1e-12)
-        maps, context = self.listen(magnitude)
+        maps, context = self.encode(magnitude)
         if v.pitch == "bins":
             logits = self.pitches(maps, context) if v.aligned else self.classes(context)
         elif v.heads == "own":
-            said = self.number_head(self.hidden_head(self.context_norm(context)))
-            logits = [100.0 * ops.softplus(said[..., i]) for i in range(len(s.pitched))]
+            outputs = self.number_head(self.hidden_head(self.context_norm(context)))
+            logits = [100.0 * ops.softplus(outputs[..., i]) for i in range(len(s.pitched))]
         if v.told:
             f0 = ops.stop_gradient(self.decode(logits))
             if "f0" in inputs:
                 f0 = ops.where(inputs["taught"][..., None] > 0, inputs["f0"], f0)
-            context = self.told_pitch(maps, context, f0)
+            context = self.condition(maps, context, f0)
         shape = (-1, context.shape[1], len(s.sources), s.bands)
         shares = ops.softmax(ops.reshape(self.shares(context), shape), axis=2)  # (batch, frames, sources, bands)
         features = self._features(self.features(context))
         if v.heads == "shared":
-            heard = ops.matmul(magnitude, self.to_bands)[:, :, None] * shares
-            said = self.number_head(self.hidden_head(0.4 * ops.log(heard + FLOOR)))  # (batch, frames, sources, 3)
-            logits = [100.0 * ops.softplus(said[:, :, s.sources.index(source), 0]) for source in s.pitched]
-            moments = ops.transpose(10.0 * said[..., 1:] - 30.0, (0, 1, 3, 2))
+            parts = ops.matmul(magnitude, self.to_bands)[:, :, None] * shares
+            outputs = self.number_head(self.hidden_head(0.4 * ops.log(parts + FLOOR)))  # (batch, frames, sources, 3)
+            logits = [100.0 * ops.softplus(outputs[:, :, s.sources.index(source), 0]) for source in s.pitched]
+            moments = ops.transpose(10.0 * outputs[..., 1:] - 30.0, (0, 1, 3, 2))
             features["loudness"] = ops.reshape(moments, (-1, 2 * context.shape[1], len(s.sources)))
         return {
             "logits": logits,
@@ -154,9 +164,9 @@ class VariantSeparator(ParametricSeparator):
 
     def classes(self, context):
         """Logits of every pitch and of none, as `pitches` gives them, from the context alone."""
-        said = self.number_head(self.hidden_head(self.context_norm(context)))
+        outputs = self.number_head(self.hidden_head(self.context_norm(context)))
         ends = np.cumsum([self.sizes.pitch_bins(i) + 1 for i in range(len(self.sizes.pitched))])
-        return [said[..., end - self.sizes.pitch_bins(i) - 1 : end] for i, end in enumerate(ends)]
+        return [outputs[..., end - self.sizes.pitch_bins(i) - 1 : end] for i, end in enumerate(ends)]
 
     def decode(self, logits):
         if self.variant.pitch == "hertz":
@@ -165,10 +175,10 @@ class VariantSeparator(ParametricSeparator):
             logits = [ops.concatenate([x[..., :-1], ops.full_like(x[..., :1], -1e4)], axis=-1) for x in logits]
         return super().decode(logits)
 
-    def losses_of(self, found, stems, f0):
-        terms = super().losses_of(found, stems, f0)
+    def losses_of(self, outputs, stems, f0):
+        terms = super().losses_of(outputs, stems, f0)
         if self.variant.masks == "softmax":
-            terms["outline"] = 0.0 * terms["outline"]  # shares are no magnitudes
+            terms["outline"] = 0.0 * terms["outline"]  # masks are no magnitudes
         return terms
 
     def pitch_error(self, logits, f0):
@@ -184,10 +194,10 @@ class VariantSeparator(ParametricSeparator):
             error = error + ops.sum(each * voiced) / (ops.sum(voiced) + 1.0)
         return error
 
-    def feature_error(self, found, true, level):
-        error = super().feature_error(found, true, level)
+    def feature_error(self, features, true, level):
+        error = super().feature_error(features, true, level)
         if self.variant.earlier_weights:  # 0.9 per dB; the term's own weight is 0.1, its unit 10 dB
-            only = {"loudness": found["loudness"]}
+            only = {"loudness": features["loudness"]}
             error = error + (9.0 - 0.1) / 0.1 * super().feature_error(only, true, level)
         return error
 
@@ -196,7 +206,7 @@ class VariantSeparator(ParametricSeparator):
 
 
 def scores(model, inputs, targets, batch_size=4):
-    """What a separator hears and how well its masks divide, on examples whose pitch it is not told.
+    """How well a separator estimates f0 and loudness, and how well its masks separate, without teacher forcing.
 
     Parameters
     ----------
@@ -211,32 +221,22 @@ def scores(model, inputs, targets, batch_size=4):
         records: "source", "metric" (raw_pitch_accuracy, f0_l1_hz on voiced frames, f0_l1_hz@all on all, loudness_l1,
         si_sdr), "unit", "value": means over the examples; SI-SDR over those in which the source sounds.
     """
-    s = model.sizes
-    found = {"f0": [], "loudness": [], "stems": []}
-    for start in range(0, len(inputs["mixture"]), batch_size):
-        part = {name: x[start : start + batch_size] for name, x in inputs.items()}
-        y = model(part)
-        masks = ops.convert_to_numpy(y["spectra"])
-        masks = (masks + 1e-9) / (masks + 1e-9).sum(axis=1, keepdims=True)
-        level = ops.convert_to_numpy(model.level(part["mixture"]))[..., None]
-        spectrum = ops.convert_to_numpy(y["real"]) + 1j * ops.convert_to_numpy(y["imaginary"])
-        spectrum = spectrum * (level * model.window_norm)  # (batch, frames, frequencies)
-        bins = np.swapaxes(masks * spectrum[:, None], 2, 3)
-        found["stems"].append(istft(bins, s.hop, length=part["mixture"].shape[1]))
-        found["f0"].append(ops.convert_to_numpy(y["f0"]))
-        found["loudness"].append(ops.convert_to_numpy(y["features"]["loudness"]) + 20 * np.log10(level))
-    found = {name: np.concatenate(x) for name, x in found.items()}
-    floor = 20 * np.log10(np.sqrt(np.mean(inputs["mixture"] ** 2, axis=1)) + 1e-8)[:, None] - 60
+    config = model.sizes
+    starts = range(0, len(inputs["mixture"]), batch_size)
+    batches = [estimates(model, {name: x[i : i + batch_size] for name, x in inputs.items()}) for i in starts]
+    stems, f0, loudness = (np.concatenate(parts) for parts in zip(*batches))
+    floor = 20 * np.log10(np.sqrt(np.mean(inputs["mixture"] ** 2, axis=1)) + 1e-8)[:, None] - FEATURE_RANGE_DB
     records = []
-    for i, source in enumerate(s.sources):
-        wanted = np.maximum(targets["loudness"][..., i], floor)
-        heard = np.maximum(found["loudness"][:, : wanted.shape[1], i], floor)
-        values = {"loudness_l1": ("dB", np.mean(np.abs(wanted - heard)))}
-        pairs = [(true[i], estimate[i]) for true, estimate in zip(targets["stems"], found["stems"])]
-        values["si_sdr"] = ("dB", np.mean([si_sdr(*pair) for pair in pairs if np.mean(pair[0] ** 2) > 1e-7]))
-        if source in s.pitched:
-            j = s.pitched.index(source)
-            true, line = targets["f0"][..., j], found["f0"][..., j]
+    for i, source in enumerate(config.sources):
+        target = np.maximum(targets["loudness"][..., i], floor)
+        estimate = np.maximum(loudness[:, : target.shape[1], i], floor)
+        pairs = [pair for pair in zip(targets["stems"][:, i], stems[:, i]) if np.mean(pair[0] ** 2) > AUDIBLE]
+        values = {
+            "loudness_l1": ("dB", np.mean(np.abs(target - estimate))),
+            "si_sdr": ("dB", np.mean([si_sdr(*pair) for pair in pairs])),
+        }
+        if source in config.pitched:
+            true, line = (x[..., config.pitched.index(source)] for x in (targets["f0"], f0))
             voiced = true > 0
             cents = 1200 * np.abs(np.log2(np.maximum(line[voiced], 1.0) / true[voiced]))
             values["raw_pitch_accuracy"] = ("1", np.mean(cents < 50))
@@ -249,32 +249,33 @@ def scores(model, inputs, targets, batch_size=4):
     return records
 
 
-def run(name, seed, training, sizes, songs, validation):
+def estimates(model, inputs):
+    """A batch of stems (batch, sources, samples), f0 (batch, frames, pitched) in Hz and loudness (batch, frames,
+    sources) in dB."""
+    outputs = keras.tree.map_structure(ops.convert_to_numpy, model(inputs))
+    level = ops.convert_to_numpy(model.level(inputs["mixture"]))[..., None]
+    spectrum = (outputs["real"] + 1j * outputs["imaginary"]) * (level * model.window_norm)  # (batch, frames, bins)
+    bins = wiener_masks(outputs["spectra"], axis=1) * spectrum[:, None]  # (batch, sources, frames, bins)
+    stems = istft(np.swapaxes(bins, 2, 3), model.sizes.hop, length=inputs["mixture"].shape[1])
+    return stems, outputs["f0"], outputs["features"]["loudness"] + 20 * np.log10(level)
+
+
+def run(name, seed, training, config, songs, validation):
     """Train one variant and score it: a dict of "parameters", "seconds" and the "records" of `scores`."""
     training = dataclasses.replace(training, seed=seed)
     keras.utils.set_random_seed(seed)
-    model = VariantSeparator(sizes, VARIANTS[name])
+    model = VariantSeparator(config, VARIANTS[name])
     model.build(None)
-    model.compile(
-        optimizer=keras.optimizers.Adam(
-            HoldThenCosine(training.learning_rate, training.warmup, training.steps), global_clipnorm=training.clip_norm
-        ),
-        jit_compile=keras.backend.backend() != "torch",
-    )
-    crops = SongCrops(songs, training, sizes.hop)
-    begun = time.monotonic()
-
-    epochs = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: setattr(crops, "epoch", epoch))
-    model.fit(crops, epochs=training.steps // training.steps_per_epoch, callbacks=[epochs], verbose=2)
-    return {
-        "parameters": parameters_used(model),
-        "seconds": time.monotonic() - begun,
-        "records": scores(model, *validation),
-    }
+    loop.compiled(model, adam(training, hold_then_cosine))
+    crops, start = SongCrops(songs, training, config.hop), time.monotonic()
+    epochs = -(-training.steps // training.steps_per_epoch)
+    model.fit(crops, epochs=epochs, callbacks=[loop.Clock(crops, training.steps)], verbose=2)
+    seconds = time.monotonic() - start
+    return {"parameters": parameters_used(model), "seconds": seconds, "records": scores(model, *validation)}
 
 
 def parameters_used(model):
-    """Weights that take part in what a variant says."""
+    """How many weights take part in the outputs of a variant."""
     v, numbers = model.variant, [model.hidden_head, model.number_head]
     if v.masks == "spectra":
         idle = [model.shares, *numbers]
@@ -284,7 +285,16 @@ def parameters_used(model):
     return model.count_params() - sum(layer.count_params() for layer in idle)
 
 
-def main(arguments=None):
+def kept(path, settings):
+    """The content of a run's file; None if the run has other settings, or has not finished."""
+    with suppress(OSError, ValueError):
+        content = json.loads(path.read_text())
+        if settings.items() <= content.items():
+            return content
+    return None
+
+
+def main(arguments=None, places=HERE):
     parser = argparse.ArgumentParser(
         prog="python -m ddsp_models.separation.ablations",
         description=__doc__,
@@ -293,51 +303,47 @@ def main(arguments=None):
     parser.add_argument("--steps", type=int, default=600, help="of each variant (default: %(default)s)")
     parser.add_argument("--seeds", type=int, default=2, help="runs of each variant (default: %(default)s)")
     parser.add_argument("--only", nargs="*", choices=VARIANTS, help="these variants alone")
-    parser.add_argument("--data", type=Path, default=BAND, help="folder of the virtual band's sets")
+    parser.add_argument("--data", type=Path, help="folder of the virtual band's sets")
     options = parser.parse_args(arguments)
-    sizes, _, *sets = MODELS["one_artist"]
-    folder = results.ROOT / "runs" / "ablations-separator"
+    recipe, where = RECIPES["one_artist"], partial(folder_of, data=options.data, places=places)
+    jobs = [(name, seed) for seed in range(options.seeds) for name in options.only or VARIANTS]
+    runs = {}
     try:
-        training = Training(seconds=1.0, steps=options.steps, steps_per_epoch=min(100, options.steps), taught_until=0.5)
-        data = checksum(sets, options.data)
-        chosen = options.only or list(VARIANTS)
-        jobs = [(name, seed) for seed in range(options.seeds) for name in chosen]
-        places = {job: folder / f"{job[0].replace(' ', '_')}-{job[1]}-{options.steps}.json" for job in jobs}
-        wanted = {"data": data, "sizes": sizes.to_dict(), "training": training.to_dict()}
-        left = [job for job in jobs if not _done(places[job], wanted)]
-        if left:
-            songs, held_out = (load_songs(options.data / a, b, sizes.sources, sizes.pitched) for a, b in sets)
-            validation = validation_examples(held_out, round(training.seconds * sizes.sample_rate), sizes.hop)
-        for name, seed in left:
-            print(f"{name}, seed {seed}", flush=True)
-            content = wanted | run(name, seed, training, sizes, songs, validation)
-            folder.mkdir(parents=True, exist_ok=True)
-            with atomic_path(places[name, seed]) as temporary:
-                temporary.write_text(json.dumps(content))
-            keras.utils.clear_session()
+        training = SeparatorTraining(
+            seconds=1.0, steps=options.steps, steps_per_epoch=min(100, options.steps), taught_until=0.5
+        )
+        data = recipe.checksum(where)
+        settings = {"data": data, "sizes": recipe.config.to_dict(), "training": training.to_dict()}
+        sets = None
+        for name, seed in jobs:
+            path = places.runs / "ablations-separator" / f"{name.replace(' ', '_')}-{seed}-{options.steps}.json"
+            runs[name, seed] = kept(path, settings)
+            if runs[name, seed] is None:
+                print(f"{name}, seed {seed}", flush=True)
+                if sets is None:
+                    songs, held_out = (
+                        band_songs(recipe.config, *where(each)) for each in (recipe.songs, recipe.validation)
+                    )
+                    samples = round(training.seconds * recipe.config.sample_rate)
+                    sets = songs, validation_examples(held_out, samples, recipe.config.hop)
+                runs[name, seed] = settings | run(name, seed, training, recipe.config, *sets)
+                with atomic_path(path) as temporary:
+                    temporary.write_text(json.dumps(runs[name, seed]))
+                keras.utils.clear_session()
     except (OSError, ValueError) as error:
         print(f"ablations: {str(error).splitlines()[0]}", file=sys.stderr)
         return 2
     content = results.head("ablations of the separator", config=training.to_dict(), seed=options.seeds, data=data)
     content |= {"variants": {}, "records": []}
-    for name, seed in jobs:
-        found = json.loads(places[name, seed].read_text())
-        described = dataclasses.asdict(VARIANTS[name]) | {"parameters": found["parameters"]}
-        content["variants"][name] = described | {"seconds": round(found["seconds"])}
+    for (name, seed), each in runs.items():
+        about = dataclasses.asdict(VARIANTS[name]) | {"parameters": each["parameters"]}
+        content["variants"][name] = about | {"seconds": round(each["seconds"])}
         row = {"test_set": "validation", "track": "all", "system": name, "seed": seed}
-        content["records"] += [row | record for record in found["records"]]
-    path = results.RESULTS / "ablations-separator.json"
+        content["records"] += [row | record for record in each["records"]]
+    path = places.results / "ablations-separator.json"
     results.write(path, content)
-    print(f"wrote {path.relative_to(results.ROOT)}")
+    print(f"wrote {places.shown(path)}")
     return 0
-
-
-def _done(path, wanted):
-    try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return False
-    return {name: found.get(name) for name in wanted} == json.loads(json.dumps(wanted))
 
 
 if __name__ == "__main__":

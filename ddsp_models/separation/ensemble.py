@@ -1,73 +1,77 @@
-"""Two separators together: Conv-TasNet's waveforms and the parametric separator's masks fail in different places.
+"""Two separators together: Conv-TasNet's waveforms and the DDSP masks err in different places.
 
-`python -m ddsp_models.separation.ensemble` finds, on the validation songs, how far each is to be trusted where, and writes
-`trained/ensemble.json`, and what that is worth on songs it was not found on to `results/ensemble-validation.json`.
+`python -m ddsp_models.separation.ensemble` fits the weights of both on the validation songs and writes them to
+`trained/ensemble.json`; it cross-validates every kind of weights for `results/ensemble-validation.json`.
 """
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
 import numpy as np
 
 from audio_processing.audio_processing import istft, stft
-from audio_processing.chunks import array_reader, by_windows, even_window
+from audio_processing.chunks import Separator
+from audio_processing.masks import QUIET
 from audio_processing.metrics import si_sdr
 from audio_processing.tracks import tracks
 from common import results
+from common.places import HERE
 from ddsp_models.autoencoder import WEIGHTS
-from ddsp_models.separation.analysis_network import mel_triangles
-from ddsp_models.separation.separators import MaskedSeparator, checked
-from mss_nn_implementation.convtas import ConvTasNetSeparator, WeightsError
+from ddsp_models.separation.layers import mel_triangles
+from ddsp_models.separation.separators import MaskedSeparator
+from mss_nn_implementation.convtas import ConvTasNetSeparator
+from training.weights import WeightsError
 
-RATE = 16000
-"""Sample rate at which the shares are found, in Hz."""
-WINDOW = 2048 / RATE
-"""Length of the STFT's window, in s."""
+RATE = 16000  # sample rate at which the weights are fitted, in Hz
+N_FFT, HOP = 2048, 512  # STFT at that rate, in samples; at other rates as long in s
 N_BANDS = 24
-EDGES = (0.1, 0.35, 0.65, 0.9)
-"""Between the classes of `classes`: shares of the mixture's magnitude."""
+EDGES = (0.1, 0.35, 0.65, 0.9)  # between the classes of `classes`: shares of the mixture's magnitude
+N_CLASSES = (len(EDGES) + 1) ** 2
 KINDS = ("mean", "shares", "table")
+
+
+def _stft_size(sample_rate):
+    return 2 * round(N_FFT / RATE * sample_rate / 2)
 
 
 # --- one weight per band ---------------------------------------------------------------------------------------------
 
 
 def shares_over_frequency(shares, n_fft, sample_rate):
-    """Shares per band, of equal width in mel up to 8 kHz, as shares per bin; above 8 kHz the last band goes on.
+    """Shares per band, of equal width in mel up to 8 kHz, as shares per bin; the last band extends above 8 kHz.
 
     Parameters
     ----------
     shares : np.ndarray, (sources, bands)
     n_fft, sample_rate : int
-        of the spectrum that they are for.
+        of the spectrum.
 
     Returns
     -------
     np.ndarray, (sources, n_fft / 2 + 1)
     """
-    grid = np.arange(1025) * RATE / 2048
-    known = shares @ mel_triangles(shares.shape[1], 2048, RATE).T  # (sources, 1025)
+    grid = np.arange(N_FFT // 2 + 1) * RATE / N_FFT
+    by_bin = shares @ mel_triangles(shares.shape[1], N_FFT, RATE).T  # (sources, 1025)
     frequency = np.minimum(np.arange(n_fft // 2 + 1) * sample_rate / n_fft, RATE / 2)
-    return np.stack([np.interp(frequency, grid, row) for row in known]).astype(np.float32)
+    return np.stack([np.interp(frequency, grid, row) for row in by_bin]).astype(np.float32)
 
 
 def combine(first, second, shares, sample_rate):
-    """Estimates whose spectra are the weighted means of two others'.
+    """Combine two estimates: weighted means of their spectra.
 
     Parameters
     ----------
     first, second : np.ndarray, (sources, ..., samples)
     shares : np.ndarray, (sources, bands)
-        weight of `first`; `second` has the rest.
+        weight of `first`; that of `second` is the rest to 1.
     sample_rate : int
 
     Returns
     -------
     np.ndarray, float32, (sources, ..., samples)
     """
-    n_fft = 2 * round(WINDOW * sample_rate / 2)
+    n_fft = _stft_size(sample_rate)
     weight = shares_over_frequency(shares, n_fft, sample_rate)
     weight = weight.reshape(len(weight), *(1,) * (first.ndim - 2), -1, 1)  # (sources, ..., frequencies, 1)
     difference = istft(weight * stft(first - second, n_fft, n_fft // 4), n_fft // 4, length=first.shape[-1])
@@ -75,7 +79,7 @@ def combine(first, second, shares, sample_rate):
 
 
 def best_shares(songs):
-    """The shares that bring the estimates nearest to the true stems, in the sense of least squares.
+    """The shares that bring the weighted means nearest to the true stems, by least squares.
 
     With one weight w for a band, |s - (w a + (1 - w) b)|² is least at w = <s - b, a - b> / |a - b|².
 
@@ -89,21 +93,21 @@ def best_shares(songs):
     np.ndarray, (sources, 24)
         in [0, 1]; 0.5 where both estimates are alike.
     """
-    bands = mel_triangles(N_BANDS, 2048, RATE)
-    agree, apart = 0.0, 0.0
+    bands = mel_triangles(N_BANDS, N_FFT, RATE)
+    products, energy = 0.0, 0.0
     for true, first, second in songs:
-        wanted, step = stft(true - second, 2048, 512), stft(first - second, 2048, 512)
-        agree = agree + np.sum(np.real(wanted * np.conj(step)), axis=-1) @ bands
-        apart = apart + np.sum(np.abs(step) ** 2, axis=-1) @ bands
-    known = apart > 1e-9 * apart.max()
-    return np.clip(np.where(known, agree / np.where(known, apart, 1.0), 0.5), 0.0, 1.0)
+        error, step = stft(true - second, N_FFT, HOP), stft(first - second, N_FFT, HOP)
+        products = products + np.sum(np.real(error * np.conj(step)), axis=-1) @ bands
+        energy = energy + np.sum(np.abs(step) ** 2, axis=-1) @ bands
+    differ = energy > 1e-9 * energy.max()
+    return np.clip(np.where(differ, products / np.where(differ, energy, 1.0), 0.5), 0.0, 1.0)
 
 
-# --- two weights per band and circumstance ---------------------------------------------------------------------------
+# --- two weights per band and class ----------------------------------------------------------------------------------
 
 
 def classes(first, second, mixture):
-    """Under which circumstances two estimates are combined, bin by bin: how much of the mixture each of them claims.
+    """Class of every bin: how much of the mixture's magnitude each of two estimates has there.
 
     Parameters
     ----------
@@ -114,18 +118,18 @@ def classes(first, second, mixture):
     Returns
     -------
     np.ndarray of int, (..., frequencies, frames)
-        0 where both claim less than a tenth of its magnitude, up to 24 where both claim more than nine tenths.
+        0 where both have less than a tenth of it, up to 24 where both have more than nine tenths.
     """
-    magnitude = np.abs(mixture) + 1e-9
-    claimed = [np.digitize(np.abs(estimate) / magnitude, EDGES) for estimate in (first, second)]
-    return claimed[0] * (len(EDGES) + 1) + claimed[1]
+    magnitude = np.abs(mixture) + QUIET
+    shares = [np.digitize(np.abs(estimate) / magnitude, EDGES) for estimate in (first, second)]
+    return shares[0] * (len(EDGES) + 1) + shares[1]
 
 
 def bands_of_bins(n_fft, sample_rate):
-    """In which of the 24 bands each bin lies most; above 8 kHz the last one: (n_fft / 2 + 1,)."""
+    """The band, of 24, in which each bin lies most; above 8 kHz the last one: (n_fft / 2 + 1,)."""
     frequency = np.minimum(np.arange(n_fft // 2 + 1) * sample_rate / n_fft, RATE / 2)
-    nearest = np.argmax(mel_triangles(N_BANDS, 2048, RATE), axis=1)
-    return nearest[np.round(frequency * 2048 / RATE).astype(int)]
+    nearest = np.argmax(mel_triangles(N_BANDS, N_FFT, RATE), axis=1)
+    return nearest[np.round(frequency * N_FFT / RATE).astype(int)]
 
 
 def best_table(songs, prior=0.02):
@@ -139,23 +143,21 @@ def best_table(songs, prior=0.02):
     songs : iterable of (np.ndarray, np.ndarray, np.ndarray)
         true stems, first and second estimates, each (sources, samples) at 16 kHz; the stems add up to the mixture.
     prior : float
-        share of all energy with which the mean is believed in, in each band and class.
+        weight of the mean in each band and class, as a share of the energy of all.
 
     Returns
     -------
     np.ndarray, (sources, 24, 25, 2)
     """
-    band, count = bands_of_bins(2048, RATE), N_BANDS * (len(EDGES) + 1) ** 2
-    sums = 0.0
-    for true, first, second in songs:
-        s, a, b = (stft(x, 2048, 512) for x in (true, first, second))
-        m = s.sum(axis=0)
-        found = []
-        for i in range(len(s)):
-            place = (band[:, None] * (len(EDGES) + 1) ** 2 + classes(a[i], b[i], m)).ravel()
-            products = (a[i], a[i]), (a[i], b[i]), (b[i], b[i]), (a[i], s[i]), (b[i], s[i])
-            found.append([np.bincount(place, np.real(x * np.conj(y)).ravel(), count) for x, y in products])
-        sums = sums + np.array(found)  # (sources, 5, bands · classes)
+    band, sums = bands_of_bins(N_FFT, RATE)[:, None], 0.0
+    for song in songs:
+        true, first, second = (stft(x, N_FFT, HOP) for x in song)
+        mixture, products = true.sum(axis=0), []
+        for s, a, b in zip(true, first, second):
+            cell = (band * N_CLASSES + classes(a, b, mixture)).ravel()
+            pairs = (a, a), (a, b), (b, b), (a, s), (b, s)
+            products.append([np.bincount(cell, np.real(x * np.conj(y)).ravel(), N_BANDS * N_CLASSES) for x, y in pairs])
+        sums = sums + np.array(products)  # (sources, 5, bands · classes)
     aa, ab, bb, sa, sb = np.moveaxis(sums, 1, 0)
     ridge = prior * (aa + bb).mean(axis=1, keepdims=True) + 1e-12
     aa, bb, sa, sb = aa + ridge, bb + ridge, sa + 0.5 * ridge, sb + 0.5 * ridge
@@ -165,13 +167,13 @@ def best_table(songs, prior=0.02):
 
 
 def combine_by_table(first, second, table, mixture, sample_rate):
-    """Estimates whose spectra are weighted sums of two others', the weights looked up bin by bin.
+    """Combine two estimates: weighted sums of their spectra, the weights looked up bin by bin.
 
     Parameters
     ----------
     first, second : np.ndarray, (sources, ..., samples)
     table : np.ndarray, (sources, 24, 25, 2)
-        of `best_table`.
+        as `best_table` gives it.
     mixture : np.ndarray, (..., samples)
     sample_rate : int
 
@@ -179,7 +181,7 @@ def combine_by_table(first, second, table, mixture, sample_rate):
     -------
     np.ndarray, float32, (sources, ..., samples)
     """
-    n_fft = 2 * round(WINDOW * sample_rate / 2)
+    n_fft = _stft_size(sample_rate)
     hop, band = n_fft // 4, bands_of_bins(n_fft, sample_rate)[:, None]
     m, stems = stft(mixture, n_fft, hop), []
     for a, b, weights in zip(first, second, table):
@@ -192,62 +194,64 @@ def combine_by_table(first, second, table, mixture, sample_rate):
 # --- the separator ---------------------------------------------------------------------------------------------------
 
 
-class Ensemble:
-    """Conv-TasNet and the parametric separator, each trusted where it was right on the validation songs.
+class Ensemble(Separator):
+    """Conv-TasNet and DDSP masks, combined with weights fitted on the validation songs.
 
     Parameters
     ----------
-    shares : str or Path, optional
-        file that this module's command writes; None for plain means.
-    folder : str or Path
-        of the parametric separator's weights.
-    kind : {"mean", "shares", "table"}, optional
-        plain mean, a weight per source and band, or weights per source, band and class; by default the one that was
-        best on songs that it was not found on.
+    first, second : Separator
+        its members, of the same sources.
+    kind : {"mean", "shares", "table"}
+        plain mean, a weight per source and band, or weights per source, band and class.
+    weights : np.ndarray, optional
+        of `best_shares` for "shares", of `best_table` for "table".
     """
 
     chunk_seconds, overlap_seconds = 18.5, 1.0
 
-    def __init__(self, shares=WEIGHTS / "ensemble.json", folder=WEIGHTS, kind=None):
-        self.first, self.second = ConvTasNetSeparator("trio"), MaskedSeparator("one_artist", folder)
-        if self.first.sources != self.second.sources:
-            raise WeightsError(f"ensemble: its members know {self.first.sources} and {self.second.sources}")
-        if kind not in (None, *KINDS):
-            raise ValueError(f"kind: {kind!r} found, one of {', '.join(KINDS)} expected")
-        self.sources, self.sample_rate = self.first.sources, self.first.sample_rate
-        self.window_seconds = self.chunk_seconds
-        self.kind = "mean" if shares is None else kind
-        self.shares, self.table = np.full((len(self.sources), N_BANDS), 0.5), None
-        if self.kind == "mean":
-            return
+    def __init__(self, first, second, kind="mean", weights=None):
+        if first.sources != second.sources:
+            raise ValueError(f"second: expected the sources {first.sources} of the first, got {second.sources}")
+        if kind not in KINDS:
+            raise ValueError(f"kind: expected one of {', '.join(KINDS)}, got {kind!r}")
+        self.first, self.second, self.kind = first, second, kind
+        self.sources, self.sample_rate = first.sources, first.sample_rate
+        self.weights = np.full((len(self.sources), N_BANDS), 0.5) if kind == "mean" else weights
+
+    @classmethod
+    def load(cls, folder=WEIGHTS, kind=None):
+        """Load both members, and the weights that this module's command writes.
+
+        Parameters
+        ----------
+        folder : str or Path
+            of the weights and of the analysis network.
+        kind : str, optional
+            by default the one that was best on songs that it was not fitted on.
+        """
+        members = ConvTasNetSeparator.load("trio"), MaskedSeparator.load("one_artist", folder)
+        if kind == "mean":
+            return cls(*members)
         try:
-            found = results.read(Path(shares))
-            self.kind = kind or found.get("kind", "shares")
-            self.shares = np.array(found["shares"], np.float32)
-            self.table = np.array(found["table"], np.float32) if self.kind == "table" else None
+            record = results.read(Path(folder) / "ensemble.json")
+            kind = kind or record.get("kind", "shares")
+            return cls(*members, kind, np.array(record[kind], np.float32) if kind != "mean" else None)
         except (results.ResultsError, KeyError) as error:
             raise WeightsError(f"{error} (`python -m ddsp_models.separation.ensemble` writes it)") from error
 
-    def separate(self, mixture, sample_rate=None):
-        """Separate one song; parameters, result and errors as `MaskedSeparator.separate`."""
-        sample_rate = sample_rate or self.sample_rate
-        mixture = checked(mixture)
-        longest, overlap = (max(2, round(s * sample_rate)) for s in (self.chunk_seconds, self.overlap_seconds))
-        window, overlap = even_window(mixture.shape[-1], longest, overlap)
-        blocks = by_windows(
-            array_reader(mixture), lambda block: self._chunk(block, sample_rate), window=window, overlap=overlap
-        )
-        return dict(zip(self.sources, np.concatenate(list(blocks), axis=-1)))
-
-    def _chunk(self, block, sample_rate):
-        both = [np.stack(list(member.separate(block, sample_rate).values())) for member in (self.first, self.second)]
+    def separate_chunk(self, chunk, sample_rate):
+        """Separate a chunk: (channels, samples) -> (sources, channels, samples)."""
+        both = [np.stack(list(each.separate(chunk, sample_rate).values())) for each in (self.first, self.second)]
         if self.kind == "table":
-            return combine_by_table(*both, self.table, block, sample_rate)
-        return combine(*both, self.shares, sample_rate)
+            return combine_by_table(*both, self.weights, chunk, sample_rate)
+        return combine(*both, self.weights, sample_rate)
+
+
+# --- the fit ---------------------------------------------------------------------------------------------------------
 
 
 def compare(songs):
-    """What every kind of combination is worth on songs that it was not found on: half are held out, then the others.
+    """Cross-validate every kind of combination: weights fitted on every other song are scored on the songs between.
 
     Parameters
     ----------
@@ -261,11 +265,9 @@ def compare(songs):
     """
     rows = []
     for held_out in (0, 1):
-        known = [song for i, song in enumerate(songs) if i % 2 != held_out]
-        shares, table = best_shares(known), best_table(known)
-        for i, (true, first, second) in enumerate(songs):
-            if i % 2 != held_out:
-                continue
+        shares, table = (fit(songs[1 - held_out :: 2]) for fit in (best_shares, best_table))
+        for i in range(held_out, len(songs), 2):
+            true, first, second = songs[i]
             estimates = {
                 "first": first,
                 "second": second,
@@ -282,34 +284,22 @@ def compare(songs):
     return rows
 
 
-def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m ddsp_models.separation.ensemble", description=__doc__)
-    folder = results.ROOT / "data" / "virtual_band" / "validation"
-    parser.add_argument("--songs", type=Path, default=folder, help="the validation songs, which no test uses")
-    options = parser.parse_args(arguments)
-    try:
-        ensemble = Ensemble(shares=None)
-        songs = tracks(options.songs, "test")
-        if len(songs) < 2:
-            raise ValueError(f"{options.songs}: {len(songs)} song found, at least 2 expected: one to find, one to test")
-    except (OSError, ValueError) as error:
-        print(f"ensemble: {str(error).splitlines()[0]}", file=sys.stderr)
-        return 2
-
-    def heard(song):
+def write(data=None):
+    """Fit the weights on the validation songs and cross-validate every kind; returns the files written, as a list."""
+    ensemble = Ensemble.load(kind="mean")
+    folder = (data or HERE.band) / "validation"
+    songs = tracks(folder, "test")
+    if len(songs) < 2:
+        raise ValueError(f"{folder}: expected at least 2 songs, one to fit and one to test, got {len(songs)}")
+    examples = []
+    for song in songs:
         stems = song.stems(RATE, True, ensemble.sources)
-        mixture = sum(stems.values())
-        members = (ensemble.first, ensemble.second)
-        return [np.stack(list(x.values())) for x in (stems, *(member.separate(mixture) for member in members))]
-
-    heard = [heard(song) for song in songs]
-    rows = compare(heard)
+        estimates = [member.separate(sum(stems.values())) for member in (ensemble.first, ensemble.second)]
+        examples.append([np.stack(list(x.values())) for x in (stems, *estimates)])
+    rows = compare(examples)
     mean = {kind: np.mean([row["si_sdr"] for row in rows if row["kind"] == kind]) for kind in KINDS}
+    print(", ".join(f"{kind} {value:.2f} dB" for kind, value in mean.items()))
     kind = max(mean, key=mean.get)
-    path = WEIGHTS / "ensemble.json"
-    head = results.head("ensemble", config={"bands": N_BANDS, "songs": [song.name for song in songs]})
-    content = {"sources": list(ensemble.sources), "kind": kind, "shares": np.round(best_shares(heard), 4).tolist()}
-    results.write(path, head | content | {"table": np.round(best_table(heard), 3).tolist()})
     systems = {"first": "conv_tasnet", "second": "ddsp_masked"} | {kind: f"ensemble@{kind}" for kind in KINDS}
     records = [
         {
@@ -323,11 +313,26 @@ def main(arguments=None):
         }
         for row in rows
     ]
-    scores = results.RESULTS / "ensemble-validation.json"
-    results.write(scores, head | {"kind": kind, "records": records})
-    print(", ".join(f"{kind} {value:.2f} dB" for kind, value in mean.items()))
-    print("wrote", ", ".join(os.path.relpath(each) for each in (path, scores)))
-    return 0
+    fitted = {"shares": np.round(best_shares(examples), 4), "table": np.round(best_table(examples), 3)}
+    fitted = {name: weights.tolist() for name, weights in fitted.items()}
+    written = {
+        WEIGHTS / "ensemble.json": {"sources": list(ensemble.sources), "kind": kind, **fitted},
+        HERE.results / "ensemble-validation.json": {"kind": kind, "records": records},
+    }
+    head = results.head("ensemble", config={"bands": N_BANDS, "songs": [song.name for song in songs]})
+    for path, content in written.items():
+        results.write(path, head | content)
+    return list(written)
+
+
+def main(arguments=None):
+    name = "ddsp_models.separation.ensemble"
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {name}", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, help="folder of the virtual band's sets")
+    options = parser.parse_args(arguments)
+    return results.report(name, lambda: write(options.data))
 
 
 if __name__ == "__main__":

@@ -1,34 +1,35 @@
-"""What a listener hears in mixtures, as examples for decoders: features as they will be, sounds as they should be.
+"""Decoder training examples: features estimated from mixtures, paired with the true sound of the source.
 
 Features that are estimated from a mixture are blurred, too soft at their peaks and too loud in pauses. A decoder that
-has only met true ones plays these faults. One that learns to make the true sound of the estimated features learns, as
-far as that can be known, to undo them.
+is trained with the true features alone turns these errors into sound. One that is trained to make the true sound from
+estimated features learns to undo them, as far as the features allow.
 """
+
+import dataclasses
+from functools import partial
 
 import numpy as np
 from tqdm import tqdm
 
 from audio_processing.audio_processing import fix_length
-from audio_processing.tracks import tracks
-from common import results
+from audio_processing.tracks import TRIO, tracks
 from common.files import atomic_path, sha256_of
+from common.places import HERE
 from ddsp_models import features as feature
 from ddsp_models.autoencoder import WEIGHTS
 from ddsp_models.separation.separators import MaskedSeparator
+from ddsp_models.train_decoder import BAND, CONFIGS, ONE, DecoderTraining, recipes_of, train
+from training.command import sound_files
 
-LISTENER = "one_artist_played"
-"""The parametric separator whose features are played."""
+ESTIMATOR = "one_artist_played"  # the separator whose features the decoders are given
+# Mixtures of stems from different songs, per training song, beside its own: the separator was trained on its own
+# mixtures, of which the estimates are better than of new songs.
 REMIXES = 4
-"""Mixtures of stems from different songs, per training song, beside its own: in its own the listener, which learned
-from these songs, hears better than it will in new ones."""
-STRIDES = (7, 17)
-"""How many songs further on the bass and the voice of a remix are taken from; times the number of the remix."""
-KEPT = results.ROOT / "runs" / "heard"
-"""What was heard once is kept here: a listener takes longer to hear all songs than a decoder to load them."""
+STRIDES = (7, 17)  # how many songs further on the bass and the voice of a remix are taken from; times its number
 
 
 def mixtures(songs, sources, remixes):
-    """Stems of songs as they are, and in new company.
+    """Stems of songs as they are, and in new combinations.
 
     Parameters
     ----------
@@ -52,47 +53,35 @@ def mixtures(songs, sources, remixes):
             yield {s: x[:length] for s, x in stems.items()}
 
 
-def heard_examples(source, root, subset, remixes=0, listener=LISTENER, weights=WEIGHTS, kept=None):
-    """What a listener hears of one source in the mixtures of a set, with that source's true sound.
+def estimated_examples(root, subset, source, remixes=0, estimator=ESTIMATOR, weights=WEIGHTS, places=HERE):
+    """Features of one source, estimated from the mixtures of a set, with that source's true sound.
+
+    The features of all sources are kept in the folder `runs/heard`: estimating takes longer than training a decoder.
 
     Parameters
     ----------
-    source : str
     root, subset
         of the songs, as `audio_processing.tracks.tracks` takes them.
+    source : str
     remixes : int
         new mixtures per song, beside its own.
-    listener : str
+    estimator : str
         a parametric separator of `weights`.
     weights : str or Path
         its folder.
-    kept : str or Path, optional
-        folder of what was heard before (default: `KEPT`).
+    places : common.places.Places
 
     Returns
     -------
     list of (dict of np.ndarray, np.ndarray)
         per mixture the features, (frames, channels), and the sound, (frames · 64,).
     """
-    separator = MaskedSeparator(listener, weights)
-    found = tracks(root, subset)
-    files = [path for song in found for path in song.files()]
-    heard = sha256_of(weights / f"separator-{listener}.keras", *files)[:16]
-    path = (KEPT if kept is None else kept) / f"{heard}-{remixes}.npz"
+    songs = tracks(root, subset)
+    key = sha256_of(weights / f"separator-{estimator}.keras", *sound_files(root, subset))[:16]
+    path = places.runs / "heard" / f"{key}-{remixes}.npz"
     if not path.exists():
-        stems = [song.stems(feature.SAMPLE_RATE, mono=True, sources=separator.sources) for song in found]
-        arrays = {}
-        total = len(stems) * (remixes + 1)
-        many = mixtures(stems, separator.sources, remixes)
-        for i, parts in enumerate(tqdm(many, total=total, desc="listening", unit="mixture", leave=False)):
-            for s, said in separator.describe(sum(parts.values())).items():
-                arrays |= {f"{i}/{s}/{name}": x.astype(np.float32) for name, x in said.items()}
-                frames = len(said["loudness"])
-                sound = feature.heard(parts[s], feature.SAMPLE_RATE)
-                arrays[f"{i}/{s}/sound"] = fix_length(sound, frames * feature.HOP_LENGTH).astype(np.float32)
-        path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(path) as temporary, open(temporary, "wb") as file:
-            np.savez(file, **arrays)
+            np.savez(file, **_estimated(songs, remixes, MaskedSeparator.load(estimator, weights)))
     examples = {}
     with np.load(path, allow_pickle=False) as arrays:
         for key in arrays.files:
@@ -100,3 +89,35 @@ def heard_examples(source, root, subset, remixes=0, listener=LISTENER, weights=W
             if s == source:
                 examples.setdefault(int(i), {})[name] = arrays[key]
     return [({n: x for n, x in one.items() if n != "sound"}, one["sound"]) for _, one in sorted(examples.items())]
+
+
+def _estimated(songs, remixes, separator):
+    """Features and sounds of all sources in all mixtures, by "number/source/name"."""
+    stems = [song.stems(feature.SAMPLE_RATE, mono=True, sources=separator.sources) for song in songs]
+    many, total = mixtures(stems, separator.sources, remixes), len(stems) * (remixes + 1)
+    arrays = {}
+    for i, parts in enumerate(tqdm(many, total=total, desc="estimating", unit="mixture", leave=False)):
+        for s, features in separator.describe(sum(parts.values())).items():
+            length = len(features["loudness"]) * feature.HOP_LENGTH
+            sound = fix_length(feature.whole_frames(parts[s], feature.SAMPLE_RATE), length)
+            arrays |= {f"{i}/{s}/{name}": x.astype(np.float32) for name, x in {**features, "sound": sound}.items()}
+    return arrays
+
+
+def load(config, root, subset, source):
+    """`estimated_examples` of training songs, also remixed, or of validation songs as they are."""
+    return estimated_examples(root, subset, source, REMIXES if subset == "train" else 0)
+
+
+def other_files(training, config, start):
+    """The weights that a decoder is initialised from, and those of the separator that estimates its features."""
+    return [*([start] if start else []), WEIGHTS / f"separator-{ESTIMATOR}.keras"]
+
+
+HEARD = dataclasses.replace(
+    BAND, train=partial(train, versions=1 + REMIXES), load=load, files=sound_files, also=other_files
+)
+FINE_TUNED = {
+    s: DecoderTraining(steps=5000, steps_per_epoch=500, learning_rate=2e-3, start_from=f"band-{s}") for s in TRIO
+}
+RECIPES = recipes_of("heard", HEARD, CONFIGS, ONE, FINE_TUNED)

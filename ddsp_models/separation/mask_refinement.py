@@ -1,37 +1,40 @@
-r"""Masks that are corrected where outlines are wrong.
+r"""Masks that are refined bin by bin, where spectral envelopes are too smooth.
 
-A parametric separator draws smooth outlines, and Wiener's rule gives each source a share between 0 and 1. Two things
-are beyond such masks: a partial that is stronger in this note than the outline knows, and the phase. Where two sounds
-meet in a bin, the mixture's magnitude m tells something of it, for by the law of cosines
+Notebook: ddsp_models/combined_report.ipynb
+
+The analysis network predicts smooth spectral envelopes, and Wiener's rule gives each source a share between 0 and 1.
+Such masks lack two things: a partial that is stronger in this note than its envelope, and the phase. Where two sounds
+meet in a bin, the mixture's magnitude m gives evidence of the phase, for by the law of cosines
 
 .. math:: m^2 = a^2 + b^2 + 2ab\cos\varphi \quad\Rightarrow\quad \Re(A / M) = \frac{m^2 + a^2 - b^2}{2 m^2}
 
-so who knows the magnitudes a and b of both, knows how much of the mixture either is (Erdogan et al. 2015's
-phase-sensitive mask), if they are exact. They are estimates. So a small convolutional network looks at them, at this
-ratio, at the mixture and at how its phase moves, and corrects the masks, bin by bin, by complex numbers (Williamson,
-Wang & Wang 2016, https://doi.org/10.1109/TASLP.2015.2512042). The corrections add up to zero over the sources: the
-stems still add up to the mixture. The separator stays as it is.
+exact magnitudes a and b would determine how much of the mixture each source is (Erdogan et al. 2015's phase-sensitive
+mask). They are estimates. So a small convolutional network reads them, this ratio, the mixture and how its phase moves,
+and adds complex corrections to the masks (Williamson, Wang & Wang 2016, https://doi.org/10.1109/TASLP.2015.2512042).
+The corrections add up to zero over the sources: the stems still add up to the mixture. The analysis network is not
+trained.
 """
 
 import dataclasses
 import math
 from dataclasses import dataclass
 
-import keras
 import numpy as np
-from keras import ops
+from keras import Model, layers, ops, saving
 
-from ddsp_models.separation.analysis_network import ParametricSeparator, Sizes, relative_error, wiener_masks
+from common.checks import expect
+from ddsp_models.separation.analysis_network import ParametricSeparator, relative_error, wiener_masks
+from ddsp_models.separation.layers import Sizes
 
-SOFT = 1e-2
-"""Magnitude that is added before a logarithm or a division, of a mixture with root mean square 1."""
-SCALE = 0.3
-"""Of logarithms, so that all that the network sees is about as large."""
+SOFT = 1e-2  # magnitude added before a logarithm or a division, of a mixture with root mean square 1: -40 dB
+SCALE = 0.3  # of logarithms, so that all inputs of the network are about as large
+LARGEST_RATIO = 3.0  # of a predicted magnitude to the mixture's: more is a prediction of two sounds that cancel
+COSINES = (-1.0, 2.0)  # range of the real part of a source's share of the mixture, which cancellation may exceed
 
 
 @dataclass(frozen=True)
 class RefinedSizes(Sizes):
-    """Sizes of a separator whose masks are corrected; what is not named here as in `parametric.Sizes`.
+    """Sizes of a mask refinement and its analysis network, whose fields are those of `Sizes`.
 
     Parameters
     ----------
@@ -40,9 +43,9 @@ class RefinedSizes(Sizes):
     reach : tuple of (int, int)
         dilation of each residual convolution, in frames and in bins.
     exponent : float
-        of the spectra in the masks that are corrected.
+        of the spectra in the masks that are refined.
     every : int
-        frames of the separator to one of the masks.
+        frames of the analysis network to one of the masks.
     """
 
     filters_2d: int = 16
@@ -53,8 +56,8 @@ class RefinedSizes(Sizes):
     def __post_init__(self):
         super().__post_init__()
         object.__setattr__(self, "reach", tuple(tuple(step) for step in self.reach))
-        if self.n_fft % (2 * self.mask_hop):
-            raise ValueError(f"every: {self.every} found; n_fft = {self.n_fft} is to be a multiple of twice its hop")
+        expected = f"a mask hop of which n_fft = {self.n_fft} is an even multiple"
+        expect(self.n_fft % (2 * self.mask_hop) == 0, "every", expected, f"{self.every} · {self.hop} samples")
 
     @property
     def mask_hop(self):
@@ -63,13 +66,13 @@ class RefinedSizes(Sizes):
 
     @property
     def separator(self):
-        """Sizes of the separator alone."""
+        """Sizes of the analysis network alone."""
         return Sizes(**{field.name: getattr(self, field.name) for field in dataclasses.fields(Sizes)})
 
 
-@keras.saving.register_keras_serializable("mss")
-class RefinedMasks(keras.Model):
-    """A parametric separator, which is not trained, and a network that corrects its masks.
+@saving.register_keras_serializable("mss")
+class RefinedMasks(Model):
+    """An analysis network, which is not trained, and a network that refines its masks.
 
     Parameters
     ----------
@@ -78,8 +81,8 @@ class RefinedMasks(keras.Model):
 
     Notes
     -----
-    Called as `ParametricSeparator`, it gives the estimates' spectra, "real" and "imaginary", each (batch, sources,
-    frames, frequencies), with frames `RefinedSizes.every` times as far apart as the separator's.
+    Called as `ParametricSeparator`, it returns the estimates' spectra, "real" and "imaginary", each (batch, sources,
+    frames, frequencies), with frames `RefinedSizes.every` times as far apart as the analysis network's.
     """
 
     def __init__(self, sizes, **kwargs):
@@ -88,63 +91,60 @@ class RefinedMasks(keras.Model):
         self.sizes = s
         self.separator = ParametricSeparator(s.separator)
         self.separator.trainable = False
-        self.look = keras.layers.Conv2D(s.filters_2d, (3, 5), padding="same", activation="relu", name="look")
+        options = {"padding": "same", "activation": "relu"}
+        self.look = layers.Conv2D(s.filters_2d, (3, 5), **options, name="look")
         self.around = [
-            keras.layers.Conv2D(
-                s.filters_2d, 3, padding="same", dilation_rate=step, activation="relu", name=f"around_{i}"
-            )
+            layers.Conv2D(s.filters_2d, 3, dilation_rate=step, **options, name=f"around_{i}")
             for i, step in enumerate(s.reach)
         ]
-        self.correct = keras.layers.Conv2D(2 * len(s.sources), 1, kernel_initializer="zeros", name="correct")
+        self.correct = layers.Conv2D(2 * len(s.sources), 1, kernel_initializer="zeros", name="correct")
 
     def build(self, shape=None):
         s = self.sizes
-        seen = (None, None, s.n_frequencies, 1 + 4 * len(s.sources) + 4)
-        inner = (*seen[:-1], s.filters_2d)
+        bins, inputs = (None, None, s.n_frequencies), 1 + 4 * len(s.sources) + 4
         self.separator.build(None)
-        self.look.build(seen)
+        self.look.build((*bins, inputs))
         for layer in self.around:
-            layer.build(inner)
-        self.correct.build((*seen[:-1], s.filters_2d + seen[-1]))
+            layer.build((*bins, s.filters_2d))
+        self.correct.build((*bins, s.filters_2d + inputs))
         self.built = True
 
-    def seen(self, real, imaginary, spectra):
-        """What the network is shown of every bin.
+    def evidence(self, real, imaginary, spectra):
+        """The inputs of the refinement for every bin.
 
         Parameters
         ----------
         real, imaginary : tensor, (batch, frames, frequencies)
             the mixture's spectrum, of root mean square 1.
         spectra : tensor, (batch, frames, frequencies, sources)
-            magnitudes that the separator draws.
+            predicted magnitudes.
 
         Returns
         -------
-        features : tensor, (batch, frames, frequencies, 1 + 4 sources + 4)
+        evidence : tensor, (batch, frames, frequencies, 1 + 4 sources + 4)
             logarithms of the mixture's magnitude and of the spectra; spectra and the law of cosines' real part over the
-            mixture; Wiener's shares; and cosine and sine of how the phase moves to the next frame and to the next bin.
-        shares : tensor, (batch, frames, frequencies, sources)
+            mixture; Wiener masks; and cosine and sine of how the phase moves to the next frame and to the next bin.
+        masks : tensor, (batch, frames, frequencies, sources)
+            Wiener's.
         """
         magnitude = ops.sqrt(ops.square(real) + ops.square(imaginary) + 1e-12)[..., None]
         others = ops.sum(spectra, axis=-1, keepdims=True) - spectra
         square = ops.square(magnitude)
         cosines = (square + ops.square(spectra) - ops.square(others)) / (2.0 * square + SOFT**2)
-        shares = ops.moveaxis(wiener_masks(ops.moveaxis(spectra, -1, 1), self.sizes.exponent), 1, -1)
-        along_time = turned(real, imaginary, 1, 2.0 * math.pi * self.sizes.mask_hop / self.sizes.n_fft)
-        along_frequency = turned(real, imaginary, 2, None)
-        features = [
+        masks = ops.moveaxis(wiener_masks(ops.moveaxis(spectra, -1, 1), self.sizes.exponent), 1, -1)
+        evidence = [
             SCALE * ops.log(magnitude + SOFT),
             SCALE * ops.log(spectra + SOFT),
-            ops.clip(spectra / (magnitude + 0.1 * SOFT), 0.0, 3.0),
-            ops.clip(cosines, -1.0, 2.0),
-            shares,
-            along_time,
-            along_frequency,
+            ops.clip(spectra / (magnitude + 0.1 * SOFT), 0.0, LARGEST_RATIO),
+            ops.clip(cosines, *COSINES),
+            masks,
+            phase_change(real, imaginary, 1, 2.0 * math.pi * self.sizes.mask_hop / self.sizes.n_fft),
+            phase_change(real, imaginary, 2, None),
         ]
-        return ops.concatenate(features, axis=-1), shares
+        return ops.concatenate(evidence, axis=-1), masks
 
     def masks(self, real, imaginary, spectra):
-        """Corrected masks.
+        """Refined masks.
 
         Parameters
         ----------
@@ -157,34 +157,32 @@ class RefinedMasks(keras.Model):
         real, imaginary : tensor, (batch, sources, frames, frequencies)
             over the sources the real parts add up to 1, the imaginary ones to 0.
         """
-        features, shares = self.seen(real, imaginary, ops.moveaxis(spectra, 1, -1))
-        x = self.look(features)
+        evidence, masks = self.evidence(real, imaginary, ops.moveaxis(spectra, 1, -1))
+        x = self.look(evidence)  # (batch, frames, frequencies, filters)
         for layer in self.around:
             x = x + layer(x)
-        change = self.correct(ops.concatenate([x, features], axis=-1))
-        parts = ops.split(change, 2, axis=-1)
-        straight, across = (part - ops.mean(part, axis=-1, keepdims=True) for part in parts)
-        return ops.moveaxis(shares + straight, -1, 1), ops.moveaxis(across, -1, 1)
+        corrections = self.correct(ops.concatenate([x, evidence], axis=-1))  # (batch, frames, frequencies, 2 sources)
+        parts = ops.split(corrections, 2, axis=-1)
+        in_phase, quadrature = (part - ops.mean(part, axis=-1, keepdims=True) for part in parts)
+        return ops.moveaxis(masks + in_phase, -1, 1), ops.moveaxis(quadrature, -1, 1)
 
     def call(self, inputs):
         every = self.sizes.every
-        found = self.separator(inputs)
-        real, imaginary = found["real"][:, ::every], found["imaginary"][:, ::every]
-        straight, across = self.masks(real, imaginary, found["spectra"][:, :, ::every])
+        outputs = self.separator(inputs)
+        real, imaginary = outputs["real"][:, ::every], outputs["imaginary"][:, ::every]
+        mask_real, mask_imaginary = self.masks(real, imaginary, outputs["spectra"][:, :, ::every])
         real, imaginary = real[:, None], imaginary[:, None]
         return {
-            "real": straight * real - across * imaginary,
-            "imaginary": straight * imaginary + across * real,
+            "real": mask_real * real - mask_imaginary * imaginary,
+            "imaginary": mask_real * imaginary + mask_imaginary * real,
         }
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """The logarithm of the energy of what is wrong over that of the stem, mean over sources and crops, in nats."""
-        s = self.sizes
+        """Logarithm of the error's energy relative to the stem's, mean over sources and crops, in nats."""
         stems = ops.convert_to_tensor(y["stems"]) / self.separator.level(x["mixture"])[..., None]
-        true = self.separator.spectrum(ops.reshape(stems, (-1, stems.shape[-1])))
-        real, imaginary = (ops.reshape(part, (-1, len(s.sources), *part.shape[1:]))[:, :, :: s.every] for part in true)
+        real, imaginary = (part[:, :, :: self.sizes.every] for part in self.separator.stem_spectra(stems))
         error = ops.square(y_pred["real"] - real) + ops.square(y_pred["imaginary"] - imaginary)
-        energy = ops.sum(ops.square(real) + ops.square(imaginary), axis=(2, 3))
+        energy = ops.sum(ops.square(real) + ops.square(imaginary), axis=(2, 3))  # (batch, sources)
         whole = ops.sum(energy, axis=1, keepdims=True)
         return relative_error(ops.sum(error, axis=(2, 3)), energy, whole)
 
@@ -192,7 +190,7 @@ class RefinedMasks(keras.Model):
         return {**super().get_config(), "sizes": self.sizes.to_dict()}
 
 
-def turned(real, imaginary, axis, per_bin):
+def phase_change(real, imaginary, axis, per_bin):
     """Cosine and sine of the angle between each bin and the one before it.
 
     Parameters
@@ -201,14 +199,15 @@ def turned(real, imaginary, axis, per_bin):
     axis : int
         1: the frame before; 2: the bin below.
     per_bin : float or None
-        angle by which the k-th bin's own frequency, times k, turns from frame to frame, and which is taken away; None
-        for neighbouring bins, where the angle of a sound in the middle of the window, pi, is.
+        angle by which the k-th bin's own frequency, divided by k, turns from frame to frame, and which is subtracted;
+        None for neighbouring bins, where the angle of a sound in the middle of the window, pi, is subtracted.
 
     Returns
     -------
     tensor, (batch, frames, frequencies, 2)
         0 where there is nothing before, or no sound.
     """
+    pad = [(1, 0) if i == axis else (0, 0) for i in range(3)]
     now = tuple(slice(1, None) if i == axis else slice(None) for i in range(3))
     before = tuple(slice(None, -1) if i == axis else slice(None) for i in range(3))
     cosine = real[now] * real[before] + imaginary[now] * imaginary[before]
@@ -221,5 +220,4 @@ def turned(real, imaginary, axis, per_bin):
         angle = np.arange(real.shape[2]) * per_bin
         back = [ops.convert_to_tensor(f(angle).astype(np.float32)) for f in (np.cos, np.sin)]
         cosine, sine = cosine * back[0] + sine * back[1], sine * back[0] - cosine * back[1]
-    pad = [(1, 0) if i == axis else (0, 0) for i in range(3)]
     return ops.stack([ops.pad(cosine, pad), ops.pad(sine, pad)], axis=-1)

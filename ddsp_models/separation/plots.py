@@ -1,80 +1,84 @@
-"""Figures of the separator that chapter 8 explains: functions of data and an Axes."""
+"""Figures of the analysis network: functions of data and an Axes.
+
+Notebook: ddsp_models/combined_report.ipynb
+"""
 
 import numpy as np
-from matplotlib.patches import FancyBboxPatch
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.path import Path
+
+from audio_processing.style import GREY, INK
 
 COLOURS = {"sound": "#cfe3f2", "pitch": "#fbe0cc", "context": "#e4e4e4", "synthesis": "#d5ead8"}
+HIGH, MIDDLE, LOW = 3.2, 1.7, 0.2  # rows of the diagram
+WIDTH, HEIGHT = 2.5, 0.84  # of a box
+LINKS = (  # boxes that are joined from side to side
+    *(("mixture", "map"), ("map", "heads"), ("heads", "path"), ("mixture", "mel"), ("mel", "context")),
+    *(("context", "conditioned"), ("conditioned", "envelopes"), ("envelopes", "spectra"), ("spectra", "masks")),
+    ("features", "decoders"),
+)
 
 
 def network(sizes, ax):
-    """Draw the parts of a `ParametricSeparator` as boxes, from the mixture to stems and to what decoders play.
+    """Draw the parts of a `ParametricSeparator` as boxes, from the mixture to the stems and the decoders' inputs.
 
     Parameters
     ----------
-    sizes : parametric.Sizes
+    sizes : layers.Sizes
     ax : matplotlib.axes.Axes
     """
-    high, middle, low = 3.2, 1.7, 0.2
     boxes = {
         "mixture": (0.9, 2.45, "mixture's\nspectrogram", "sound"),
-        "map": (3.9, high, "log-frequency\nmap", "pitch"),
-        "heads": (6.9, high, "pitch heads", "pitch"),
-        "line": (9.9, high, "likeliest line", "pitch"),
-        "mel": (3.9, middle, "log-mel bands", "context"),
-        "context": (6.9, middle, f"{len(sizes.dilations)} temporal blocks:\ncontext", "context"),
-        "told": (9.9, middle, "told the pitch,\n2 more blocks", "context"),
-        "outlines": (12.9, middle, "outlines", "synthesis"),
-        "spectra": (15.9, middle, "spectra,\nin closed form", "synthesis"),
-        "masks": (18.9, middle, "masks ⊙ mixture", "sound"),
-        "features": (12.9, low, "features", "synthesis"),
-        "decoders": (15.9, low, "decoders\n(chapter 7)", "synthesis"),
+        "map": (3.9, HIGH, "log-frequency\nmap", "pitch"),
+        "heads": (6.9, HIGH, "pitch heads", "pitch"),
+        "path": (9.9, HIGH, "Viterbi path", "pitch"),
+        "mel": (3.9, MIDDLE, "log-mel bands", "context"),
+        "context": (6.9, MIDDLE, f"{len(sizes.dilations)} temporal blocks:\ncontext", "context"),
+        "conditioned": (9.9, MIDDLE, "conditioned on f0:\n2 more blocks", "context"),
+        "envelopes": (12.9, MIDDLE, "spectral\nenvelopes", "synthesis"),
+        "spectra": (15.9, MIDDLE, "spectra,\nin closed form", "synthesis"),
+        "masks": (18.9, MIDDLE, "masks ⊙ mixture", "sound"),
+        "features": (12.9, LOW, "features", "synthesis"),
+        "decoders": (15.9, LOW, "decoders\n(chapter 7)", "synthesis"),
     }
-    half = 1.25
     for x, y, words, kind in boxes.values():
-        place = {"boxstyle": "round,pad=0.02", "facecolor": COLOURS[kind], "edgecolor": "#555555"}
-        ax.add_patch(FancyBboxPatch((x - half, y - 0.42), 2 * half, 0.84, **place))
-        ax.text(x, y, words, ha="center", va="center", fontsize=9)
+        place = {"boxstyle": "round,pad=0.02", "facecolor": COLOURS[kind], "edgecolor": GREY}
+        ax.add_patch(FancyBboxPatch((x - WIDTH / 2, y - HEIGHT / 2), WIDTH, HEIGHT, **place))
+        ax.text(x, y, words, ha="center", va="center", fontsize=9, color="black")
 
-    def arrow(start, end):
-        ax.annotate("", end, start, arrowprops={"arrowstyle": "->", "color": "#333333", "shrinkA": 0, "shrinkB": 0})
+    def at(name, right=0, up=0, dx=0.0, dy=0.0):
+        """A box's middle, or a place on its edge (right, up: -1, 0 or 1), or beside it."""
+        x, y, *_ = boxes[name]
+        return x + right * WIDTH / 2 + dx, y + up * (HEIGHT / 2 + 0.02) + dy
 
-    def along(*names):
-        for one, other in zip(names, names[1:]):
-            arrow((boxes[one][0] + half, boxes[one][1]), (boxes[other][0] - half, boxes[other][1]))
-
-    along("map", "heads", "line")
-    along("mel", "context", "told", "outlines", "spectra", "masks")
-    along("features", "decoders")
-    along("mixture", "map")
-    along("mixture", "mel")
-    arrow((boxes["context"][0], middle + 0.44), (boxes["heads"][0], high - 0.44))
-    arrow((boxes["line"][0], high - 0.44), (boxes["told"][0], middle + 0.44))
-    ax.text(boxes["line"][0] + 0.12, (high + middle) / 2, "f0", fontsize=10, va="center")
-    x = boxes["spectra"][0]
-    ax.plot([boxes["line"][0] + half, x, x], [high, high, middle + 1.0], color="#333333", linewidth=1)
-    arrow((x, middle + 1.0), (x, middle + 0.44))
-    ax.text(boxes["outlines"][0], high + 0.06, "f0", fontsize=10, ha="center", va="bottom")
-    turn = boxes["told"][0]
-    ax.plot([turn, turn], [middle - 0.44, low], color="#333333", linewidth=1)
-    arrow((turn, low), (boxes["features"][0] - half, low))
-    arrow((boxes["masks"][0] + half, middle), (boxes["masks"][0] + half + 1.1, middle))
-    ax.text(boxes["masks"][0] + half + 0.15, middle + 0.1, "stems", fontsize=10, va="bottom")
-    arrow((boxes["decoders"][0] + half, low), (boxes["decoders"][0] + half + 1.1, low))
-    ax.text(boxes["decoders"][0] + half + 0.15, low + 0.1, "sounds", fontsize=10, va="bottom")
+    paths = [[at(one, 1), at(other, -1)] for one, other in LINKS]
+    paths += [[at("context", up=1), at("heads", up=-1)], [at("path", up=-1), at("conditioned", up=1)]]
+    paths.append([at("path", 1), (at("spectra")[0], HIGH), at("spectra", up=1)])
+    paths.append([at("conditioned", up=-1), (at("conditioned")[0], LOW), at("features", -1)])
+    paths += [[at(name, 1), at(name, 1, dx=1.1)] for name in ("masks", "decoders")]
+    for points in paths:
+        ax.add_patch(FancyArrowPatch(path=Path(points), arrowstyle="->", color=INK, mutation_scale=10))
+    labels = [
+        ("f0", at("path", dx=0.12, dy=(MIDDLE - HIGH) / 2 - 0.1)),
+        ("f0", at("envelopes", dy=HIGH - MIDDLE + 0.06)),
+    ]
+    labels += [("stems", at("masks", 1, dx=0.15, dy=0.1)), ("sounds", at("decoders", 1, dx=0.15, dy=0.1))]
+    for words, (x, y) in labels:
+        ax.text(x, y, words, fontsize=10, va="bottom")
     ax.set(xlim=(-0.4, 21.4), ylim=(-0.35, 3.8))
     ax.axis("off")
 
 
-def outlines(outline, seconds, sample_rate, ax, label=None):
-    """Draw an outline (frames, bands of equal width in mel) in dB over time; the axis says the bands' frequencies.
+def envelope(magnitudes, seconds, sample_rate, ax, label=None):
+    """Draw a spectral envelope (frames, bands of equal width in mel) in dB over time, with the bands' frequencies.
 
     Returns
     -------
     matplotlib.image.AxesImage
     """
-    bands = outline.shape[1]
+    bands = magnitudes.shape[1]
     image = ax.imshow(
-        20 * np.log10(outline.T + 1e-5),
+        20 * np.log10(magnitudes.T + 1e-5),
         origin="lower",
         aspect="auto",
         extent=(0, seconds, 0, bands - 1),

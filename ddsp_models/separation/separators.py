@@ -1,252 +1,248 @@
-"""Separation by synthesis: what `parametric` hears in a mixture becomes masks, and masks become stems."""
+"""Separation by synthesis: what the analysis network predicts of a mixture becomes masks or sounds, and these stems.
+
+Shown in `ddsp_models/combined_report.ipynb`.
+"""
 
 from pathlib import Path
 
 import keras
 import librosa
 import numpy as np
+from scipy.special import softmax
 
+from audio_processing import masks as array_masks
 from audio_processing.audio_processing import fix_length, istft, resample, stft, to_mono
-from audio_processing.chunks import array_reader, by_windows, even_window
+from audio_processing.chunks import Separator
 from audio_processing.loudness import FRAME_RATE, LOUDNESS_FLOOR
 from audio_processing.loudness import loudness as loudness_of
 from common import results
-from ddsp_models.autoencoder import WEIGHTS, load_checked, load_decoder, resynthesise
-from ddsp_models.features import HOP_LENGTH, LISTENING, band_loudness, drum_features, fill_gaps, pitched_features
+from ddsp_models.autoencoder import WEIGHTS, load_decoder, resynthesise
+from ddsp_models.features import (
+    HOP_LENGTH,
+    MEL_BANDS,
+    PITCHED_SOURCES,
+    band_loudness,
+    drum_features,
+    fill_gaps,
+    layout_of,
+    pitched_features,
+)
 from ddsp_models.separation.analysis_network import wiener_masks
 from ddsp_models.separation.mask_refinement import RefinedMasks
-from ddsp_models.separation.song_crops import bands_of
-from mss_nn_implementation.convtas import ConvTasNetSeparator, WeightsError, masked_channels
+from ddsp_models.separation.viterbi import viterbi_f0
+from mss_nn_implementation.convtas import ConvTasNetSeparator
+from training.compiled import compiled
+from training.weights import load_checked
+
+_array = keras.ops.convert_to_numpy
+
+DECODED_SOURCES = ("drums", *PITCHED_SOURCES)  # chapter 7 has decoders for these
+HANN_ENERGY = 192.0  # sum of the squares of the window of `loudness`: 512 samples of Hann
+# In dB. A feature so far below the mixture is silence: training does not distinguish what is 60 dB below
+# (`ParametricSeparator.feature_error`), and the network's predictions of silence lie a little above that.
+SILENT_BELOW_MIXTURE = 57.0
+RESIDUE_BELOW_MIXTURE = 24.0  # in dB; a pitched source below it that plays no note is the residue of other sources
+RELEASE_SECONDS = 0.4  # after which the sound of a note has died away
+CONSONANT_SECONDS = 0.2  # by which a voice begins before its first pitch, at most
+EDGE = 8  # features of the outer eighths of a chunk, which are predicted worse, come from the chunks beside it
+DECODED_QUIET = 1e-7  # as `audio_processing.masks.QUIET`, for the magnitudes of decoded sounds
 
 
-def load_separator(name="one_artist", folder=WEIGHTS):
-    """Load a parametric separator that `train_separator.py` saved.
+def true_f0(annotations, sizes, samples):
+    """A song's true f0 in the frames of the analysis network.
+
+    Parameters
+    ----------
+    annotations : dict of str to np.ndarray, (frames,)
+        "f0_<source>" in Hz and "voiced_<source>", 250 frames a second.
+    sizes : analysis_network.Sizes
+    samples : int
+        length of the song at the network's rate, a multiple of `sizes.hop`.
+
+    Returns
+    -------
+    np.ndarray, float32, (samples / hop + 1, pitched sources)
+        in Hz, 0 = none.
+
+    Raises
+    ------
+    ValueError
+        if the f0 of a pitched source is not annotated.
+    """
+    if missing := [source for source in sizes.pitched if f"f0_{source}" not in annotations]:
+        raise ValueError(f"annotations: expected f0_{missing[0]}, got {', '.join(sorted(annotations)) or 'none'}")
+    every = FRAME_RATE * sizes.hop // sizes.sample_rate  # annotated frames to a frame of the network
+    lines = [(annotations[f"f0_{source}"] * annotations[f"voiced_{source}"])[::every] for source in sizes.pitched]
+    return fix_length(np.stack(lines).astype(np.float32), samples // sizes.hop + 1).T
+
+
+# --- masks -----------------------------------------------------------------------------------------------------------
+
+
+def load_separator(name="one_artist", folder=WEIGHTS, kind=keras.Model):
+    """Load an analysis network, or one with a mask refinement, that `train.py` or `train_refinement.py` exported.
 
     Parameters
     ----------
     name : str
-        separator-`name`.keras holds network and weights, separator-`name`.json their settings and checksum.
+        separator-`name`.keras holds the network, separator-`name`.json its settings and checksum.
     folder : str or Path
+    kind : type
+        class of the network.
 
     Returns
     -------
-    model : parametric.ParametricSeparator
+    model : keras.Model
     record : dict
 
     Raises
     ------
     WeightsError
-        where a file is missing, or the weights are not those that the record describes.
+        if a file is missing, or if the weights are not those that the record describes.
     """
-    return load_checked(f"separator-{name}", folder, "make train")
+    return load_checked(Path(folder) / f"separator-{name}", kind=kind)
 
 
-def transitions(n_pitches, glide=0.7, leap=7.0, begin=4.0, rest=5.0):
-    """How likely one pitch follows another: near ones more than far ones, a leap always possible, rests in between.
+def mask_settings(name, folder=WEIGHTS):
+    """Window and exponent that `tune_masks` chose for a separator: {"n_fft", "power"}, or {} if it was not tuned."""
+    path = Path(folder) / "masks.json"
+    tuned = results.read(path)["chosen"].get(name, {}) if path.exists() else {}
+    return {key: tuned[key] for key in ("n_fft", "power") if key in tuned}
+
+
+class MaskedSeparator(Separator):
+    """Separate any song with an analysis network: the spectra that it predicts for the sources divide the mixture's.
+
+    The stems of a mono song of at most 16 kHz are the masked mixture. For any other song, its channels are divided
+    among these stems, as Conv-TasNet's are (`masked_channels`). Either way the stems add up to the mixture.
 
     Parameters
     ----------
-    n_pitches : int
-    glide : float
-        what a bin's distance costs, in nats, until it is a leap.
-    leap, begin, rest : float
-        what a leap, the beginning of a rest, and its end in any one pitch cost.
-
-    Returns
-    -------
-    np.ndarray, (n_pitches + 1, n_pitches + 1)
-        rows add up to 1; the last state is "no pitch".
-    """
-    distance = np.abs(np.subtract.outer(np.arange(n_pitches), np.arange(n_pitches)))
-    logs = np.zeros((n_pitches + 1, n_pitches + 1))
-    logs[:-1, :-1] = -np.minimum(glide * distance, leap)
-    logs[:-1, -1], logs[-1, :-1] = -begin, -rest
-    table = np.exp(logs)
-    return table / table.sum(axis=1, keepdims=True)
-
-
-def likeliest_line(logits, lowest, per_semitone):
-    """The pitch line that explains a whole window best (Viterbi), to a fraction of a bin.
-
-    Parameters
-    ----------
-    logits : np.ndarray, (frames, bins + 1)
-    lowest : float
-        MIDI number of the first bin.
-    per_semitone : int
-
-    Returns
-    -------
-    np.ndarray, float32, (frames,)
-        in Hz, 0 for no pitch.
-    """
-    shifted = np.asarray(logits, np.float64) - np.max(logits, axis=-1, keepdims=True)
-    probability = np.exp(shifted) + 1e-6
-    probability /= probability.sum(axis=-1, keepdims=True)
-    n_pitches = probability.shape[1] - 1
-    states = librosa.sequence.viterbi(probability.T, transitions(n_pitches))
-    near = np.clip(states[:, None] + np.arange(-2, 3), 0, n_pitches - 1)
-    weight = np.take_along_axis(probability, near, axis=1)
-    position = np.sum(weight * near, axis=1) / weight.sum(axis=1)
-    f0 = 440.0 * 2.0 ** ((lowest + position / per_semitone - 69.0) / 12.0)
-    return np.where(states < n_pitches, f0, 0.0).astype(np.float32)
-
-
-class MaskedSeparator:
-    """Separate any song with a parametric separator: its sources' spectra divide the mixture's.
-
-    A mono song of at most 16 kHz gets the masked mixture itself; any other has its channels divided among these stems,
-    as Conv-TasNet's are (`masked_channels`). Either way the stems add up to the mixture.
-
-    Parameters
-    ----------
-    name : str
-        a model of `folder`.
-    folder : str or Path
-    power : float, optional
+    model : analysis_network.ParametricSeparator
+        whose weights may still change.
+    power : float
         exponent of the spectra in the masks.
     n_fft : int, optional
-        window of the spectrogram that is divided, in samples. Both are by default what was best on the validation
-        songs (`choices`), or 1 and the network's own.
+        window of the spectrogram that is divided, in samples; that of the network if None.
     """
 
-    crossfade = 0.25
-    """Share of a window that fades into the next."""
-    window_seconds = 8.0
+    chunk_seconds = 8.0
+    even = False  # one shape, one compilation
 
-    def __init__(self, name="one_artist", folder=WEIGHTS, power=None, n_fft=None):
-        model, _ = load_separator(name, folder)
-        chosen = chosen_masks(name, folder)
-        self._use(model, power or chosen.get("power", 1.0), n_fft or chosen.get("n_fft"))
-
-    def _use(self, model, power, n_fft):
-        self.model, self.power, self.n_fft = model, power, n_fft or model.sizes.n_fft
-        self.mask_hop = model.sizes.hop
-        self.sources, self.sample_rate = model.sizes.sources, model.sizes.sample_rate
-        if self.n_fft % (2 * model.sizes.hop):
-            raise ValueError(f"n_fft: {n_fft} found, a multiple of {2 * model.sizes.hop} expected")
-        self._functions = {"hear": compiled(self._hear), "share": compiled(self._share)}
+    def __init__(self, model, power=1.0, n_fft=None):
+        sizes = model.sizes
+        self.model, self.power, self.n_fft, self.mask_hop = model, power, n_fft or sizes.n_fft, sizes.hop
+        self.sources, self.sample_rate = sizes.sources, sizes.sample_rate
+        if self.n_fft % (2 * sizes.hop):
+            raise ValueError(f"n_fft: expected a multiple of {2 * sizes.hop}, got {self.n_fft}")
+        self.encode, self.divide = compiled(self._encode), compiled(self._divide)
 
     @classmethod
-    def of(cls, model, power=1.0, n_fft=None):
-        """A separator with a network that is in memory, and whose weights may still change."""
-        separator = cls.__new__(cls)
-        separator._use(model, power, n_fft)
-        return separator
+    def load(cls, name="one_artist", folder=WEIGHTS, **settings):
+        """Load the network `name` of `folder`; `settings` (power, n_fft) replace those of `tune_masks`."""
+        return cls(load_separator(name, folder)[0], **{**mask_settings(name, folder), **settings})
 
-    def separate(self, mixture, sample_rate=None):
-        """Separate one song.
-
-        Parameters
-        ----------
-        mixture : np.ndarray, (samples,) or (channels, samples)
-        sample_rate : int, optional
-            in Hz; that of the network where it is None.
-
-        Returns
-        -------
-        dict of np.ndarray
-            a stem per source, each float32 and shaped like `mixture`.
-
-        Raises
-        ------
-        ValueError
-            where samples are missing, NaN or infinite.
-        """
-        sample_rate = sample_rate or self.sample_rate
-        mixture = checked(mixture)
-        window = round(self.window_seconds * sample_rate)
-        blocks = by_windows(
-            array_reader(np.atleast_2d(mixture)),
-            lambda block: self._window(block, sample_rate),
-            window=window,
-            overlap=max(1, round(self.crossfade * window)),
-        )
-        stems = np.concatenate(list(blocks), axis=-1).reshape(len(self.sources), *mixture.shape)
-        return dict(zip(self.sources, stems))
-
-    def _window(self, block, sample_rate):
-        heard = resample(to_mono(block), sample_rate, self.sample_rate)
-        size = round(self.window_seconds * self.sample_rate)  # one shape, one compilation
-        stems = self._stems(fix_length(heard, size))[:, : len(heard)]
-        parts = fix_length(resample(stems, self.sample_rate, sample_rate), block.shape[-1])
-        if len(block) == 1 and sample_rate <= self.sample_rate:
+    def separate_chunk(self, chunk, sample_rate):
+        """Separate a chunk: (channels, samples) -> (sources, channels, samples)."""
+        mixture = resample(to_mono(chunk), sample_rate, self.sample_rate)
+        stems = self.stems(fix_length(mixture, round(self.chunk_seconds * self.sample_rate)))[:, : len(mixture)]
+        parts = fix_length(resample(stems, self.sample_rate, sample_rate), chunk.shape[-1])
+        if len(chunk) == 1 and sample_rate <= self.sample_rate:
             return parts[:, None]
-        return masked_channels(block, parts, sample_rate, self.sample_rate)
+        return array_masks.masked_channels(chunk, parts, sample_rate, self.sample_rate)
 
-    def _stems(self, audio):
+    def stems(self, audio):
+        """Stems (sources, samples) of a mono chunk at the network's rate."""
         return self.analyse(audio)["stems"]
 
     def analyse(self, audio, f0=None, loudness=None):
-        """All that is found out about a window.
+        """Estimate f0, features, masks and stems of a chunk.
 
         Parameters
         ----------
         audio : np.ndarray, (samples,)
             at 16 kHz, a multiple of `hop` long.
         f0 : np.ndarray, (frames, pitched sources), optional
-            pitch to be used instead of the network's own, in Hz, 0 = none.
+            in Hz, 0 = none; replaces the predicted one.
         loudness : np.ndarray, (frames, sources), optional
             in dB; the spectra are made that loud, frame by frame, before they divide the mixture.
 
         Returns
         -------
         dict
-            "f0" (frames, pitched sources); "probability", how likely each pitch (and, last, none) is: an array (frames,
+            "f0" (frames, pitched sources); "probability" of each pitch (and, last, of none): an array (frames,
             bins + 1) per pitched source; "controls", "features" (see `ParametricSeparator.controls`), at the level of
             `audio`; "masks" (sources, frequencies, frames of `mask_hop`); "stems" (sources, samples).
         """
         s = self.model.sizes
         batch = np.asarray(audio, np.float32)[None]
         level = float(np.sqrt(np.mean(np.square(batch, dtype=np.float64)))) + 1e-8
-        heard = self._functions["hear"](batch if batch.any() else batch + 1e-9)  # silence has no level
-        maps, context, logits, spectrum = heard
-        logits = [keras.ops.convert_to_numpy(scores)[0] for scores in logits]
+        maps, context, logits, spectrum = self.encode(batch if batch.any() else batch + 1e-9)  # silence has no level
+        logits = [_array(scores)[0] for scores in logits]  # (frames, bins + 1)
         if f0 is None:
-            lines = [likeliest_line(x, s.lowest[i], s.per_semitone) for i, x in enumerate(logits)]
+            lines = [viterbi_f0(scores, s.lowest[i], s.per_semitone) for i, scores in enumerate(logits)]
             f0 = np.stack(lines, axis=-1)
-        wanted = np.full((1, len(f0), len(s.sources)), -1.0, np.float32)
+        power = ()
         if loudness is not None:
-            wanted[0] = 10 ** (np.asarray(loudness) / 10) / (HANN_ENERGY * level**2)
-        told = np.asarray(f0, np.float32)[None], wanted
-        masks, controls, features = self._functions["share"](maps, context, spectrum, *told)
+            power = ((10 ** (np.asarray(loudness) / 10) / (HANN_ENERGY * level**2)).astype(np.float32)[None],)
+        masks, controls, features = self.divide(maps, context, spectrum, np.asarray(f0, np.float32)[None], *power)
         spectrum = stft(batch[0], self.n_fft, self.mask_hop)  # (frequencies, frames)
-        masks = _array(masks)[0]
-        if masks.ndim == 4:  # real and imaginary parts
-            masks = masks[..., 0] + 1j * masks[..., 1]
-        masks = np.swapaxes(masks, 1, 2)[..., : spectrum.shape[-1]]  # (sources, frequencies, frames)
-        louder = 20 * np.log10(level)
-        features = {name: _array(x)[0] + (louder if name != "onset" else 0) for name, x in features.items()}
+        masks = np.swapaxes(self._mask_array(masks), 1, 2)[..., : spectrum.shape[-1]]  # (sources, frequencies, frames)
+        level_db = 20 * np.log10(level)
         return {
             "f0": f0,
-            "probability": [_softmax(scores) for scores in logits],
+            "probability": [softmax(scores, axis=-1) for scores in logits],
             "controls": {
                 source: {name: level * _array(x)[0] for name, x in parts.items()} for source, parts in controls.items()
             },
-            "features": features,
+            "features": {name: _array(x)[0] + (level_db if name != "onset" else 0) for name, x in features.items()},
             "masks": masks,
             "stems": istft(masks * spectrum, self.mask_hop, length=len(audio)).astype(np.float32),
         }
 
-    def describe(self, audio, f0=None, loudness=None, measured=True):
-        """The features of every source over a song of any length, for the decoders.
+    def _encode(self, batch):
+        real, imaginary = self.model.spectrum(batch / self.model.level(batch))
+        maps, context = self.model.encode(keras.ops.sqrt(real**2 + imaginary**2 + 1e-12))
+        return maps, context, self.model.pitches(maps, context), (real, imaginary)
 
-        Loudness and bands of drums are the network's. Those of pitched sources are measured in their stems while a note
-        sounds, which on validation songs was nearer to the truth; but for a bass, above whose few harmonics its stem
-        holds what others left there, the bands are the network's where it learned the decoder's (`Sizes.heard_as`).
-        Silence is -80 dB: what is more than 57 dB below the mixture, and a pitched source that is 24 dB below it more
-        than 0.4 s after its last note or before its first, which is nothing but a neighbour's residue.
+    def _divide(self, maps, context, spectrum, f0, power=None):
+        spectra, controls, features = self._spectra(maps, context, f0, power)
+        return wiener_masks(spectra, self.power), controls, features
+
+    def _mask_array(self, masks):
+        """The first masks of a batch, (sources, frames, frequencies), as an array."""
+        return _array(masks)[0]
+
+    def _spectra(self, maps, context, f0, power=None):
+        """Spectra (batch, sources, frames, frequencies), with a given A-weighted `power` (batch, frames, sources)."""
+        controls, features = self.model.controls(maps, context, f0)
+        spectra = self.model.spectra(controls, f0, self.n_fft)
+        if power is not None:
+            frequency = np.maximum(librosa.fft_frequencies(sr=self.sample_rate, n_fft=self.n_fft), 1.0)
+            weight = keras.ops.convert_to_tensor(10 ** (librosa.A_weighting(frequency) / 10), "float32")
+            predicted = keras.ops.mean(keras.ops.square(spectra) * weight, axis=-1, keepdims=True)
+            spectra = spectra * keras.ops.sqrt(keras.ops.transpose(power, (0, 2, 1))[..., None] / (predicted + 1e-12))
+        return spectra, controls, features
+
+    def describe(self, audio, f0=None, loudness=None, measured=True):
+        """Estimate the features of every source of a song of any length, for the decoders.
+
+        Loudness and bands of drums are the network's predictions. Those of pitched sources are measured in their stems
+        while a note sounds, which was more accurate on validation songs. The stem of a bass, though, holds what other
+        sources left above its few harmonics: its bands are predicted if the network was trained for the decoder's
+        (`Sizes.heard_as`). Silence is -80 dB: what is `SILENT_BELOW_MIXTURE`, and a pitched source without a note that
+        is `RESIDUE_BELOW_MIXTURE` (dB).
 
         Parameters
         ----------
         audio : np.ndarray, (samples,)
             at 16 kHz.
         f0 : np.ndarray, (samples // 128 + 1, pitched sources), optional
-            pitch to be used instead of the network's own.
+            in Hz, 0 = none; replaces the predicted one.
         loudness : np.ndarray, (samples // 64, sources), optional
-            to be used instead of the network's own, in dB; the bands move with it.
+            in dB, replaces the predicted one; the bands move with it.
         measured : bool
-            where it is False, nothing is measured in stems, and every number is the network's.
+            if False, nothing is measured in stems, and all features are predicted.
 
         Returns
         -------
@@ -254,145 +250,123 @@ class MaskedSeparator:
             per source what `features.pitched_features` or `features.drum_features` gives, (frames, channels), with at
             least one frame.
         """
-        s = self.model.sizes
-        size = round(self.window_seconds * s.sample_rate)
-        margin = size // 8  # what lies nearer to a window's edge is heard better in its neighbour
-        found = []
-        for start in range(0, max(1, len(audio)), size - 2 * margin):
-            first = max(0, start - margin)
-            line = None if f0 is None else fix_length(f0[first // s.hop :].T, size // s.hop + 1).T
-            sound = fix_length(audio[first : first + size], size)
-            window = self.analyse(sound, line)
-            features = self._for_decoders(window, np.sqrt(np.mean(np.square(sound))) + 1e-8, measured)
-            begin = (start - first) // s.hop
-            many = (size - 2 * margin) // s.hop
-            pitches = window["f0"][begin : begin + many]
-            twice = slice(2 * begin, 2 * (begin + many))
-            features = {name: x[twice] for name, x in features.items()}
-            found.append({"f0": np.repeat(pitches, 2, axis=0), **features})
         n_frames = max(1, len(audio) // HOP_LENGTH)
-        whole = {name: np.concatenate([part[name] for part in found])[:n_frames] for name in found[0]}
+        song = {name: x[:n_frames] for name, x in self._song_features(audio, f0, measured).items()}
         if loudness is not None:
-            known = np.maximum(fix_length(np.asarray(loudness, np.float32).T, n_frames).T, LOUDNESS_FLOOR)
-            moved = whole["bands"] + (known - whole["loudness"])[:, :, None]
-            whole |= {"loudness": known, "bands": np.maximum(moved, LOUDNESS_FLOOR)}
-        described = {}
-        for i, source in enumerate(s.sources):
-            described[source] = {
-                "loudness": whole["loudness"][:, i : i + 1].copy(),
-                "bands": whole["bands"][:, i].copy(),
-            }
-            if source in s.pitched:
-                line, voiced = fill_gaps(whole["f0"][:, s.pitched.index(source)])
-                if loudness is None and measured:  # nobody plays before the first note and its consonant
-                    begins = int(voiced.argmax()) if voiced.any() else n_frames
-                    for x in described[source].values():
-                        x[: max(0, begins - FRAME_RATE // 5)] = LOUDNESS_FLOOR
-                described[source] |= {"f0": line[:, None], "voiced": voiced[:, None].astype(np.float32)}
+            given = np.maximum(fix_length(np.asarray(loudness, np.float32).T, n_frames).T, LOUDNESS_FLOOR)
+            moved = song["bands"] + (given - song["loudness"])[:, :, None]
+            song |= {"loudness": given, "bands": np.maximum(moved, LOUDNESS_FLOOR)}
+        sizes, features = self.model.sizes, {}
+        for i, source in enumerate(sizes.sources):
+            features[source] = {"loudness": song["loudness"][:, i : i + 1].copy(), "bands": song["bands"][:, i].copy()}
+            if source in sizes.pitched:
+                line, voiced = fill_gaps(song["f0"][:, sizes.pitched.index(source)])
+                if loudness is None and measured:  # silent until the first note and its consonant
+                    first = int(voiced.argmax()) if voiced.any() else n_frames
+                    for x in features[source].values():
+                        x[: max(0, first - round(CONSONANT_SECONDS * FRAME_RATE))] = LOUDNESS_FLOOR
+                features[source] |= {"f0": line[:, None], "voiced": voiced[:, None].astype(np.float32)}
             if source == "drums":
-                described[source]["onset"] = whole["onset"]
-        return described
+                features[source]["onset"] = song["onset"]
+        return features
 
-    def _for_decoders(self, window, level, measured=True):
-        """The features of a window as decoders want them, the network's or measured, silence as silence."""
+    def _song_features(self, audio, f0, measured):
+        """f0 and features of a song, (frames, ...) at 250 a second, chunk by chunk with their neighbours' edges."""
+        hop, size = self.model.sizes.hop, round(self.chunk_seconds * self.sample_rate)
+        margin = size // EDGE
+        inner, parts = size - 2 * margin, []
+        for start in range(0, max(1, len(audio)), inner):
+            first = max(0, start - margin)
+            line = None if f0 is None else fix_length(f0[first // hop :].T, size // hop + 1).T
+            chunk = fix_length(audio[first : first + size], size)
+            analysis = self.analyse(chunk, line)
+            features = self._for_decoders(analysis, np.sqrt(np.mean(np.square(chunk))) + 1e-8, measured)
+            features["f0"] = np.repeat(analysis["f0"], 2, axis=0)
+            begin = 2 * ((start - first) // hop)
+            parts.append({name: x[begin : begin + 2 * (inner // hop)] for name, x in features.items()})
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def _for_decoders(self, analysis, level, measured=True):
+        """The features of a chunk as decoders take them: predicted or measured, and silence as -80 dB."""
         s, mixture = self.model.sizes, 20 * np.log10(level)
-        found = {name: window["features"][name].copy() for name in ("loudness", "bands", "onset")}
+        features = {name: analysis["features"][name].copy() for name in ("loudness", "bands", "onset")}
         for i, source in enumerate(s.sources):
             if source not in s.pitched or not measured:
                 continue
-            voiced = np.repeat(window["f0"][:, s.pitched.index(source)] > 0, 2)
-            stem, said = window["stems"][i], found["loudness"][:, i].copy()
+            voiced = np.repeat(analysis["f0"][:, s.pitched.index(source)] > 0, 2)
+            stem, predicted = analysis["stems"][i], features["loudness"][:, i].copy()
             n = len(stem) // HOP_LENGTH
-            loud = loudness_of(stem, self.sample_rate)[:n]
-            rest = np.where(voiced[:n], 0.0, said[:n] - loud)  # no note: what is left in the stem is a neighbour's
-            found["loudness"][:n, i] = loud + rest
-            if not (bands_of(source) and s.heard_as == "decoders"):
-                found["bands"][:n, i] = band_loudness(stem, **bands_of(source)) + rest[:, None]
-            softest = np.append(np.minimum(loud, said[:n]), said[n:])
-            over = (frames_since(voiced) > 0.4 * FRAME_RATE) & (softest < mixture - 24.0)
-            found["loudness"][over, i] = found["bands"][over, i] = LOUDNESS_FLOOR
+            in_stem = loudness_of(stem, self.sample_rate)[:n]
+            back = np.where(voiced[:n], 0.0, predicted[:n] - in_stem)  # without a note, the stem holds other sources
+            features["loudness"][:n, i] = in_stem + back
+            if layout_of(source) == MEL_BANDS or s.heard_as != "decoders":
+                features["bands"][:n, i] = band_loudness(stem, layout_of(source)) + back[:, None]
+            softer = np.append(np.minimum(in_stem, predicted[:n]), predicted[n:])
+            residue = (frames_since(voiced) > RELEASE_SECONDS * FRAME_RATE) & (softer < mixture - RESIDUE_BELOW_MIXTURE)
+            features["loudness"][residue, i] = features["bands"][residue, i] = LOUDNESS_FLOOR
         for name in ("loudness", "bands"):
-            silent = found[name] < max(mixture - 57.0, LOUDNESS_FLOOR)
-            found[name][silent] = LOUDNESS_FLOOR
-        return found
-
-    def _hear(self, batch):
-        real, imaginary = self.model.spectrum(batch / self.model.level(batch))
-        maps, context = self.model.listen(keras.ops.sqrt(real**2 + imaginary**2 + 1e-12))
-        return maps, context, self.model.pitches(maps, context), (real, imaginary)
-
-    def _share(self, maps, context, spectrum, f0, wanted):
-        spectra, controls, features = self._spectra(maps, context, f0, wanted)
-        return wiener_masks(spectra, self.power), controls, features
-
-    def _spectra(self, maps, context, f0, wanted):
-        controls, features = self.model.controls(maps, context, f0)
-        spectra = self.model.spectra(controls, f0, self.n_fft)  # (batch, sources, frames, frequencies)
-        wanted = keras.ops.transpose(wanted, (0, 2, 1))[..., None]
-        frequency = np.maximum(librosa.fft_frequencies(sr=self.sample_rate, n_fft=self.n_fft), 1.0)
-        weight = keras.ops.convert_to_tensor(10 ** (librosa.A_weighting(frequency) / 10), "float32")
-        power = keras.ops.mean(keras.ops.square(spectra) * weight, axis=-1, keepdims=True)
-        gain = keras.ops.where(wanted < 0, 1.0, keras.ops.sqrt(keras.ops.maximum(wanted, 0.0) / (power + 1e-12)))
-        return spectra * gain, controls, features
+            silent = features[name] < max(mixture - SILENT_BELOW_MIXTURE, LOUDNESS_FLOOR)
+            features[name][silent] = LOUDNESS_FLOOR
+        return features
 
 
 class RefinedSeparator(MaskedSeparator):
-    """As `MaskedSeparator`, but a small network corrects the masks, which are complex then (`refined.RefinedMasks`).
+    """As `MaskedSeparator`, but a small network refines the masks, which are complex then.
 
     Parameters
     ----------
-    name : str
-        a model of `folder`.
-    folder : str or Path
+    refinement : mask_refinement.RefinedMasks
+        with its analysis network.
     """
 
-    def __init__(self, name="one_artist_refined", folder=WEIGHTS):
-        refined, _ = load_separator(name, folder)
-        if not isinstance(refined, RefinedMasks):
-            raise WeightsError(f"{name}: a {type(refined).__name__} found, a RefinedMasks expected")
-        self._refine(refined)
-
-    def _refine(self, refined):
-        self.refined = refined
-        self._use(refined.separator, refined.sizes.exponent, refined.sizes.n_fft)
-        self.mask_hop = refined.sizes.mask_hop
+    def __init__(self, refinement):
+        super().__init__(refinement.separator, refinement.sizes.exponent, refinement.sizes.n_fft)
+        self.refinement, self.mask_hop = refinement, refinement.sizes.mask_hop
 
     @classmethod
-    def of(cls, refined):
-        """A separator with a network that is in memory, and whose weights may still change."""
-        separator = cls.__new__(cls)
-        separator._refine(refined)
-        return separator
+    def load(cls, name="one_artist_refined", folder=WEIGHTS):
+        """Load the refinement `name` of `folder`."""
+        return cls(load_separator(name, folder, RefinedMasks)[0])
 
-    def _share(self, maps, context, spectrum, f0, wanted):
-        spectra, controls, features = self._spectra(maps, context, f0, wanted)
-        every = self.refined.sizes.every
-        parts = self.refined.masks(*(part[:, ::every] for part in spectrum), spectra[:, :, ::every])
+    def _divide(self, maps, context, spectrum, f0, power=None):
+        spectra, controls, features = self._spectra(maps, context, f0, power)
+        every = self.refinement.sizes.every
+        parts = self.refinement.masks(*(part[:, ::every] for part in spectrum), spectra[:, :, ::every])
         return keras.ops.stack(parts, axis=-1), controls, features
+
+    def _mask_array(self, masks):
+        return _array(masks)[0].view(np.complex64)[..., 0]
 
 
 class DecodedMasksSeparator(MaskedSeparator):
-    """As `MaskedSeparator`, but chapter 7's decoders, told what the network hears, say what the spectra are.
+    """As `MaskedSeparator`, but the masks come from the sounds of decoders.
 
-    Each source is played (`ResynthesisSeparator`); the magnitudes of these sounds' spectrograms, instead of those that
-    the network gives in closed form, divide the mixture, as in Schulze-Forster et al. 2023.
+    The decoders synthesise each source (`ResynthesisSeparator`); the magnitudes of these sounds' spectrograms divide
+    the mixture, instead of those that the network gives in closed form, as in Schulze-Forster et al. 2023.
 
     Parameters
     ----------
-    name, folder, power, n_fft
+    model, power, n_fft
         as for `MaskedSeparator`.
-    decoders : str
-        whose decoders play: "band", "heard" or "air_traffic".
+    decoders : dict of str to autoencoder.Decoder
+        of every source.
     """
 
-    def __init__(self, name="one_artist", decoders="band", folder=WEIGHTS, power=None, n_fft=None):
-        super().__init__(name, folder, power, n_fft)
-        self.decoders = load_decoders(decoders, self.sources, folder)
+    def __init__(self, model, decoders, power=1.0, n_fft=None):
+        super().__init__(model, power, n_fft)
+        self.decoders = decoders
 
-    def _stems(self, audio):
-        spectrum = stft(audio, self.n_fft, self.model.sizes.hop)
-        masks = decoded_masks(play(self.decoders, self.describe(audio)), self.n_fft, self.model.sizes.hop, self.power)
-        return istft(masks * spectrum, self.model.sizes.hop, length=len(audio)).astype(np.float32)
+    @classmethod
+    def load(cls, name="one_artist", decoders="band", folder=WEIGHTS, **settings):
+        """Load the network `name` and the decoders "band", "heard" or "air_traffic" of `folder`."""
+        masked = MaskedSeparator.load(name, folder, **settings)
+        return cls(masked.model, load_decoders(decoders, masked.sources, folder), masked.power, masked.n_fft)
+
+    def stems(self, audio):
+        """Stems (sources, samples) of a mono chunk at the network's rate."""
+        masks = decoded_masks(synthesise(self.decoders, self.describe(audio)), self.n_fft, self.mask_hop, self.power)
+        spectrum = stft(audio, self.n_fft, self.mask_hop)
+        return istft(masks * spectrum, self.mask_hop, length=len(audio)).astype(np.float32)
 
 
 def decoded_masks(sounds, n_fft, hop, power=1.0):
@@ -402,6 +376,7 @@ def decoded_masks(sounds, n_fft, hop, power=1.0):
     ----------
     sounds : np.ndarray, (sources, samples)
     n_fft, hop : int
+        of the STFT, in samples.
     power : float
         exponent of the magnitudes.
 
@@ -410,168 +385,104 @@ def decoded_masks(sounds, n_fft, hop, power=1.0):
     np.ndarray, (sources, n_fft / 2 + 1, frames)
         which add up to 1.
     """
-    shares = (np.abs(stft(sounds, n_fft, hop)) + 1e-7) ** power
-    return shares / shares.sum(axis=0)
+    return array_masks.wiener_masks(np.abs(stft(sounds, n_fft, hop)), power, DECODED_QUIET)
 
 
-class ResynthesisSeparator:
-    """Separate by playing anew: what a parametric separator hears goes to chapter 7's decoders.
+# --- sounds ----------------------------------------------------------------------------------------------------------
 
-    Nothing of the mixture is in the result but the numbers that describe it, 250 times a second; it has no phase in
-    common with the stems and does not add up to the mixture. It is mono, at 16 kHz, whatever the mixture is.
+
+class ResynthesisSeparator(Separator):
+    """Separation by resynthesis: decoders synthesise each stem from features that are estimated in the mixture.
+
+    Nothing of the mixture is in the result but its features, 250 times a second. The stems have no phase in common with
+    the true ones and do not add up to the mixture. They are mono, at 16 kHz, whatever the mixture is.
 
     Parameters
     ----------
-    name : str
-        a parametric separator of `folder`; sources that no decoder plays are left out.
-    decoders : str
-        whose decoders play: "band", "heard" or "air_traffic".
-    folder : str or Path
+    separator : MaskedSeparator
+        whose features are synthesised.
+    decoders : dict of str to autoencoder.Decoder
     """
 
+    # Long, since the harmonics of the next chunk have other phases, so that some are lost in a crossfade,
     chunk_seconds = 32.0
-    """How much is played at a time: where the next chunk fades in, its harmonics have other phases."""
-    overlap_seconds = 0.032
+    overlap_seconds = 0.032  # which is short for the same reason
 
-    def __init__(self, name="one_artist", decoders="band", folder=WEIGHTS):
-        self.listener = MaskedSeparator(name, folder)
-        self._play_with(decoders, folder)
+    def __init__(self, separator, decoders):
+        self.separator, self.decoders = separator, decoders
+        self.sources, self.sample_rate = tuple(decoders), separator.sample_rate
 
-    def _play_with(self, decoders, folder):
-        self.sources = tuple(source for source in self.listener.sources if source in PLAYED)
-        self.sample_rate = self.listener.sample_rate
-        self.window_seconds = self.chunk_seconds
-        self.decoders = load_decoders(decoders, self.sources, folder)
+    @classmethod
+    def load(cls, name="one_artist", decoders="band", folder=WEIGHTS):
+        """Load the network `name` and the decoders "band", "heard" or "air_traffic" of `folder`."""
+        return cls._with_decoders(MaskedSeparator.load(name, folder), decoders, folder)
+
+    @classmethod
+    def _with_decoders(cls, separator, name, folder):
+        sources = [source for source in separator.sources if source in DECODED_SOURCES]
+        return cls(separator, load_decoders(name, sources, folder))
 
     def describe(self, audio):
-        """The features of every source of a mono sound at 16 kHz, for its decoder."""
-        return self.listener.describe(audio)
+        """Estimate the features of every source in a mono sound at 16 kHz, for its decoder."""
+        return self.separator.describe(audio)
 
-    def separate(self, mixture, sample_rate=None):
-        """Separate one song; parameters, result and errors as `MaskedSeparator.separate`."""
-        sample_rate = sample_rate or self.sample_rate
-        mixture = checked(mixture)
-        longest, overlap = (max(2, round(s * sample_rate)) for s in (self.chunk_seconds, self.overlap_seconds))
-        window, overlap = even_window(mixture.shape[-1], longest, overlap)
-        blocks = by_windows(
-            array_reader(np.atleast_2d(mixture)),
-            lambda block: self._window(block, sample_rate),
-            window=window,
-            overlap=overlap,
-        )
-        stems = np.concatenate(list(blocks), axis=-1).reshape(len(self.sources), *mixture.shape)
-        return dict(zip(self.sources, stems))
-
-    def _window(self, block, sample_rate):
-        if not block.any():
-            return np.zeros((len(self.sources), *block.shape), np.float32)
-        heard = resample(to_mono(block), sample_rate, self.sample_rate)
-        sounds = fix_length(play(self.decoders, self.describe(heard)), len(heard))
-        sounds = fix_length(resample(sounds, self.sample_rate, sample_rate), block.shape[-1])
-        return np.repeat(sounds[:, None], len(block), axis=1).astype(np.float32)
+    def separate_chunk(self, chunk, sample_rate):
+        """Separate a chunk: (channels, samples) -> (sources, channels, samples)."""
+        if not chunk.any():
+            return np.zeros((len(self.sources), *chunk.shape), np.float32)
+        mixture = resample(to_mono(chunk), sample_rate, self.sample_rate)
+        sounds = fix_length(synthesise(self.decoders, self.describe(mixture)), len(mixture))
+        sounds = fix_length(resample(sounds, self.sample_rate, sample_rate), chunk.shape[-1])
+        return np.repeat(sounds[:, None], len(chunk), axis=1).astype(np.float32)
 
 
 class ChainSeparator(ResynthesisSeparator):
-    """The other order: Conv-TasNet separates, trackers listen to its stems, chapter 7's decoders play what they heard.
+    """The other order: Conv-TasNet separates, pitch and loudness are tracked in its stems, decoders synthesise them.
 
     Parameters
     ----------
-    name : str
-        a Conv-TasNet of chapter 6.
-    decoders : str
-        whose decoders play: "band", "heard" or "air_traffic".
-    folder : str or Path
-        of the decoders.
+    separator : ConvTasNetSeparator
+    decoders : dict of str to autoencoder.Decoder
     """
 
-    def __init__(self, name="trio", decoders="band", folder=WEIGHTS):
-        self.listener = ConvTasNetSeparator(name)
-        self._play_with(decoders, folder)
+    SHORTEST = 4096  # Samples that a pitch tracker needs
+
+    @classmethod
+    def load(cls, name="trio", decoders="band", folder=WEIGHTS):
+        """Load the Conv-TasNet `name` of chapter 6 and the decoders "band", "heard" or "air_traffic" of `folder`."""
+        return cls._with_decoders(ConvTasNetSeparator.load(name), decoders, folder)
 
     def describe(self, audio):
-        """The features of Conv-TasNet's stems: pitch as CREPE (or pYIN, where it has no weights) or YIN hears it."""
-        stems = self.listener.separate(fix_length(audio, max(len(audio), 4096)))  # what a tracker's window needs
-        described = {}
-        for source in self.sources:
-            if source == "drums":
-                described[source] = drum_features(stems[source], self.sample_rate)
-            else:
-                described[source] = pitched_features(stems[source], self.sample_rate, **LISTENING[source])
-        return described
-
-
-PLAYED = ("drums", *LISTENING)
-"""Sources that chapter 7 has decoders for."""
-HANN_ENERGY = 192.0
-"""Sum of the squares of the window that loudness is measured with: 512 samples of Hann."""
+        """The features of Conv-TasNet's stems, with pitch by CREPE (pYIN if it has no weights) or YIN."""
+        stems = self.separator.separate(fix_length(audio, max(len(audio), self.SHORTEST)))
+        return {
+            source: drum_features(stems[source], self.sample_rate)
+            if source == "drums"
+            else pitched_features(stems[source], self.sample_rate, **PITCHED_SOURCES[source])
+            for source in self.sources
+        }
 
 
 def load_decoders(name, sources, folder=WEIGHTS):
     """The decoders of several sources: a dict of `autoencoder.Decoder`."""
-    strangers = [source for source in sources if source not in PLAYED]
-    if strangers:
-        raise ValueError(f"sources: no decoder plays {strangers[0]}, some of {', '.join(PLAYED)} expected")
+    if unknown := [source for source in sources if source not in DECODED_SOURCES]:
+        raise ValueError(f"sources: expected some of {', '.join(DECODED_SOURCES)}, got {unknown[0]}, without a decoder")
     return {source: load_decoder(f"{name}-{source}", folder)[0] for source in sources}
 
 
-def play(decoders, described):
-    """The sounds of several sources, (sources, frames · 64): each decoder plays its source's features.
+def synthesise(decoders, features):
+    """The sounds of several sources, (sources, frames · 64): each decoder gets its source's features.
 
     Parameters
     ----------
-    decoders : dict of autoencoder.Decoder
-    described : dict of dict of np.ndarray
-        of `MaskedSeparator.describe`.
+    decoders : dict of str to autoencoder.Decoder
+    features : dict of dict of np.ndarray
+        as `MaskedSeparator.describe` gives them.
     """
-    return np.stack([resynthesise(decoder, described[source]) for source, decoder in decoders.items()])
+    return np.stack([resynthesise(decoder, features[source]) for source, decoder in decoders.items()])
 
 
 def frames_since(voiced):
     """How many frames ago the last voiced one was, in each frame; infinite before the first: (frames,)."""
     k = np.arange(len(voiced), dtype=float)
     return k - np.maximum.accumulate(np.where(voiced, k, -np.inf))
-
-
-def checked(mixture):
-    """A mixture as float32, if it is one.
-
-    Raises
-    ------
-    ValueError
-        where it has no samples, more than two axes, or samples that are not finite.
-    """
-    mixture = np.asarray(mixture, np.float32)
-    if mixture.ndim not in (1, 2) or mixture.size == 0:
-        raise ValueError(f"mixture: shape {mixture.shape} found, (samples,) or (channels, samples) expected")
-    finite = np.isfinite(mixture)
-    if not finite.all():
-        raise ValueError(f"mixture: {np.count_nonzero(~finite)} samples are NaN or infinite, none expected")
-    return mixture
-
-
-def chosen_masks(name, folder=WEIGHTS):
-    """What `choices` found best for the masks of a separator: {"n_fft", "power"}, or {} where it has not looked."""
-    path = Path(folder) / "masks.json"
-    return results.read(path)["chosen"].get(name, {}) if path.exists() else {}
-
-
-def _array(tensor):
-    return keras.ops.convert_to_numpy(tensor)
-
-
-def _softmax(logits):
-    raised = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return raised / raised.sum(axis=-1, keepdims=True)
-
-
-def compiled(function):
-    """A function of arrays, compiled by the backend where it can."""
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        return tf.function(function, jit_compile=True)
-    if keras.backend.backend() == "jax":
-        import jax
-
-        return jax.jit(function)
-    return lambda *arrays: function(*(keras.ops.convert_to_tensor(array) for array in arrays))

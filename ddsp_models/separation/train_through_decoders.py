@@ -1,19 +1,14 @@
-"""Train a separator through the synthesisers: python -m ddsp_models.separation.train_through_decoders [NAME] [--steps N …]
+"""How a separator is trained through the synthesisers; `python -m ddsp_models.separation.train` lists the trainings.
 
-The separator's features go to chapter 7's decoders, which stay as they are; the multi-scale spectral loss of what they
-play goes back, through oscillators and filters, to the separator. Stopped at any moment, the same command goes on from
-the last epoch. Weights and curve are kept as `train_separator` keeps its own. The models:
-
-one_artist_played    one_artist goes on: what each decoder plays is to be like the stem (supervised)
-one_artist_unplayed  the same without what is played: how much of a gain is that of more steps (supervised)
-one_artist_mixtures  a new one, which never hears a stem: what all decoders play together is to be like the mixture,
-                     whose pitches are given (unsupervised, as Schulze-Forster et al. 2023,
-                     https://doi.org/10.1109/TASLP.2023.3252272)
+The separator's features go to chapter 7's decoders, whose weights do not change; the gradient of the multi-scale
+spectral loss of their sounds goes back, through oscillators and filters, to the separator. With stems (supervised) the
+loss compares the sound of each decoder with its stem; without (unsupervised, as Schulze-Forster et al. 2023,
+https://doi.org/10.1109/TASLP.2023.3252272) the sum of the sounds with the mixture, and the f0 are given.
 """
 
 import math
-import sys
 from dataclasses import dataclass
+from functools import partial
 
 import keras
 from keras import ops
@@ -21,37 +16,31 @@ from keras import ops
 from audio_processing.loudness import LOUDNESS_FLOOR
 from ddsp_models.autoencoder import WEIGHTS
 from ddsp_models.features import HOP_LENGTH
-from ddsp_models.separation.analysis_network import WEIGHTS_OF_TERMS, ParametricSeparator
-from ddsp_models.separation.separators import load_decoders
-from ddsp_models.separation.song_crops import SongCrops
-from ddsp_models.separation.train import (
-    THREE,
-    HoldThenCosine,
-    Training,
-    command,
-    start_from,
-    training_songs,
-    validation_examples,
-)
+from ddsp_models.separation import train_separator
+from ddsp_models.separation.analysis_network import WEIGHTS_OF_TERMS
+from ddsp_models.separation.separators import SILENT_BELOW_MIXTURE, load_decoders
+from ddsp_models.separation.train_separator import SeparatorTraining, initialised
 from ddsp_models.spectral_loss import spectral_loss
-from training.loop import check_settings, fit, keep_settings
+from training import loop
+from training.schedule import adam, hold_then_cosine
+from training.settings import check_choices
 
 
 @dataclass(frozen=True)
-class Through(Training):
-    """How a separator was trained through synthesisers; what is not named here as in `train_separator.Training`.
+class Through(SeparatorTraining):
+    """How a separator is trained through synthesisers; what is not named here as in `SeparatorTraining`.
 
     Parameters
     ----------
     mode : {"supervised", "unsupervised"}
-        whether what is played is compared with the stems, beside all that `train_separator` compares; or, summed, with
-        the mixture, and nothing else.
+        the sounds are compared with the stems, beside all that `train_separator` compares; or their sum with the
+        mixture, and nothing else.
     decoders : str
-        whose decoders play.
+        family of the decoders.
     spectral_weight : float
-        of the spectral loss, mean over the sources, where it is not alone.
+        of the spectral loss, mean over the sources, beside other terms.
     feature_weight : float
-        of the distance of the features there: a decoder has nothing else to go by.
+        of the distance of the features there: a decoder has no other inputs.
     """
 
     mode: str = "supervised"
@@ -64,37 +53,20 @@ class Through(Training):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.mode not in ("supervised", "unsupervised"):
-            raise ValueError(f"mode: {self.mode!r} found, 'supervised' or 'unsupervised' expected")
+        check_choices(self, mode=("supervised", "unsupervised"))
 
-
-SETS = ("one_artist", "train"), ("validation", "test")
-MODELS = {
-    # name: sizes, training, training songs, validation songs
-    "one_artist_played": (
-        THREE,
-        Through(steps=400, learning_rate=1e-3, taught_until=0.0, start_from="one_artist"),
-        *SETS,
-    ),
-    "one_artist_unplayed": (
-        THREE,
-        Through(steps=400, learning_rate=1e-3, taught_until=0.0, start_from="one_artist", spectral_weight=0.0),
-        *SETS,
-    ),
-    "one_artist_mixtures": (
-        THREE,
-        Through(mode="unsupervised", steps=1000, steps_per_epoch=100, learning_rate=2e-3, taught_until=1.0),
-        *SETS,
-    ),
-}
+    @property
+    def f0_given(self):
+        """Whether the true f0 is given in validation, too."""
+        return self.mode == "unsupervised"
 
 
 class ThroughSynthesisers(keras.Model):
-    """A separator and the decoders that it tells what to play, as one model.
+    """A separator and the decoders that synthesise from its features, as one model.
 
     Parameters
     ----------
-    separator : parametric.ParametricSeparator
+    separator : analysis_network.ParametricSeparator
     decoders : dict of autoencoder.Decoder
         by source; they are not trained.
     training : Through
@@ -112,16 +84,16 @@ class ThroughSynthesisers(keras.Model):
         self.built = True  # its parts are
 
     def call(self, inputs):
-        """What `ParametricSeparator.call` finds, and the "sounds" (batch, sources, samples) they make of it."""
-        found = self.separator(inputs)
+        """The outputs of `ParametricSeparator.call`, and the decoders' "sounds" (batch, sources, samples)."""
+        outputs = self.separator(inputs)
         level = 20.0 / math.log(10.0) * ops.log(self.separator.level(inputs["mixture"]))[..., None]  # dB, (batch, 1, 1)
         frames = inputs["mixture"].shape[1] // HOP_LENGTH
-        described = for_decoders(found["features"], found["f0"], level, self.separator.sizes, frames)
+        described = for_decoders(outputs["features"], outputs["f0"], level, self.separator.sizes, frames)
         sounds = [decoder(described[source], training=False) for source, decoder in self.decoders.items()]
-        return found | {"sounds": ops.stack(sounds, axis=1)}
+        return outputs | {"sounds": ops.stack(sounds, axis=1)}
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """The spectral loss of the mode; the metric "stems" is that of the stems in either, trained with or not."""
+        """The loss of the mode; the metric "stems" is the spectral loss of the stems in both, minimised or not."""
         sounds, samples = y_pred["sounds"], y_pred["sounds"].shape[-1]
         stems = ops.reshape(y["stems"][..., :samples], (-1, samples))
         if self.settings.mode == "unsupervised":
@@ -140,7 +112,7 @@ class ThroughSynthesisers(keras.Model):
 
 
 def for_decoders(features, f0, level, sizes, frames):
-    """A separator's features as decoders are told them, as tensors: `MaskedSeparator.describe` that passes gradients.
+    """A separator's features as inputs of decoders, as tensors: `MaskedSeparator.describe` that passes gradients.
 
     Parameters
     ----------
@@ -152,22 +124,22 @@ def for_decoders(features, f0, level, sizes, frames):
         of the mixture, in dB.
     sizes : Sizes
     frames : int
-        to be given, 250 a second.
+        of the result, 250 a second.
 
     Returns
     -------
     dict of dict of tensor, (batch, frames, channels)
     """
-    silent = ops.maximum(level - 57.0, LOUDNESS_FLOOR)
-    heard = {}
+    silent = ops.maximum(level - SILENT_BELOW_MIXTURE, LOUDNESS_FLOOR)
+    absolute = {}
     for name in ("loudness", "bands"):
         over = level if name == "loudness" else level[..., None]
         quiet = silent if name == "loudness" else silent[..., None]
         decibels = features[name][:, :frames] + over
-        heard[name] = ops.where(decibels > quiet, decibels, LOUDNESS_FLOOR)
+        absolute[name] = ops.where(decibels > quiet, decibels, LOUDNESS_FLOOR)
     described = {}
     for i, source in enumerate(sizes.sources):
-        described[source] = {"loudness": heard["loudness"][..., i : i + 1], "bands": heard["bands"][:, :, i]}
+        described[source] = {"loudness": absolute["loudness"][..., i : i + 1], "bands": absolute["bands"][:, :, i]}
         if source in sizes.pitched:
             line = ops.repeat(f0[..., sizes.pitched.index(source)], 2, axis=1)[:, :frames]
             voiced = ops.cast(line > 0, "float32")
@@ -178,70 +150,28 @@ def for_decoders(features, f0, level, sizes, frames):
 
 
 def held(f0):
-    """A line of pitch without holes: each goes on until the next one begins; (batch, frames) in and out."""
-    frames = f0.shape[1]
+    """f0 without gaps: each value is held until the next one, the first one from the beginning; (batch, frames)."""
     for forward in (True, False):
         reach = 1
-        while reach < frames:  # twice as far each time
-            if forward:
-                moved = ops.pad(f0[:, :-reach], ((0, 0), (reach, 0)))
-            else:
-                moved = ops.pad(f0[:, reach:], ((0, 0), (0, reach)))
+        while reach < f0.shape[1]:  # twice as far each time
+            gap = ops.zeros_like(f0[:, :reach])
+            moved = ops.concatenate([gap, f0[:, :-reach]] if forward else [f0[:, reach:], gap], axis=1)
             f0 = ops.where(f0 > 0, f0, moved)
             reach *= 2
     return f0
 
 
-def train(training, sizes, train_songs, validation_songs, run, start=None, decoders=None):
-    """Fit one separator through the decoders, resuming what `run` holds, and keep its best weights there.
-
-    Parameters
-    ----------
-    training : Through
-    sizes : Sizes
-    train_songs, validation_songs : list of song_crops.Song
-    run : Path
-        folder of this run: checkpoints, log, best weights.
-    start : str or Path, optional
-        .keras file of the separator to start from.
-    decoders : dict of autoencoder.Decoder, optional
-        the shipped ones by default.
-
-    Returns
-    -------
-    ParametricSeparator
-        with the best weights on the validation songs.
-    """
-    keep_settings(run, sizes, training, check_settings(run / "settings.json", sizes, training), start)
-    keras.utils.set_random_seed(training.seed)
-    crops = SongCrops(training_songs(train_songs, training), training, sizes.hop)
-    inputs, targets = validation_examples(validation_songs, crops.samples, sizes.hop)
-    if training.mode == "unsupervised":
-        inputs["taught"][:] = 1.0
-    separator = ParametricSeparator(sizes)
-    separator.build(None)
-    if start is not None:
-        start_from(separator, start)
-    decoders = decoders or load_decoders(training.decoders, sizes.sources)
-    model = ThroughSynthesisers(separator, decoders, training)
+def through_decoders(training, config, start, decoders=None):
+    """A separator and the decoders, by default the exported ones, built and compiled for a training."""
+    separator = initialised(config, start)  # first: it gets the random weights of the seed
+    model = ThroughSynthesisers(separator, decoders or load_decoders(training.decoders, config.sources), training)
     model.build()
-    schedule = HoldThenCosine(training.learning_rate, training.warmup, training.steps)
-    model.compile(
-        optimizer=keras.optimizers.Adam(schedule, global_clipnorm=training.clip_norm),
-        jit_compile=keras.backend.backend() != "torch",
-    )
-    best = fit(model, crops, (inputs, targets), training, run, part="separator")
-    return keras.saving.load_model(best, compile=False)
+    return loop.compiled(model, adam(training, hold_then_cosine))
 
 
-def decoder_files(training, sizes):
+def decoder_files(training, config, start=None):
     """Weights of the decoders that a separator is trained through."""
-    return [WEIGHTS / f"{training.decoders}-{source}.keras" for source in sizes.sources]
+    return [WEIGHTS / f"{training.decoders}-{source}.keras" for source in config.sources]
 
 
-def main(arguments=None):
-    return command("end_to_end", __doc__, MODELS, Through, train, arguments, teachers=decoder_files)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+train = partial(train_separator.train, network=through_decoders, part="separator")

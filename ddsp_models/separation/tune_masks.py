@@ -1,168 +1,163 @@
-"""Window and exponent of a separator's masks: python -m ddsp_models.separation.tune_masks [NAME] [--played]
+"""Hyperparameter search for masks: python -m ddsp_models.separation.tune_masks [NAME] [--decoders]
 
-Tries several on the validation songs, with --played also for masks made of what decoders play (those of
-`ddsp_resynthesis`, told by the separator that tells them there), and writes the best to `trained/masks.json`, where
-`separators.MaskedSeparator` finds it, and all of them to results/masks-validation.json.
+Tries windows and exponents on the validation songs of a separator, with --decoders also for masks from the sounds of
+decoders (those of `ddsp_resynthesis`), and writes the best to `trained/masks.json`, which `separators.MaskedSeparator`
+reads, and all of one_artist's to results/masks-validation.json.
 """
 
 import argparse
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from audio_processing.audio_processing import fix_length, istft, stft
+from audio_processing.masks import wiener_masks
 from audio_processing.metrics import si_sdr
 from audio_processing.tracks import tracks
 from common import results
+from common.files import sha256_of
+from common.places import HERE
 from ddsp_models.autoencoder import WEIGHTS
-from ddsp_models.separation.separators import MaskedSeparator, decoded_masks, load_decoders, load_separator, play
-from ddsp_models.separation.train import BAND, RECORDED, checksum, recorded_songs
+from ddsp_models.separation.separators import MaskedSeparator, decoded_masks, load_decoders, load_separator, synthesise
+from ddsp_models.separation.train import RECIPES
+from ddsp_models.separation.train_separator import recorded_songs
+from training.command import AIR_TRAFFIC, folder_of
 
 WINDOWS = (1024, 2048, 4096)
 POWERS = (0.7, 1.0, 1.3, 1.6, 2.0)
-SONGS = {
-    "one_artist": ("validation", "test"),
-    "many_artists": ("many_validation", "test"),
-    "many_four": ("many_validation", "test"),
-    "air_traffic": (RECORDED, "validation"),
-}
-"""Which songs the masks of a separator are chosen on: a set of the virtual band, or a part of the recorded song."""
+NAMES = ("one_artist", "many_artists", "many_four", "air_traffic")
 
 
-def trials(model, songs, decoders=None, teller=None):
+def trials(model, songs, decoders=None, estimator=None):
     """SI-SDR with every window and exponent.
 
     Parameters
     ----------
     model : ParametricSeparator
     songs : dict of str to np.ndarray, (sources, samples)
-        stems by the name of the song, at the separator's rate; none of them is tested on.
+        stems by the name of the song, at the separator's rate; none of them is in a test set.
     decoders : dict of autoencoder.Decoder, optional
-        also try masks from what they play.
-    teller : MaskedSeparator, optional
-        tells them what to play; the model itself by default.
+        also try masks from their sounds.
+    estimator : MaskedSeparator, optional
+        whose features drive the decoders; the model itself by default.
 
     Returns
     -------
     list of dict
         "track", "system" (ddsp_masked or ddsp_masked@decoders), "n_fft", "power", "source", "value" in dB.
     """
-    found = []
-    separators = {n_fft: MaskedSeparator.of(model, n_fft=n_fft) for n_fft in WINDOWS}
-    s = model.sizes
-    size = round(MaskedSeparator.window_seconds * s.sample_rate)
+    rows, sizes = [], model.sizes
+    separators = {n_fft: MaskedSeparator(model, n_fft=n_fft) for n_fft in WINDOWS}
+    longest = round(MaskedSeparator.chunk_seconds * sizes.sample_rate)
     for song, stems in songs.items():
         mixture = stems.sum(axis=0)
-        size = min(size, len(mixture) // s.hop * s.hop)
-        starts = range(0, len(mixture) - size + 1, size)
-        known = np.concatenate([stems[:, i : i + size] for i in starts], axis=1)
+        longest = min(longest, len(mixture) // sizes.hop * sizes.hop)
+        chunks = np.split(mixture[: len(mixture) // longest * longest], len(mixture) // longest)
+        whole = np.concatenate(chunks)
         sounds = None
         if decoders:
-            described = (teller or separators[s.n_fft]).describe(mixture)
-            sounds = fix_length(play(decoders, described), len(mixture))[:, : known.shape[1]]
+            features = (estimator or separators[sizes.n_fft]).describe(mixture)
+            sounds = fix_length(synthesise(decoders, features), len(mixture))[:, : len(whole)]
         for n_fft, separator in separators.items():
-            spectra = [stft(mixture[i : i + size], n_fft, s.hop) for i in starts]
-            masks = [separator.analyse(mixture[i : i + size])["masks"] for i in starts]
+            pairs = [(separator.analyse(chunk)["masks"], stft(chunk, n_fft, sizes.hop)) for chunk in chunks]
+            spectrum = stft(whole, n_fft, sizes.hop)
             for power in POWERS:
-                raised = [mask**power for mask in masks]  # as if the spectra had been
-                parts = [
-                    istft(mask / mask.sum(axis=0) * spectrum, s.hop, length=size)
-                    for mask, spectrum in zip(raised, spectra)
+                parts = [  # masks to the power, as if the spectra had been raised
+                    istft(wiener_masks(mask, power, floor=0) * part, sizes.hop, length=longest) for mask, part in pairs
                 ]
                 estimates = {"ddsp_masked": np.concatenate(parts, axis=1)}
                 if sounds is not None:
-                    spectrum = stft(mixture[: known.shape[1]], n_fft, s.hop)
-                    shares = decoded_masks(sounds, n_fft, s.hop, power)
-                    estimates["ddsp_masked@decoders"] = istft(shares * spectrum, s.hop, length=known.shape[1])
-                for system, estimate in estimates.items():
-                    found += [
-                        {
-                            "track": song,
-                            "system": system,
-                            "n_fft": n_fft,
-                            "power": power,
-                            "source": source,
-                            "value": float(si_sdr(known[i], estimate[i])),
-                        }
-                        for i, source in enumerate(s.sources)
-                        if known[i].any()
-                    ]
-    return found
+                    masks = decoded_masks(sounds, n_fft, sizes.hop, power)
+                    estimates["ddsp_masked@decoders"] = istft(masks * spectrum, sizes.hop, length=len(whole))
+                rows += [
+                    {
+                        "track": song,
+                        "system": system,
+                        "n_fft": n_fft,
+                        "power": power,
+                        "source": source,
+                        "value": float(si_sdr(stem[: len(whole)], estimate[i])),
+                    }
+                    for system, estimate in estimates.items()
+                    for i, (source, stem) in enumerate(zip(sizes.sources, stems))
+                    if stem[: len(whole)].any()
+                ]
+    return rows
 
 
-def validation_songs(name, sizes, data=BAND, recorded=None):
-    """The songs of `SONGS`, as `trials` takes them.
+def validation_songs(name, sizes, where=folder_of):
+    """The songs that the masks of a separator are tuned on, as `trials` takes them.
 
     Parameters
     ----------
     name : str
-        of `SONGS`.
+        of a separator in `train.RECIPES`: its validation songs.
     sizes : Sizes
-    data, recorded : str or Path, optional
-        folders of the virtual band's sets and of the recorded song's stems.
+    where : callable
+        see `training.command.folder_of`.
 
     Returns
     -------
     dict of str to np.ndarray, (sources, samples)
     """
-    which, part = SONGS[name]
-    if which == RECORDED:
-        [song] = recorded_songs(part, sizes, recorded)
-        return {RECORDED: song.stems}
-    found = tracks(Path(data) / which, part)
-    return {song.name: np.stack(list(song.stems(sizes.sample_rate, True, sizes.sources).values())) for song in found}
+    songs = RECIPES[name].validation
+    root, part = where(songs)
+    if songs[0] == AIR_TRAFFIC:
+        [song] = recorded_songs(sizes, root, part)
+        return {AIR_TRAFFIC: song.stems}
+    read = {song.name: song.stems(sizes.sample_rate, True, sizes.sources) for song in tracks(root, part)}
+    return {name: np.stack(list(stems.values())) for name, stems in read.items()}
 
 
-def best(found, system="ddsp_masked"):
+def best(rows, system="ddsp_masked"):
     """The window and exponent with the highest mean: {"n_fft", "power"}."""
-    rows = [row for row in found if row["system"] == system]
-    keys = sorted({(row["n_fft"], row["power"]) for row in rows})
-
-    def mean(key):
-        return np.mean([row["value"] for row in rows if (row["n_fft"], row["power"]) == key])
-
-    n_fft, power = max(keys, key=mean)
+    values = {}
+    for row in rows:
+        if row["system"] == system:
+            values.setdefault((row["n_fft"], row["power"]), []).append(row["value"])
+    n_fft, power = max(sorted(values), key=lambda key: np.mean(values[key]))
     return {"n_fft": n_fft, "power": power}
 
 
-def main(arguments=None):
+def main(arguments=None, places=HERE):
     parser = argparse.ArgumentParser(
         prog="python -m ddsp_models.separation.tune_masks",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("name", nargs="?", default="one_artist", choices=SONGS, help="(default: %(default)s)")
-    parser.add_argument("--played", action="store_true", help="masks from what decoders play, too (one_artist)")
-    parser.add_argument("--songs", type=int, default=0, help="the first so many (default: all)")
-    parser.add_argument("--data", type=Path, default=BAND, help="folder of the virtual band's sets")
+    parser.add_argument("name", nargs="?", default=NAMES[0], choices=NAMES, help="(default: %(default)s)")
+    parser.add_argument("--decoders", action="store_true", help="masks from the sounds of decoders, too (one_artist)")
+    parser.add_argument("--first", type=int, metavar="N", help="use the first N songs (default: all)")
+    parser.add_argument("--data", type=Path, help="folder of the virtual band's sets")
     parser.add_argument("--song", type=Path, help="folder of the recorded song's stems (default: AIR_TRAFFIC_PATH)")
     options = parser.parse_args(arguments)
-    which = SONGS[options.name]
-    path, scores = WEIGHTS / "masks.json", results.RESULTS / "masks-validation.json"
+    where = partial(folder_of, data=options.data, song=options.song, places=places)
+    path, scores = WEIGHTS / "masks.json", places.results / "masks-validation.json"
     try:
         model, _ = load_separator(options.name)
-        songs = validation_songs(options.name, model.sizes, options.data, options.song)
-        songs = dict(list(songs.items())[: options.songs or None])
-        played = ()
-        if options.played:
-            played = load_decoders("heard", model.sizes.sources), MaskedSeparator("one_artist_played")
-        found = trials(model, songs, *played)
+        songs = dict(list(validation_songs(options.name, model.sizes, where).items())[: options.first])
+        estimator = ()
+        if options.decoders:
+            estimator = load_decoders("heard", model.sizes.sources), MaskedSeparator.load("one_artist_played")
+        rows = trials(model, songs, *estimator)
         chosen = results.read(path)["chosen"] if path.exists() else {}
     except (OSError, ValueError) as error:
-        print(f"choices: {str(error).splitlines()[0]}", file=sys.stderr)
+        print(f"tune_masks: {str(error).splitlines()[0]}", file=sys.stderr)
         return 2
-    data = checksum([which], options.data, options.song)
+    validation = RECIPES[options.name].validation
+    data = sha256_of(*RECIPES[options.name].trainer.files(*where(validation)))
     head = results.head("windows and exponents of masks", data=data)
-    results.write(path, head | {"chosen": chosen | {options.name: best(found) | {"data": data}}})
-    row = {"test_set": which[0], "metric": "si_sdr", "unit": "dB"}
-    written = [path]
-    if options.name == "one_artist":
-        written.append(scores)
-        results.write(scores, head | {"records": [row | record for record in found]})
-    print(options.name, best(found))
-    print("wrote", ", ".join(os.path.relpath(each) for each in written))
+    written = {path: {"chosen": chosen | {options.name: best(rows) | {"data": data}}}}
+    if options.name == NAMES[0]:
+        about = {"test_set": validation[0], "metric": "si_sdr", "unit": "dB"}
+        written[scores] = {"records": [about | row for row in rows]}
+    for file, content in written.items():
+        results.write(file, head | content)
+    print(options.name, best(rows))
+    print("wrote", ", ".join(map(os.path.relpath, written)))
     return 0
 
 

@@ -1,4 +1,7 @@
-"""Activations: the curved steps between the linear ones, without which a deep network is a single matrix."""
+"""Activations: the curved steps between the linear ones, without which a deep network is a single matrix.
+
+Notebook: neural_network_basics/nn_report.ipynb
+"""
 
 import numpy as np
 
@@ -42,7 +45,7 @@ class ReLU(Layer):
 
 
 class PReLU(Layer):
-    """y = x where x > 0, a x elsewhere, with one trainable slope `a` for the whole layer.
+    """y = x if x > 0, else a x, with one trainable slope `a` for the whole layer.
 
     It is Conv-TasNet's activation.
 

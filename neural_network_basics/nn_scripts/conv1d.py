@@ -1,6 +1,11 @@
-"""The convolution over time, with stride, dilation and groups."""
+"""The convolution over time, with stride, dilation and groups.
+
+Notebook: neural_network_basics/cnn_report.ipynb
+"""
 
 import numpy as np
+
+from common.checks import expect
 
 from .layer import Layer, need_shape, random_weights
 from .padding import pad_and_length
@@ -15,26 +20,39 @@ class Conv1D(Layer):
     Parameters
     ----------
     n_in, n_out : int
-        Channels in and out, both multiples of `groups`.
+        channels in and out, both multiples of `groups`.
     kernel : int
-        Number of taps, P.
+        number of taps, P.
     stride, dilation, groups : int
-        Step of the output, distance between taps, parts.
-    padding : "same" or "valid"
-        See `pad_and_length`.
+        step of the output, distance between taps, number of parts.
+    padding : {"same", "valid"}
+        as for `pad_and_length`.
+    gain, rng, dtype
+        as for `Dense`.
 
     Attributes
     ----------
-    W, dW : ndarray (kernel, n_in / groups, n_out)
-        Keras's layout: output channels [g n_out/G, (g + 1) n_out/G) belong to part g.
-    b, db : ndarray (n_out,)
+    W, dW : np.ndarray, (kernel, n_in / groups, n_out)
+        in Keras's layout: output channels [g n_out/G, (g + 1) n_out/G) belong to part g.
+    b, db : np.ndarray, (n_out,)
+
+    See Also
+    --------
+    depthwise.DepthwiseConv1D : one part per channel, faster.
+
+    Examples
+    --------
+    >>> layer = Conv1D(1, 1, kernel=3)
+    >>> layer.W[...] = 1  # a sum over three neighbours
+    >>> layer.forward(np.arange(5, dtype=np.float32).reshape(1, 5, 1))[0, :, 0]
+    array([1., 3., 6., 9., 7.], dtype=float32)
     """
 
     def __init__(
         self, n_in, n_out, kernel, stride=1, dilation=1, groups=1, padding="same", gain=1.0, rng=None, dtype=np.float32
     ):
-        if n_in % groups or n_out % groups:
-            raise ValueError(f"Conv1D: {n_in} and {n_out} channels, expected both to be multiples of groups = {groups}")
+        divisible = n_in % groups == n_out % groups == 0
+        expect(divisible, "n_in, n_out", f"multiples of groups = {groups}", f"{n_in} and {n_out}")
         self.stride, self.dilation, self.groups, self.padding = stride, dilation, groups, padding
         self.n_in = n_in
         shape = (kernel, n_in // groups, n_out)
@@ -42,11 +60,11 @@ class Conv1D(Layer):
         self.add("b", np.zeros(n_out, dtype))
 
     def parts(self, x):
-        """Cut the last axis into groups: (batch, time, G c) -> (batch, G, time, c)."""
+        """Cut the last axis into groups: (batch, time, G c) → (batch, G, time, c)."""
         return x.reshape(*x.shape[:-1], self.groups, -1).swapaxes(-2, -3)
 
     def join(self, parts):
-        """The way back: (batch, G, time, c) -> (batch, time, G c)."""
+        """The inverse of `parts`: (batch, G, time, c) → (batch, time, G c)."""
         whole = parts.swapaxes(-2, -3)
         return whole.reshape(*whole.shape[:-2], -1)
 
@@ -56,7 +74,7 @@ class Conv1D(Layer):
         return slice(start, start + (length - 1) * self.stride + 1, self.stride)
 
     def forward(self, x):
-        """(batch, time, n_in) -> (batch, length, n_out)."""
+        """(batch, time, n_in) → (batch, length, n_out)."""
         need_shape(self, x, 3, self.n_in)
         before, after, length = pad_and_length(x.shape[1], len(self.W), self.stride, self.dilation, self.padding)
         self.before, self.time = before, x.shape[1]
@@ -66,14 +84,16 @@ class Conv1D(Layer):
         return self.join(y) + self.b
 
     def backward(self, dy):
-        """(batch, length, n_out) -> (batch, time, n_in)."""
+        """(batch, length, n_out) → (batch, time, n_in)."""
         length = dy.shape[1]
         self.db[...] = dy.sum(axis=(0, 1))
         dy, W = self.parts(dy), self.parts(self.W)
         dW, dx = np.empty_like(W), np.zeros_like(self.x)
         for p in range(len(W)):
             seen = self.tap(p, length)
-            dW[p] = np.sum(self.x[:, :, seen].swapaxes(-1, -2) @ dy, axis=0)  # what met tap p, times what came of it
-            dx[:, :, seen] += dy @ W[p].swapaxes(-1, -2)  # each input is told by all the outputs that it fed
+            dW[p] = np.sum(
+                self.x[:, :, seen].swapaxes(-1, -2) @ dy, axis=0
+            )  # inputs of tap p, times gradients of its outputs
+            dx[:, :, seen] += dy @ W[p].swapaxes(-1, -2)  # every output that an input fed sends a gradient back
         self.dW[...] = self.join(dW)
         return self.join(dx)[:, self.before : self.before + self.time]

@@ -1,6 +1,11 @@
-"""The convolution over images and spectrograms."""
+"""The convolution over images and spectrograms.
+
+Notebook: neural_network_basics/cnn_report.ipynb
+"""
 
 import numpy as np
+
+from common.checks import expect
 
 from .layer import Layer, need_shape, random_weights
 from .padding import pad_and_length
@@ -10,23 +15,25 @@ class Conv2D(Layer):
     """y[i, j] = b + sum_{u, v} x[s i + u - top, s j + v - left] W[u, v], with s the stride.
 
     All patches that the kernel meets are laid out as the rows of one matrix ("im2col"), so that the sum over u, v and
-    the input channels becomes one matrix product, which is what processors are best at.
+    the input channels becomes one matrix product, which processors do best.
 
     Parameters
     ----------
     n_in, n_out : int
-        Channels in and out.
+        channels in and out.
     kernel : (int, int)
-        Height and width.
+        height and width.
     stride : int
-        Step of the output along both axes.
-    padding : "same" or "valid"
-        See `pad_and_length`.
+        step of the output along both axes.
+    padding : {"same", "valid"}
+        as for `pad_and_length`.
+    gain, rng, dtype
+        as for `Dense`.
 
     Attributes
     ----------
-    W, dW : ndarray (height, width, n_in, n_out)
-    b, db : ndarray (n_out,)
+    W, dW : np.ndarray, (height, width, n_in, n_out)
+    b, db : np.ndarray, (n_out,)
     """
 
     def __init__(self, n_in, n_out, kernel=(3, 3), stride=1, padding="same", gain=1.0, rng=None, dtype=np.float32):
@@ -36,7 +43,7 @@ class Conv2D(Layer):
         self.add("b", np.zeros(n_out, dtype))
 
     def forward(self, x):
-        """(batch, height, width, n_in) -> (batch, rows, columns, n_out)."""
+        """(batch, height, width, n_in) → (batch, rows, columns, n_out)."""
         height, width, n_in, n_out = self.W.shape
         need_shape(self, x, 4, n_in)
         top, bottom, rows = pad_and_length(x.shape[1], height, self.stride, 1, self.padding)
@@ -50,7 +57,7 @@ class Conv2D(Layer):
         return y.reshape(len(x), rows, columns, n_out)
 
     def backward(self, dy):
-        """(batch, rows, columns, n_out) -> (batch, height, width, n_in)."""
+        """(batch, rows, columns, n_out) → (batch, height, width, n_in)."""
         height, width, n_in, n_out = self.W.shape
         batch, rows, columns, _ = dy.shape
         flat = dy.reshape(-1, n_out)
@@ -58,7 +65,7 @@ class Conv2D(Layer):
         self.dW[...] = (self.patches.T @ flat).reshape(self.W.shape)
         dx = np.zeros(self.padded_shape, dy.dtype)
         for u in range(height):
-            for v in range(width):  # each pixel collects from every place of the kernel that met it
+            for v in range(width):  # each pixel collects from every tap of the kernel that met it
                 below, beside = u + (rows - 1) * self.stride + 1, v + (columns - 1) * self.stride + 1
                 met = (flat @ self.W[u, v].T).reshape(batch, rows, columns, n_in)
                 dx[:, u : below : self.stride, v : beside : self.stride] += met
@@ -72,11 +79,10 @@ class MaxPool2D(Layer):
         self.pool = pool
 
     def forward(self, x):
-        """(batch, height, width, channels) -> (batch, height // pool, width // pool, channels)."""
+        """(batch, height, width, channels) → (batch, height // pool, width // pool, channels)."""
         pool, (batch, height, width, channels) = self.pool, x.shape
         rows, columns = height // pool, width // pool
-        if rows == 0 or columns == 0:
-            raise ValueError(f"MaxPool2D: x is {height} x {width}, expected at least {pool} x {pool}")
+        expect(rows and columns, "x of MaxPool2D", f"at least {pool} x {pool}", f"{height} x {width}")
         tiles = x[:, : rows * pool, : columns * pool].reshape(batch, rows, pool, columns, pool, channels)
         y = tiles.max(axis=(2, 4), keepdims=True)
         winners = tiles == y

@@ -1,4 +1,7 @@
-"""The dense layer: every output sees every input."""
+"""The dense layer: every output sees every input.
+
+Notebook: neural_network_basics/nn_report.ipynb
+"""
 
 import numpy as np
 
@@ -11,20 +14,32 @@ class Dense(Layer):
     Parameters
     ----------
     n_in, n_out : int
-        Channels in and out.
+        channels in and out.
     gain : float
-        Variance of the weights times `n_in`, see `random_weights`.
+        variance of the weights times `n_in`, see `random_weights`.
     rng : numpy.random.Generator or int, optional
-        Source of the initial weights.
+        source of the initial weights.
     dtype : dtype
-        Of the parameters.
+        of the parameters.
 
     Attributes
     ----------
-    W, dW : ndarray (n_in, n_out)
-        Weights and dL/dW.
-    b, db : ndarray (n_out,)
-        Biases (they start at zero) and dL/db.
+    W, dW : np.ndarray, (n_in, n_out)
+        weights and dL/dW.
+    b, db : np.ndarray, (n_out,)
+        biases (they start at zero) and dL/db.
+
+    See Also
+    --------
+    conv1d.Conv1D : the same for every few neighbouring samples.
+
+    Examples
+    --------
+    >>> layer = Dense(3, 2, rng=0)
+    >>> layer.forward(np.ones((5, 3), np.float32)).shape  # (batch, n_in) → (batch, n_out)
+    (5, 2)
+    >>> layer.backward(np.ones((5, 2), np.float32)).shape, layer.db  # dL/db adds up the batch
+    ((5, 3), array([5., 5.], dtype=float32))
     """
 
     def __init__(self, n_in, n_out, gain=1.0, rng=None, dtype=np.float32):
@@ -32,13 +47,13 @@ class Dense(Layer):
         self.add("b", np.zeros(n_out, dtype))
 
     def forward(self, x):
-        """(batch, ..., n_in) -> (batch, ..., n_out)."""
+        """(batch, ..., n_in) → (batch, ..., n_out)."""
         need_shape(self, x, None, len(self.W))
         self.x = x
         return x @ self.W + self.b
 
     def backward(self, dy):
-        """(batch, ..., n_out) -> (batch, ..., n_in)."""
+        """(batch, ..., n_out) → (batch, ..., n_in)."""
         x = self.x.reshape(-1, self.x.shape[-1])  # (rows, n_in)
         rows = dy.reshape(-1, dy.shape[-1])  # (rows, n_out)
         self.dW[...] = x.T @ rows  # sum over rows of the outer product of x and dy

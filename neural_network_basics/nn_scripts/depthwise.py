@@ -1,6 +1,11 @@
-"""The depthwise convolution over time: one short filter per channel, as shifted multiply-adds."""
+"""The depthwise convolution over time: one short filter per channel, as shifted multiply-adds.
+
+Notebook: neural_network_basics/cnn_report.ipynb
+"""
 
 import numpy as np
+
+from common.checks import expect
 
 from .layer import Layer, need_shape, random_weights
 
@@ -17,19 +22,24 @@ class DepthwiseConv1D(Layer):
     ----------
     channels : int
     kernel : int
-        Number of taps P, odd.
+        number of taps P, odd.
     dilation : int
-        Distance between taps.
+        distance between taps.
+    gain, rng, dtype
+        as for `Dense`.
 
     Attributes
     ----------
-    W, dW : ndarray (kernel, channels)
-    b, db : ndarray (channels,)
+    W, dW : np.ndarray, (kernel, channels)
+    b, db : np.ndarray, (channels,)
+
+    See Also
+    --------
+    mss_nn_implementation.layer.DepthwiseConvolution : the same in Keras.
     """
 
     def __init__(self, channels, kernel=3, dilation=1, gain=1.0, rng=None, dtype=np.float32):
-        if kernel % 2 == 0:
-            raise ValueError(f"DepthwiseConv1D: kernel is {kernel}, expected an odd number")
+        expect(kernel % 2, "kernel", "an odd number", kernel)
         self.dilation = dilation
         self.add("W", random_weights((kernel, channels), kernel, gain, rng, dtype))
         self.add("b", np.zeros(channels, dtype))
@@ -42,7 +52,7 @@ class DepthwiseConv1D(Layer):
                 yield p, slice(max(0, -shift), time - max(0, shift)), slice(max(0, shift), time + min(0, shift))
 
     def forward(self, x):
-        """(batch, time, channels) -> the same shape."""
+        """(batch, time, channels) → the same shape."""
         need_shape(self, x, 3, self.W.shape[1])
         self.x = x
         y = np.empty_like(x)
@@ -54,7 +64,7 @@ class DepthwiseConv1D(Layer):
         return y
 
     def backward(self, dy):
-        """(batch, time, channels) -> the same shape."""
+        """(batch, time, channels) → the same shape."""
         dx = np.zeros_like(dy)
         rows = dy.reshape(-1, dy.shape[-1])
         self.db[...] = np.ones(len(rows), dy.dtype) @ rows  # the sum of the rows, as a matrix product
@@ -62,6 +72,6 @@ class DepthwiseConv1D(Layer):
         product = np.empty_like(dy[0])
         for x_n, dy_n, dx_n in zip(self.x, dy, dx):
             for p, out, seen in self.overlaps(dy.shape[1]):
-                self.dW[p] += np.einsum("tc,tc->c", x_n[seen], dy_n[out])  # what met tap p, times what came of it
+                self.dW[p] += np.einsum("tc,tc->c", x_n[seen], dy_n[out])  # inputs of tap p, times gradients
                 dx_n[seen] += np.multiply(dy_n[out], self.W[p], out=product[out])  # the shift, turned round
         return dx

@@ -1,6 +1,11 @@
-"""Is the backward pass the derivative of the forward pass? Ask the definition of the derivative."""
+"""Is the backward pass the derivative of the forward pass? A check by the definition of the derivative.
+
+Notebook: neural_network_basics/nn_report.ipynb
+"""
 
 import numpy as np
+
+from common.checks import expect
 
 
 def numerical_gradient(function, array, step=1e-5):
@@ -11,12 +16,17 @@ def numerical_gradient(function, array, step=1e-5):
     Parameters
     ----------
     function : callable
-        Returns a number, computed from `array` as it stands.
-    array : ndarray of float64
-        Changed element by element while the gradient is measured.
+        () → number, computed from `array`.
+    array : np.ndarray, float64
+        changed element by element while the gradient is measured.
+    step : float
+        h.
+
+    Returns
+    -------
+    np.ndarray, shaped like `array`
     """
-    if array.dtype != np.float64:
-        raise ValueError(f"numerical_gradient: array is {array.dtype}, expected float64")
+    expect(array.dtype == np.float64, "array", "float64", array.dtype)
     gradient = np.empty_like(array)
     for index in np.ndindex(array.shape):
         a = array[index]
@@ -43,26 +53,25 @@ def check_layer(layer, x, seed=0):
 
     Parameters
     ----------
-    layer : Layer, with float64 parameters
-    x : ndarray of float64
+    layer : Layer
+        with float64 parameters.
+    x : np.ndarray, float64
+    seed : int
+        of r.
 
     Returns
     -------
-    dict of float
-        Relative error of dL/dx under "x", and of each parameter's gradient under its number in `layer.pairs()`.
+    dict of str or int to float
+        relative error of dL/dx under "x", and of each parameter's gradient under its number in `layer.pairs()`.
     """
     r = np.random.default_rng(seed).normal(size=layer.forward(x).shape)
+    arrays = {"x": (x, layer.backward(r))}
+    arrays |= {number: (parameter, gradient.copy()) for number, (parameter, gradient) in enumerate(layer.pairs())}
 
     def L():
         return np.sum(r * layer.forward(x))
 
-    layer.forward(x)
-    dx = layer.backward(r)
-    analytic = [gradient.copy() for _, gradient in layer.pairs()]
-    errors = {"x": relative_error(dx, numerical_gradient(L, x))}
-    for number, (parameter, _) in enumerate(layer.pairs()):
-        errors[number] = relative_error(analytic[number], numerical_gradient(L, parameter))
-    return errors
+    return {name: relative_error(gradient, numerical_gradient(L, array)) for name, (array, gradient) in arrays.items()}
 
 
 def check_loss(loss, y, t, weight=1.0):

@@ -1,6 +1,11 @@
-"""What all layers share: a forward pass, a backward pass, and parameters with their gradients."""
+"""What all layers share: a forward pass, a backward pass, and parameters with their gradients.
+
+Notebook: neural_network_basics/nn_report.ipynb
+"""
 
 import numpy as np
+
+from common.checks import expect
 
 
 class Layer:
@@ -9,7 +14,7 @@ class Layer:
     A subclass names its parameters in `names`. A parameter `W` is an array attribute `W`; beside it lies its gradient
     `dW`, an array of the same shape that `backward` overwrites. Three rules make a layer of it:
 
-    - ``forward(x)`` returns y and keeps what the backward pass will need;
+    - ``forward(x)`` returns y and keeps the arrays that the backward pass needs;
     - ``backward(dy)`` gets dL/dy for the most recent forward pass, writes dL/dW for each parameter, returns dL/dx;
     - the first axis is the batch, the last axis holds the channels.
     """
@@ -33,7 +38,7 @@ class Layer:
 
 
 class Flatten(Layer):
-    """(batch, ...) -> (batch, features): the bridge from images to a dense layer."""
+    """(batch, ...) → (batch, features): the bridge from images to a dense layer."""
 
     def forward(self, x):
         self.shape = x.shape
@@ -51,15 +56,19 @@ def random_weights(shape, fan_in, gain=1.0, rng=None, dtype=np.float32):
     Parameters
     ----------
     shape : tuple of int
-        Shape of the weights.
+        of the weights.
     fan_in : int
-        Number of inputs that one output sums over.
+        number of inputs that one output sums over.
     gain : float
         1 keeps the variance through a linear or tanh layer; 2 makes up for the half that a ReLU throws away [1]_.
     rng : numpy.random.Generator or int, optional
-        Source of the random numbers, or the seed of a new one.
+        source of the random numbers, or the seed of a new one.
     dtype : dtype
-        float32, or float64 where gradients are to be checked.
+        float32, or float64 to check gradients.
+
+    Returns
+    -------
+    np.ndarray, `shape`
 
     References
     ----------
@@ -69,11 +78,8 @@ def random_weights(shape, fan_in, gain=1.0, rng=None, dtype=np.float32):
 
 
 def need_shape(layer, x, dimensions, channels):
-    """Raise ValueError in one line unless `x` has that many dimensions (None: any) and channels on its last axis."""
-    wanted = f"{dimensions} dimensions" if dimensions else "at least 2 dimensions"
-    if np.ndim(x) != dimensions and (dimensions or np.ndim(x) < 2):
-        raise ValueError(f"{type(layer).__name__}: x has shape {np.shape(x)}, expected {wanted}")
-    if np.shape(x)[-1] != channels:
-        raise ValueError(
-            f"{type(layer).__name__}: x has {np.shape(x)[-1]} channels on its last axis, expected {channels}"
-        )
+    """Raise ValueError unless `x` has that many dimensions (None: at least 2) and channels on its last axis."""
+    name, shape = f"x of {type(layer).__name__}", np.shape(x)
+    enough = len(shape) == dimensions if dimensions else len(shape) >= 2
+    expect(enough, name, f"{dimensions or 'at least 2'} dimensions", f"shape {shape}")
+    expect(shape[-1] == channels, name, f"{channels} channels on its last axis", shape[-1])

@@ -1,19 +1,21 @@
-"""Losses: one number that says how wrong the output is, and its gradient, where backpropagation starts.
+"""Losses: one number that measures how wrong the output is, and its gradient, where backpropagation starts.
 
-Each loss is a mean over the rows of the batch. `weight`, where given, multiplies each element's (or row's) term before
-the mean; it broadcasts against it. The cross-entropies take logits, the numbers before the sigmoid or the softmax:
-log(sigmoid(z)) of a confident z is then computed exactly, where log(y) of a y rounded to 0 is minus infinity.
+Each loss is a mean over the rows of the batch. `weight` multiplies each element's (or row's) term before the mean, by
+broadcasting. The cross-entropies take logits, the numbers before the sigmoid or the softmax:
+log(sigmoid(z)) of a confident z is then exact, while log(y) of a y rounded to 0 is minus infinity.
+
+Notebook: neural_network_basics/nn_report.ipynb
 """
 
 import numpy as np
 
+from common.checks import expect
+
 
 def need_equal_shapes(loss, output, target):
     """Raise ValueError unless output and target have the same shape (broadcasting would hide the mistake)."""
-    if np.shape(output) != np.shape(target):
-        raise ValueError(
-            f"{type(loss).__name__}: target has shape {np.shape(target)}, expected the output's {np.shape(output)}"
-        )
+    name, shapes = f"target of {type(loss).__name__}", (np.shape(output), np.shape(target))
+    expect(shapes[0] == shapes[1], name, f"the output's shape {shapes[0]}", f"shape {shapes[1]}")
 
 
 class MeanSquaredError:
@@ -34,6 +36,18 @@ class BinaryCrossEntropy:
     With log y = -log(1 + exp(-z)) and log(1 - y) = -z - log(1 + exp(-z)), the term is z - t z + log(1 + exp(-z)). Where
     z < 0 that exp may overflow, and log(1 + exp(-z)) = -z + log(1 + exp(z)) is used instead: both cases are
     max(z, 0) - t z + log(1 + exp(-|z|)). The target may be any number from 0 to 1, such as a ratio mask.
+
+    See Also
+    --------
+    CategoricalCrossEntropy : for one class out of many.
+
+    Examples
+    --------
+    >>> loss = BinaryCrossEntropy()
+    >>> round(loss.forward(np.array([[0.0]]), np.array([[1.0]])), 4)  # y = 1/2: log 2
+    0.6931
+    >>> loss.backward()  # y - t
+    array([[-0.5]])
     """
 
     def forward(self, z, t, weight=1.0):

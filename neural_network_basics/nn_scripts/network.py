@@ -1,14 +1,32 @@
-"""A stack of layers, two optimisers, and the loop that trains."""
+"""A stack of layers, two optimisers, and the training loop.
+
+Notebook: neural_network_basics/nn_report.ipynb
+"""
 
 import time
 
 import numpy as np
 
+from common.checks import expect
+
 from .layer import Layer
 
 
 class Network(Layer):
-    """Layers in a row. A network is itself a layer, so networks nest."""
+    """Layers in a row. A network is itself a layer, so networks nest.
+
+    See Also
+    --------
+    train, predict
+
+    Examples
+    --------
+    >>> from neural_network_basics.nn_scripts.activations import Tanh
+    >>> from neural_network_basics.nn_scripts.dense import Dense
+    >>> network = Network(Dense(2, 8, rng=0), Tanh(), Dense(8, 1, rng=1))
+    >>> network.forward(np.zeros((4, 2), np.float32)).shape, network.size
+    ((4, 1), 33)
+    """
 
     def __init__(self, *layers):
         self.layers = layers
@@ -30,7 +48,7 @@ class Network(Layer):
 class Residual(Network):
     """y = x + f(x), where f is a network whose output has the shape of its input.
 
-    The gradient reaches x on two ways, through f and past it, and the second one never weakens: deep stacks can train.
+    The gradient reaches x in two ways, through f and past it, and the second never weakens it: deep stacks can train.
     """
 
     def forward(self, x):
@@ -82,7 +100,7 @@ class Adam:
 
 
 def batches(size, batch_size, rng):
-    """The indices 0 .. size - 1 in random order, `batch_size` at a time; the last batch may be shorter."""
+    """The indices 0 … size - 1 in random order, `batch_size` at a time; the last batch may be shorter."""
     order = rng.permutation(size)
     return [order[start : start + batch_size] for start in range(0, size, batch_size)]
 
@@ -95,23 +113,22 @@ def train(network, loss, optimiser, x, t, epochs=10, batch_size=32, seed=0, weig
     network : Layer
     loss : object with forward(output, target, weight) and backward()
     optimiser : object with step(pairs)
-    x, t : ndarray
-        Inputs and targets, batch first.
+    x, t : np.ndarray, (examples, ...)
+        inputs and targets.
     epochs, batch_size : int
     seed : int
-        Order of the examples.
-    weight : ndarray, optional
-        Weights of the terms of the loss, batch first.
+        of the order of the examples.
+    weight : np.ndarray, (examples, ...), optional
+        weights of the terms of the loss.
     after_epoch : callable, optional
-        Called without arguments after each epoch; what it returns (a validation score, say) joins the history.
+        called without arguments after each epoch; its result (such as a validation score) joins the history.
 
     Returns
     -------
     list of dict
-        One per epoch: `epoch`, `seconds` since the start, `loss` (mean over the epoch), `score` (see `after_epoch`).
+        one per epoch: `epoch`, `seconds` since the start, `loss` (mean over the epoch), `score` (of `after_epoch`).
     """
-    if len(x) != len(t):
-        raise ValueError(f"train: {len(t)} targets, expected one for each of the {len(x)} inputs")
+    expect(len(x) == len(t), "t", f"one target for each of the {len(x)} inputs", len(t))
     rng, started, history = np.random.default_rng(seed), time.perf_counter(), []
     for epoch in range(1, epochs + 1):
         total = 0.0

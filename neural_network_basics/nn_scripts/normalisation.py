@@ -1,6 +1,11 @@
-"""Layer normalisation: every example is brought to mean 0 and variance 1, then scaled by what the network learns."""
+"""Layer normalisation: every example is brought to mean 0 and variance 1, then scaled by what the network learns.
+
+Notebook: neural_network_basics/nn_report.ipynb
+"""
 
 import numpy as np
+
+from common.checks import expect
 
 from .layer import Layer, need_shape
 
@@ -11,12 +16,14 @@ class LayerNorm(Layer):
     Parameters
     ----------
     channels : int
-        Length of the last axis.
-    over : "channels" or "all"
-        What mean and variance are taken over: the channels of each position [1]_, or all positions and channels of each
+        length of the last axis.
+    over : {"channels", "all"}
+        what mean and variance are taken over: the channels of each position [1]_, or all positions and channels of each
         example, which Conv-TasNet calls global layer normalisation (gLN) [2]_.
     epsilon : float
-        Keeps the division finite where the input is constant.
+        keeps the division finite if the input is constant.
+    dtype : dtype
+        of the parameters.
 
     References
     ----------
@@ -25,14 +32,13 @@ class LayerNorm(Layer):
     """
 
     def __init__(self, channels, over="channels", epsilon=1e-8, dtype=np.float32):
-        if over not in ("channels", "all"):
-            raise ValueError(f"LayerNorm: over is {over!r}, expected 'channels' or 'all'")
+        expect(over in ("channels", "all"), "over", "'channels' or 'all'", repr(over))
         self.over, self.epsilon = over, epsilon
         self.add("gamma", np.ones(channels, dtype))
         self.add("beta", np.zeros(channels, dtype))
 
     def forward(self, x):
-        """(batch, ..., channels) -> the same shape."""
+        """(batch, ..., channels) → the same shape."""
         need_shape(self, x, None, len(self.gamma))
         self.axes = -1 if self.over == "channels" else tuple(range(1, x.ndim))
         centred = x - x.mean(axis=self.axes, keepdims=True)
@@ -46,7 +52,7 @@ class LayerNorm(Layer):
         self.dgamma[...] = np.sum(dy * self.n, axis=every_axis_but_last)
         self.dbeta[...] = np.sum(dy, axis=every_axis_but_last)
         dn = dy * self.gamma
-        # x also moves the mean and the scale: both answers are subtracted
+        # x also moves the mean and the scale: the gradients of both are subtracted
         through_mean = dn.mean(axis=self.axes, keepdims=True)
         through_scale = self.n * np.mean(dn * self.n, axis=self.axes, keepdims=True)
         return self.scale * (dn - through_mean - through_scale)

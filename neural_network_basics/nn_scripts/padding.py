@@ -1,4 +1,9 @@
-"""How many zeros a convolution puts at the two ends of an axis, and how long its output is."""
+"""The zeros that a convolution puts at the two ends of an axis, and the length of its output.
+
+Notebook: neural_network_basics/cnn_report.ipynb
+"""
+
+from common.checks import expect
 
 
 def pad_and_length(length, kernel, stride=1, dilation=1, padding="same"):
@@ -7,10 +12,20 @@ def pad_and_length(length, kernel, stride=1, dilation=1, padding="same"):
     The kernel spans (kernel - 1) * dilation + 1 samples. "valid" adds nothing; "same" adds what makes the output
     ceil(length / stride) long, the odd zero at the end, which is Keras's and TensorFlow's convention.
 
+    Parameters
+    ----------
+    length, kernel, stride, dilation : int
+        in samples.
+    padding : {"same", "valid"}
+
+    Returns
+    -------
+    before, after, length : int
+
     Raises
     ------
     ValueError
-        If padding is neither, or the kernel is longer than the (unpadded) input.
+        if padding is neither, or the kernel is longer than the (unpadded) input.
 
     Examples
     --------
@@ -24,8 +39,6 @@ def pad_and_length(length, kernel, stride=1, dilation=1, padding="same"):
         out = -(-length // stride)
         total = max((out - 1) * stride + span - length, 0)
         return total // 2, total - total // 2, out
-    if padding != "valid":
-        raise ValueError(f"padding is {padding!r}, expected 'same' or 'valid'")
-    if span > length:
-        raise ValueError(f"the kernel spans {span} samples, expected at most the input's length, {length}")
+    expect(padding == "valid", "padding", "'same' or 'valid'", repr(padding))
+    expect(span <= length, "kernel", f"a span of at most the input's length, {length}", span)
     return 0, 0, (length - span) // stride + 1

@@ -14,6 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from audio_processing import audio_processing as ap
+from audio_processing import sound_files
 
 
 def noise(*shape, seed=0, dtype=np.float32):
@@ -118,7 +119,7 @@ def test_channels_are_transformed_one_by_one():
     (1024, 0, "hop_length"), (1024, 1025, "hop_length"), (1024, 513, "hop_length"), (512, 2048, "hop_length"),
 ])  # fmt: skip
 def test_sizes_without_an_inverse_are_refused_by_name(n_fft, hop_length, name):
-    with pytest.raises(ValueError, match=f"^{name}: .* expected, got") as error:
+    with pytest.raises(ValueError, match=f"^{name}: expected .*, got") as error:
         ap.stft(noise(4000), n_fft, hop_length)
     assert "\n" not in str(error.value)
 
@@ -139,7 +140,7 @@ def test_stft_refuses_what_is_no_signal(audio):
 def test_one_nan_is_refused_too():
     audio = noise(9000)
     audio[4321] = np.nan
-    with pytest.raises(ValueError, match="^audio: NaN"):
+    with pytest.raises(ValueError, match="^audio: expected finite samples, got NaN"):
         ap.stft(audio)
 
 
@@ -293,7 +294,7 @@ def broken_file(kind, folder):
 ])  # fmt: skip
 def test_a_file_that_cannot_be_used_is_named_with_the_reason(tmp_path, kind, reason):
     path = broken_file(kind, tmp_path)
-    with pytest.raises(ap.AudioError) as error:
+    with pytest.raises(sound_files.AudioError) as error:
         ap.load(path)
     message = str(error.value)
     assert str(path) in message and reason in message and "\n" not in message
@@ -313,11 +314,11 @@ def test_a_file_that_does_not_say_how_long_it_is_is_read_to_its_end(tmp_path, mo
     song = np.stack([tone(16000), tone(16000, frequency=300)])
     path = streamed(tmp_path / "a.flac", song, 16000)
     if shutil.which("ffmpeg"):
-        with ap.open_audio(path) as sound:
+        with sound_files.open_audio(path) as sound:
             assert len(sound) == 8000
         np.testing.assert_allclose(ap.load(path)[0], song, atol=1e-4)
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(ap.AudioError, match="a.flac: .* needs ffmpeg"):
+    with pytest.raises(sound_files.AudioError, match="a.flac: .* needs ffmpeg"):
         ap.load(path)
 
 
@@ -326,8 +327,8 @@ def test_a_file_that_ends_early_is_read_to_its_end(tmp_path):
     ap.save(tmp_path / "a.wav", song, 16000, subtype="PCM_16")
     content = (tmp_path / "a.wav").read_bytes()
     (tmp_path / "a.wav").write_bytes(content[:-8000])
-    with ap.open_audio(tmp_path / "a.wav") as sound:
-        assert ap.announced_samples(sound) == 8000 and len(sound) == 6000
+    with sound_files.open_audio(tmp_path / "a.wav") as sound:
+        assert sound_files.announced_samples(sound) == 8000 and len(sound) == 6000
     assert ap.load(tmp_path / "a.wav")[0].shape == (2, 6000)
 
 
@@ -349,7 +350,7 @@ def test_standard_error_is_back_after_threads_were_inside(capfd):
     together = threading.Barrier(3)
 
     def decode(seconds):
-        with ap.quiet_decoder():
+        with sound_files.quiet_decoder():
             together.wait(10)  # all are inside at once, and leave one after the other
             os.write(2, b"decoder")
             time.sleep(seconds)

@@ -1,54 +1,128 @@
+"""Chunks of a song: what is cut comes back whole, in bounded memory, and every separator uses the same loop."""
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audio_processing.chunks import array_reader, by_windows
+from audio_processing.chunks import array_reader, crossfade, cut, cut_with_context, even_chunk
+from tests.helpers import Halves, noise
 
 
-def run(audio, process, window, overlap):
-    blocks = list(by_windows(array_reader(audio), process, window=window, overlap=overlap))
+def by_chunks(read, process, chunk, overlap):
+    return crossfade(((process(piece), part) for piece, part in cut(read, chunk, overlap)), overlap)
+
+
+def run(audio, process, chunk, overlap):
+    blocks = list(by_chunks(array_reader(audio), process, chunk, overlap))
     return np.concatenate(blocks, axis=-1) if blocks else None
 
 
-@given(samples=st.integers(1, 400), window=st.integers(2, 100), share=st.floats(0.02, 0.5))
-def test_any_length_comes_back_unchanged_from_a_process_that_changes_nothing(samples, window, share):
-    overlap = max(1, min(window // 2, round(share * window)))
-    audio = np.random.default_rng(samples).standard_normal((2, samples)).astype(np.float32)
-    seen = []
+@given(samples=st.integers(1, 400), chunk=st.integers(2, 100), share=st.floats(0.02, 0.5))
+def test_any_length_comes_back_unchanged_from_a_process_that_changes_nothing(samples, chunk, share):
+    overlap = max(1, min(chunk // 2, round(share * chunk)))
+    audio, shapes = noise(2, samples), []
 
-    def identity(block):
-        seen.append(block.shape)
-        return block.copy()[None]
+    def identity(piece):
+        shapes.append(piece.shape)
+        return piece.copy()[None]
 
-    result = run(audio, identity, window, overlap)
+    result = run(audio, identity, chunk, overlap)
     assert result.shape == (1, 2, samples)
     np.testing.assert_allclose(result[0], audio, atol=1e-6)
-    assert set(seen) == {(2, window)}  # every window is full
+    assert set(shapes) == {(2, chunk)}  # every chunk is full
 
 
-def test_windows_fade_into_each_other():
+def test_chunks_fade_into_each_other():
     calls = iter(range(100))
-    result = run(np.ones((1, 1000), np.float32), lambda block: block * next(calls), 100, 50)
+    result = run(np.ones((1, 1000), np.float32), lambda piece: piece * next(calls), 100, 50)
     steps = np.abs(np.diff(result[0]))
-    assert steps.max() < 0.05  # a step of 1 between windows, spread over 50 samples
+    assert steps.max() < 0.05  # a step of 1 between chunks, spread over 50 samples
 
 
 def test_memory_does_not_grow_with_the_stream():
-    """The reader is asked for one window and then one hop at a time, each only when the block before was taken."""
-    asked = []
+    """The reader is asked for one chunk and then one hop at a time, each only when the block before was taken."""
+    requests = []
 
     def read(samples):
-        asked.append(samples)
+        requests.append(samples)
         return np.zeros((1, samples), np.float32)
 
-    blocks = by_windows(read, lambda block: block.copy(), window=1000, overlap=100)
+    blocks = by_chunks(read, lambda piece: piece.copy(), 1000, 100)
     for _ in range(50):
         assert next(blocks).shape[-1] <= 1000
-    assert set(asked) == {1000, 900} and len(asked) <= 52
+    assert set(requests) == {1000, 900} and len(requests) <= 52
 
 
 def test_an_empty_stream_gives_nothing_and_a_bad_overlap_an_error():
-    assert run(np.zeros((2, 0)), lambda block: block, 10, 5) is None
-    with pytest.raises(ValueError, match="overlap"):
-        run(np.zeros((1, 100)), lambda block: block, 10, 6)
+    assert run(np.zeros((2, 0)), lambda piece: piece, 10, 5) is None
+    with pytest.raises(ValueError, match="overlap: expected 1 to chunk / 2 = 5 samples, got 6"):
+        run(np.zeros((1, 100)), lambda piece: piece, 10, 6)
+
+
+@given(samples=st.integers(0, 300), chunk=st.integers(1, 90), reach=st.integers(0, 50), more=st.integers(0, 9))
+def test_with_enough_context_chunks_give_what_the_whole_gives(samples, chunk, reach, more):
+    audio, lengths = noise(2, samples), []
+
+    def mean(piece):
+        """Over `reach` samples to either side; nothing lies beyond the ends."""
+        lengths.append(piece.shape[-1])
+        sums = np.cumsum(np.pad(piece.astype(float), ((0, 0), (reach + 1, reach))), axis=-1)
+        return sums[:, 2 * reach + 1 :] - sums[:, : -2 * reach - 1]
+
+    pieces = cut_with_context(array_reader(audio), chunk, reach + more)
+    blocks = [np.zeros((2, 0)), *crossfade(((mean(piece), part) for piece, part in pieces), 0)]
+    assert not lengths or max(lengths) <= chunk + 2 * (reach + more)
+    np.testing.assert_allclose(np.concatenate(blocks, axis=-1), mean(audio), atol=1e-9)
+
+
+@settings(max_examples=200, deadline=None)
+@given(samples=st.integers(1, 5000), chunk=st.integers(4, 900), share=st.floats(0.01, 0.5))
+def test_even_chunks_are_no_more_and_cover_no_more_than_needed(samples, chunk, share):
+    overlap = max(1, int(share * chunk))
+    even, fade = even_chunk(samples, chunk, overlap)
+    assert 2 <= even <= chunk and 1 <= fade <= even // 2
+    lengths = []
+
+    def process(piece):
+        lengths.append(piece.shape[-1])
+        return piece.copy()
+
+    x = np.arange(samples, dtype=np.float32)[None]
+    np.testing.assert_allclose(run(x, process, even, fade), x, rtol=1e-5)
+    if fade == overlap and even < samples:
+        count = int(np.ceil((samples - overlap) / (chunk - overlap)))
+        assert len(lengths) <= count and sum(lengths) - (len(lengths) - 1) * overlap < samples + len(lengths)
+
+
+@pytest.mark.parametrize("even", [True, False])
+def test_an_hour_is_separated_chunk_by_chunk(even):
+    class Thirds(Halves):
+        sample_rate, chunk_seconds, lengths = 500, 8.0, []
+
+        def separate_chunk(self, chunk, sample_rate):
+            self.lengths.append(chunk.shape[-1])
+            return super().separate_chunk(chunk, sample_rate)
+
+    separator = Thirds()
+    separator.even = even
+    mixture = noise(3700 * 500)
+    np.testing.assert_allclose(separator.separate(mixture)["third"], mixture / 3, atol=1e-5)
+    assert max(separator.lengths) <= 8 * 500 and len(separator.lengths) == 617
+    assert even or set(separator.lengths) == {8 * 500}
+
+
+@pytest.mark.parametrize("bad, words", [
+    (np.zeros(0), r"mixture: expected .*got \(0,\)"), (np.zeros((2, 0)), r"mixture: .*got \(2, 0\)"),
+    (np.float32(1), r"mixture: .*got \(\)"), (np.zeros((1, 2, 3)), r"mixture: .*got \(1, 2, 3\)"),
+])  # fmt: skip
+def test_shapes_that_are_no_mixture_are_named(bad, words):
+    with pytest.raises(ValueError, match=words):
+        Halves().separate(bad)
+    with pytest.raises(ValueError, match="sample_rate: expected a positive number of Hz, got 0"):
+        Halves().separate(np.ones(9), 0)
+
+
+def test_samples_that_are_no_numbers_or_beyond_all_measure_count_as_silence():
+    mixture = np.array([0.6, np.nan, np.inf, -np.inf, 2e10, -0.6])
+    np.testing.assert_allclose(Halves().separate(mixture)["half"], [0.3, 0, 0, 0, 0, -0.3])

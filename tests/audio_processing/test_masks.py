@@ -6,8 +6,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audio_processing.audio_processing import istft, stft
-from audio_processing.masks import _wiener, binary_masks, ibm, irm, mwf, psm, ratio_masks
+from audio_processing.audio_processing import istft, resample, stft
+from audio_processing.masks import (
+    _wiener,
+    binary_masks,
+    ibm,
+    irm,
+    masked_channels,
+    mwf,
+    psm,
+    ratio_masks,
+    wiener_masks,
+)
+from audio_processing.metrics import snr
+from tests.helpers import noise
 
 ORACLES = {
     "ibm": ibm,
@@ -38,11 +50,6 @@ def band(*shape, seed=0):
 
 def error(parts, whole):
     return np.abs(sum(parts.values()) - whole).max()
-
-
-def snr(reference, estimate):
-    reference = np.asarray(reference, np.float64)
-    return 10 * np.log10(np.sum(reference**2) / np.sum((reference - estimate) ** 2))
 
 
 @settings(max_examples=30, deadline=None)
@@ -230,12 +237,12 @@ def test_phase_sensitive_masks_that_are_not_cut_add_up():
 
 @refusing
 @pytest.mark.parametrize("change, name", [
-    (lambda stems: stems["bass"].__setitem__((0, 5), np.nan), r"stems\['bass'\]: finite"),
-    (lambda stems: stems["vocals"].__setitem__((1, 5), np.inf), r"stems\['vocals'\]: finite"),
-    (lambda stems: stems.update(other=stems["other"][:, :-1]), r"stems\['other'\]: the shape \(2, 3000\)"),
-    (lambda stems: stems.update(other=stems["other"][0]), r"stems\['other'\]: the shape"),
-    (lambda stems: stems.update(drums=np.zeros((2, 0))), r"stems\['drums'\]: at least one sample"),
-    (lambda stems: stems.clear(), "stems: at least one source"),
+    (lambda stems: stems["bass"].__setitem__((0, 5), np.nan), r"stems\['bass'\]: expected finite"),
+    (lambda stems: stems["vocals"].__setitem__((1, 5), np.inf), r"stems\['vocals'\]: expected finite"),
+    (lambda stems: stems.update(other=stems["other"][:, :-1]), r"stems\['other'\]: expected the shape \(2, 3000\)"),
+    (lambda stems: stems.update(other=stems["other"][0]), r"stems\['other'\]: expected the shape"),
+    (lambda stems: stems.update(drums=np.zeros((2, 0))), r"stems\['drums'\]: expected at least one sample"),
+    (lambda stems: stems.clear(), "stems: expected at least one source"),
 ])  # fmt: skip
 def test_bad_stems_are_refused_by_name(oracle, change, name):
     stems = band(2, 3000)
@@ -248,9 +255,9 @@ def test_bad_stems_are_refused_by_name(oracle, change, name):
 @refusing
 def test_other_bad_arguments_are_refused_by_name(oracle):
     stems = band(2, 3000)
-    with pytest.raises(ValueError, match="^mixture: the shape"):
+    with pytest.raises(ValueError, match="^mixture: expected the shape"):
         oracle(stems, mixture=np.zeros((2, 2999)))
-    with pytest.raises(ValueError, match="^mixture: finite"):
+    with pytest.raises(ValueError, match="^mixture: expected finite"):
         oracle(stems, mixture=np.full((2, 3000), np.nan))
     with pytest.raises(ValueError, match="^hop_length: "):
         oracle(stems, n_fft=512, hop_length=1024)
@@ -262,3 +269,46 @@ def test_other_bad_arguments_are_refused_by_name(oracle):
 def test_irm_refuses_a_power_that_shares_nothing(power):
     with pytest.raises(ValueError, match="^power: "):
         irm(band(2000), power=power)
+
+
+# --- a song's own channels -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("power", [0.7, 1, 2.0])
+def test_wiener_masks_are_ratio_masks_where_something_sounds(power):
+    magnitudes = np.abs(noise(3, 4, 5)) + 0.1
+    expected = np.stack(list(ratio_masks(dict(enumerate(magnitudes)), power).values()))
+    np.testing.assert_allclose(wiener_masks(magnitudes, power), expected, rtol=1e-6)
+    np.testing.assert_allclose(
+        wiener_masks(magnitudes.swapaxes(0, 1), power, axis=1), expected.swapaxes(0, 1), rtol=1e-6
+    )
+    np.testing.assert_allclose(wiener_masks(np.zeros((4, 2))), 0.25)
+
+
+def test_shares_of_masked_channels_add_up_and_follow_the_parts():
+    rate, band = 44100, 16000
+    t = np.arange(rate) / rate
+    low, high = np.sin(2 * np.pi * 220 * t), np.sin(2 * np.pi * 3000 * t)
+    parts = np.stack([low, high]).astype(np.float32)
+    channels = np.stack([low + 0.5 * high, 0.2 * low + high]).astype(np.float32)
+    stems = masked_channels(channels, parts, rate, band)
+    np.testing.assert_allclose(stems.sum(axis=0), channels, atol=1e-5)
+    middle = slice(4000, -4000)
+    assert snr(low[middle], stems[0, 0, middle]) > 30 and snr(high[middle], stems[1, 1, middle]) > 30
+    # parts known at the lower rate alone give nearly the same: what lies above is divided as what lies below
+    again = masked_channels(channels, resample(parts, rate, band), rate, band, band)
+    np.testing.assert_allclose(again.sum(axis=0), channels, atol=1e-5)
+    assert snr(low[middle], again[0, 0, middle]) > 30 and snr(high[middle], again[1, 1, middle]) > 30
+
+
+def test_what_lies_above_the_band_goes_where_the_top_of_the_band_goes():
+    rate, band = 44100, 16000
+    t = np.arange(rate) / rate
+    high = np.sin(2 * np.pi * 12000 * t)
+    hiss = resample(noise(rate, seed=2), band, rate)[:rate] * (t >= 0.5)  # a part with treble, in the second half
+    parts = np.stack([np.sin(2 * np.pi * 220 * t), hiss]).astype(np.float32)
+    stems = masked_channels((parts.sum(axis=0) + high)[None], parts, rate, band)
+    assert snr(high[-20000:], (stems[1, 0] - parts[1])[-20000:]) > 20  # with the treble
+    assert np.abs((stems[1, 0] - parts[1])[4000:18000]).max() < 0.05  # and not before
+    silent = masked_channels(np.zeros((2, 999), np.float32), np.zeros((3, 999), np.float32), rate, band)
+    assert silent.shape == (3, 2, 999) and not silent.any()

@@ -29,7 +29,7 @@ def test_undefined_and_extreme_cases(pair):
     assert np.isnan(snr(silent, estimate)) and np.isnan(si_sdr(silent, estimate))
     assert si_sdr(reference, silent) == -np.inf
     assert snr(reference, reference) == np.inf
-    with pytest.raises(ValueError, match="estimate: shape"):
+    with pytest.raises(ValueError, match="estimate: expected the reference.s shape"):
         snr(reference, estimate[:, :-1])
 
 
@@ -39,7 +39,7 @@ def test_si_sdr_ignores_gain_and_snr_does_not(gain, sign):
     reference = rng.standard_normal(500)
     estimate = reference + 0.3 * rng.standard_normal(500)
     assert si_sdr(reference, sign * gain * estimate) == pytest.approx(si_sdr(reference, estimate), abs=1e-6)
-    if not 0.8 < sign * gain < 1.25:
+    if not 0.7 < sign * gain < 1.25:  # the gain of the highest SNR lies between, below 1
         assert snr(reference, sign * gain * estimate) < snr(reference, estimate)
 
 

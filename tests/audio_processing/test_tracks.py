@@ -1,15 +1,13 @@
 """Songs with their stems, in every layout that MUSDB18 comes in; what cannot be read is named and left out."""
 
 import re
-import shutil
-import subprocess
 
 import numpy as np
 import pytest
 
-from audio_processing import tracks as module
 from audio_processing.audio_processing import AudioError, load, save
-from audio_processing.tracks import SOURCES, musdb_root, readable, tracks
+from audio_processing.tracks import SOURCES, readable, tracks
+from tests.helpers import needs_ffmpeg, stem_file
 
 
 def test_songs_and_stems_of_a_tree(tree):
@@ -56,19 +54,6 @@ def test_stem_files_of_musdb(shared):
     assert mixture.shape[0] == 2 and song.sample_rate == 44100
     error = np.abs(sum(stems.values()) - mixture).max()
     assert error < 0.1  # coded with AAC one by one: they add up roughly
-
-
-def stem_file(path, folder, sources=("mixture", *SOURCES), options=()):
-    """What MUSDB18's own files are: several sounds in one mp4, coded with AAC."""
-    inputs = [word for source in sources for word in ("-i", str(folder / f"{source}.wav"))]
-    maps = [word for i in range(len(sources)) for word in ("-map", str(i))]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    command = ["ffmpeg", "-v", "error", "-y", *inputs, *maps, "-c:a", "aac", "-b:a", "256k", *options, str(path)]
-    subprocess.run(command, check=True)
-    return path
-
-
-needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
 
 
 @needs_ffmpeg
@@ -176,13 +161,3 @@ def test_stem_files_that_cannot_be_read_are_named(tree, tmp_path, monkeypatch):
         readable(kept)
     with pytest.raises(AudioError, match="good.stem.mp4: reading .* needs ffmpeg"):
         kept[0].mixture()
-
-
-def test_where_musdb_is(monkeypatch, tmp_path):
-    monkeypatch.setattr(module, "EXCERPTS", tmp_path / "none")
-    monkeypatch.delenv("MUSDB_PATH", raising=False)
-    assert musdb_root() is None
-    monkeypatch.setattr(module, "EXCERPTS", tmp_path)
-    assert musdb_root() == tmp_path
-    monkeypatch.setenv("MUSDB_PATH", "/my/musdb")
-    assert str(musdb_root()) == "/my/musdb"

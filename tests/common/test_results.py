@@ -1,6 +1,7 @@
 import pytest
 
 from common import results
+from common.places import HERE
 
 
 def record(value):
@@ -15,7 +16,7 @@ def test_what_is_written_is_read_back(tmp_path):
     back = results.read(path)
     assert back["records"] == [record(1.25)] and back["schema"] == 1 and back["seed"] == 3
     assert back["environment"]["python"].startswith("3.")
-    assert str(results.ROOT) not in path.read_text()
+    assert str(HERE.root) not in path.read_text()
 
 
 def test_an_edited_value_is_noticed(tmp_path):
@@ -48,11 +49,34 @@ BENCHMARK = {"benchmark", "ours_s", "peer", "peer_s", "ratio", "max_error", "pea
 
 
 def test_every_committed_result_is_intact_and_well_formed():
-    paths = list(results.RESULTS.rglob("*.json"))
-    assert {"scores", "audio"} <= {path.relative_to(results.RESULTS).parts[0] for path in paths}
+    paths = list(HERE.results.rglob("*.json"))
+    assert {"scores", "audio"} <= {path.relative_to(HERE.results).parts[0] for path in paths}
     for path in paths:
         content = results.read(path)
         assert {"name", "command", "commit", "config", "seed", "data", "environment"} <= set(content), path
         wanted = SCORE if path.parent.name == "scores" else BENCHMARK if path.name == "benchmarks.json" else set()
         for record in content.get("records", []):
             assert wanted <= set(record), path
+
+
+def test_a_file_is_up_to_date_with_its_settings_and_data_alone(tmp_path):
+    path = tmp_path / "run.json"
+    assert not results.is_up_to_date(path, {}, "ab")
+    results.write(path, results.head("a run", config={"x": 1, "old": 2}, data="ab"))
+    assert results.is_up_to_date(path, {"x": 1, "old": 2}, "ab")
+    assert not results.is_up_to_date(path, {"x": 1, "old": 2}, "cd")
+    assert not results.is_up_to_date(path, {"x": 1, "old": 3, "new": 4}, "ab")
+    assert results.is_up_to_date(
+        path, {"x": 1, "old": 3, "new": 4}, "ab", missing={"x": 9, "new": 4}, instead={"old": 3}
+    )
+
+
+def test_a_command_names_what_it_wrote_or_why_it_did_not(capsys):
+    assert results.report("make", lambda: [HERE.results / "a.json", "b"]) == 0
+    assert results.report("make", lambda: []) == 0
+    assert capsys.readouterr().out == "wrote results/a.json, b\nall up to date\n"
+
+    def write():
+        raise OSError("no space\nleft")
+
+    assert results.report("make", write) == 2 and capsys.readouterr().err == "make: no space\n"

@@ -6,25 +6,23 @@ A backend that is not installed is skipped; `pip install jax` or `pip install to
 import keras
 import numpy as np
 import pytest
-from tests.ddsp_models.separation.test_separators import song
 
-from tests.conftest import make_tree
-from tests.mss_nn_implementation.test_backends import process
+from tests.helpers import make_tree, process, trio
 
 BACKENDS = ("tensorflow", "jax", "torch")
 SEPARATE = """
 import sys
 import keras
 import numpy as np
-from ddsp_models import separators
+from ddsp_models.separation import separators
 
 assert keras.backend.backend() == sys.argv[2]
-separators.MaskedSeparator.window_seconds = 2.0  # PyTorch does not compile
-player = separators.ResynthesisSeparator("one_artist_played", decoders="band")
+separators.MaskedSeparator.chunk_seconds = 2.0  # PyTorch does not compile
+player = separators.ResynthesisSeparator.load("one_artist_played", decoders="band")
 mixture = np.load(sys.argv[1] + "/mixture.npy")
-found = {f"masked {name}": stem for name, stem in player.listener.separate(mixture).items()}
+found = {f"masked {name}": stem for name, stem in player.separator.separate(mixture).items()}
 found |= {f"played {name}": stem for name, stem in player.separate(mixture).items()}
-found |= {f"corrected {name}": stem for name, stem in separators.RefinedSeparator().separate(mixture).items()}
+found |= {f"corrected {name}": stem for name, stem in separators.RefinedSeparator.load().separate(mixture).items()}
 np.savez(f"{sys.argv[1]}/{sys.argv[2]}.npz", **found)
 """
 TRAIN = """
@@ -32,22 +30,29 @@ import dataclasses, sys
 from pathlib import Path
 import keras
 import numpy as np
-from ddsp_models import train, train_refined, train_separator
-from tests.ddsp_models.separation.test_analysis_network import make_song
-from tests.ddsp_models.separation.test_analysis_network import SMALL as LISTENER
-from tests.ddsp_models.test_refined import SIZES as CORRECTOR
-from tests.ddsp_models.test_train import SHORT, SMALL
-from tests.ddsp_models.test_train_separator import SHORT as LISTENING
+from ddsp_models import train_decoder
+from ddsp_models.autoencoder import Settings
+from ddsp_models.features import STRUCK
+from ddsp_models.separation import train_refinement, train_separator
+from ddsp_models.separation.analysis_network import Sizes
+from ddsp_models.separation.mask_refinement import RefinedSizes
+from tests.helpers import ANALYSIS, DECODER, REFINEMENT, make_song
 
+eight = train_decoder.DecoderTraining(seconds=0.2, batch_size=2, steps=8, steps_per_epoch=2, warmup=2)
+two = train_separator.SeparatorTraining(seconds=0.5, batch_size=2, steps=2, steps_per_epoch=1)
+drums = Settings(STRUCK, n_harmonics=0, **DECODER)
 data, runs = Path(sys.argv[1]) / "songs", Path(sys.argv[1]) / keras.backend.backend()
-decoder = train.train("band-drums", SMALL, SHORT, runs / "decoder", data)
-listener = train_separator.train(LISTENING, LISTENER, [make_song()], [make_song(80.0, 300.0)], runs / "listener")
+examples = [train_decoder.band_examples(drums, data / name, subset, "drums") for name, subset in train_decoder.ONE]
+decoder = train_decoder.train(eight, drums, *examples, runs / "decoder")
 songs = [make_song()], [make_song(80.0, 300.0)]
-corrector = train_refined.train(LISTENING, CORRECTOR, *songs, runs / "corrector", runs / "listener" / "best.keras")
-for model, run in ((decoder, "decoder"), (listener, "listener"), (corrector, "corrector")):
+separator = train_separator.train(two, Sizes(**ANALYSIS), *songs, runs / "separator")
+refined = train_refinement.train(
+    two, RefinedSizes(**REFINEMENT), *songs, runs / "refined", runs / "separator" / "best.keras"
+)
+for model, run in ((decoder, "decoder"), (separator, "separator"), (refined, "refined")):
     assert all(np.isfinite(np.asarray(keras.ops.convert_to_numpy(w))).all() for w in model.weights), run
     losses = np.loadtxt(runs / run / "log.csv", delimiter=",", skiprows=1)
-    assert np.isfinite(losses).all() and len(losses) == {"decoder": 4, "listener": 2, "corrector": 2}[run]
+    assert np.isfinite(losses).all() and len(losses) == {"decoder": 4, "separator": 2, "refined": 2}[run]
 """
 
 
@@ -56,7 +61,7 @@ for model, run in ((decoder, "decoder"), (listener, "listener"), (corrector, "co
 def test_what_ships_sounds_the_same(backend, tmp_path):
     if backend == keras.backend.backend():
         pytest.skip(f"{backend} is the one that the others are compared with")
-    mixture = sum(song(2.0).values())
+    mixture = sum(trio(2.0).values())
     np.save(tmp_path / "mixture.npy", mixture)
     process(backend, SEPARATE, tmp_path, backend)
     process(keras.backend.backend(), SEPARATE, tmp_path, keras.backend.backend())
@@ -69,7 +74,7 @@ def test_what_ships_sounds_the_same(backend, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_listener_and_decoder_train(backend, tmp_path):
+def test_separator_refinement_and_decoder_train(backend, tmp_path):
     if backend == keras.backend.backend():
         pytest.skip(f"{backend} is the one of the other tests")
     make_tree(tmp_path / "songs" / "one_artist", seconds=1.0)

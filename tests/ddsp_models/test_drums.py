@@ -1,4 +1,4 @@
-"""The drums' synthesisers and the even noise: against sums in float64, and on what makes them what they are."""
+"""The drums' synthesisers and even noise: compared with sums in float64, and their defining properties."""
 
 import keras
 import numpy as np
@@ -9,7 +9,7 @@ from keras import ops
 from ddsp_models import drums
 from ddsp_models.even_noise import LEVEL, even_noise
 from ddsp_models.spectral_loss import spectral_loss
-from tests.ddsp_models.test_synthesisers import array, gradients
+from tests.helpers import array, gradients
 
 
 def test_modes_equal_a_float64_sum_and_stay_in_tune_for_a_minute():
@@ -43,15 +43,14 @@ def test_resonances_are_the_tones_that_ring():
     sound = 0.01 * rng.standard_normal(n.size)
     for f in (55.0, 180.0, 431.0):
         sound += 0.1 * np.sin(2 * np.pi * f * n)
-    found = drums.resonances(sound, 3)
-    np.testing.assert_allclose(found, [55, 180, 431], atol=2)
+    np.testing.assert_allclose(drums.resonances(sound, 3), [55, 180, 431], atol=2)
     assert len(drums.resonances(sound, 40)) == 40
     silent = drums.resonances(np.zeros(16000), 8)
     assert silent.shape == (8,) and np.isfinite(silent).all() and (np.diff(silent) >= 0).all()
 
 
 @pytest.mark.parametrize("taps", [1, 64, 100, 300])
-def test_one_shots_sound_where_they_are_struck(taps):
+def test_one_shots_sound_at_their_gains(taps):
     layer = drums.Transients(3, taps)
     layer.build(None)
     rng = np.random.default_rng(1)
@@ -66,7 +65,7 @@ def test_one_shots_sound_where_they_are_struck(taps):
     np.testing.assert_allclose(array(layer.signal(gains, ops.convert_to_tensor(shots))), expected, atol=1e-5)
 
 
-def test_nothing_is_struck_without_an_onset():
+def test_no_one_shot_without_an_onset():
     layer = drums.Transients(2, 100)
     onset = np.zeros((1, 10, 1), np.float32)
     assert np.abs(array(layer(np.zeros((1, 10, 2), np.float32), onset))).max() == 0
@@ -81,10 +80,11 @@ def test_gradients_reach_gains_and_amplitudes_and_stay_finite_in_silence():
     onset = np.ones((1, 6, 1), np.float32)
     target = 0.1 * np.random.default_rng(0).standard_normal((1, 384)).astype(np.float32)
     for sound in (target, np.zeros_like(target)):
-        found = gradients(
-            lambda g, a, o, sound=sound: spectral_loss(sound, shots(g, o) + modes(a)), gains, amplitudes, onset
-        )
-        assert all(np.isfinite(g).all() and np.abs(g).max() > 0 for g in found)
+
+        def loss(g, a, o, sound=sound):
+            return spectral_loss(sound, shots(g, o) + modes(a))
+
+        assert all(np.isfinite(g).all() and np.abs(g).max() > 0 for g in gradients(loss, gains, amplitudes, onset))
 
 
 def test_layers_come_back_from_their_settings():

@@ -1,4 +1,4 @@
-"""The recurrent unit: Keras's own as the reference, for states and for every gradient."""
+"""The recurrent unit: states as Keras's, gradients as those of automatic differentiation."""
 
 import keras
 import numpy as np
@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from ddsp_models.gru import gru
-from tests.ddsp_models.test_synthesisers import array, gradients
+from tests.helpers import array, gradients
 
 
 def weights(inputs=5, size=7):
@@ -22,7 +22,7 @@ def test_states_equal_those_of_keras(frames):
     np.testing.assert_allclose(array(gru(ops.convert_to_tensor(x), *given)), array(layer(x)), atol=1e-6)
 
 
-def test_gradients_equal_those_that_are_found_automatically():
+def test_gradients_equal_those_of_automatic_differentiation():
     layer, given = weights()
     rng = np.random.default_rng(1)
     x, upstream = rng.standard_normal((2, 12, 5)).astype(np.float32), rng.standard_normal((2, 12, 7)).astype(np.float32)
@@ -39,5 +39,5 @@ def test_gradients_equal_those_that_are_found_automatically():
             total = total + ops.sum(state * ops.convert_to_tensor(upstream[:, t]))
         return total
 
-    for found, expected in zip(gradients(ours, x, *given), gradients(plain, x, *given), strict=True):
-        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    for gradient, expected in zip(gradients(ours, x, *given), gradients(plain, x, *given), strict=True):
+        np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-5)

@@ -1,4 +1,4 @@
-"""Synthesisers: against float64 sums, against definitions, and on what should not be played."""
+"""Synthesisers: compared with float64 sums and with definitions, and on controls that cannot be played."""
 
 import keras
 import numpy as np
@@ -6,30 +6,8 @@ import pytest
 from keras import ops
 
 from ddsp_models import synthesisers as ds
-
-
-def array(tensor):
-    return ops.convert_to_numpy(tensor)
-
-
-def gradients(function, *values):
-    """Gradients of a scalar function with respect to each of its arguments, by whatever backend runs."""
-    backend = keras.backend.backend()
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        tensors = [tf.constant(value) for value in values]
-        with tf.GradientTape() as tape:
-            tape.watch(tensors)
-            result = function(*tensors)
-        return [array(gradient) for gradient in tape.gradient(result, tensors)]
-    if backend == "jax":
-        import jax
-
-        return [array(g) for g in jax.grad(function, argnums=tuple(range(len(values))))(*map(ops.array, values))]
-    tensors = [ops.convert_to_tensor(value).requires_grad_() for value in values]
-    function(*tensors).backward()
-    return [tensor.grad.numpy() for tensor in tensors]
+from ddsp_models.streaming import stream
+from tests.helpers import array, gradients
 
 
 def reference(f0, amplitudes, hop, rate):
@@ -68,7 +46,7 @@ def test_phase_is_accurate_after_a_minute(rate, hop):
     t = np.arange(frames) * hop / rate
     f0 = (227.3 * 2 ** (0.5 * np.sin(2 * np.pi * 5.5 * t) / 12 + t / 120)).astype(np.float32)
     amplitudes = np.ones((1, frames, 3), np.float32) / 3
-    sound = np.concatenate(list(ds.harmonic_blocks(f0[None, :, None], amplitudes, hop, rate)), axis=1)[0]
+    sound = next(stream([{"f0": f0[None, :, None], "amplitudes": amplitudes}], hop_length=hop, sample_rate=rate))[0]
     expected = reference(f0, amplitudes[0], hop, rate)
     assert np.abs(sound - expected)[-rate:].max() < 1e-3
 
@@ -81,7 +59,7 @@ def test_phase_of_a_steady_high_harmonic_after_ten_minutes():
     assert error.max() * 60 < 1e-2  # of a turn, at the 60th harmonic
 
 
-def test_a_tone_that_begins_anew_is_as_if_nothing_had_been_before():
+def test_a_tone_that_restarts_does_not_depend_on_what_came_before():
     f0, amplitudes = random_controls(6, frames=40, harmonics=8, low=50, high=120)
     restarts = np.zeros((1, 40, 1), np.float32)
     restarts[0, [10, 25]] = 1
@@ -92,17 +70,11 @@ def test_a_tone_that_begins_anew_is_as_if_nothing_had_been_before():
     plain = array(ds.harmonic_oscillator(f0, amplitudes))[0]
     np.testing.assert_array_equal(sound[: 9 * 64], plain[: 9 * 64])
     other = f0.copy()
-    other[:, :10] = 77.0  # what was played before has no say in what is played now
+    other[:, :10] = 77.0
     again = array(ds.harmonic_oscillator(other, amplitudes, restarts=restarts))[0]
     np.testing.assert_allclose(again[10 * 64 :], sound[10 * 64 :], atol=1e-4)
     (gradient,) = gradients(lambda f: ops.sum(ds.harmonic_oscillator(f, amplitudes, restarts=restarts)[:, 1600:]), f0)
     assert np.abs(gradient[0, :24]).max() == pytest.approx(0, abs=1e-4) and np.abs(gradient[0, 25:]).max() > 1e-3
-
-
-def test_blocks_equal_the_whole():
-    f0, amplitudes = random_controls(3, frames=45)
-    blocks = np.concatenate(list(ds.harmonic_blocks(f0, amplitudes, block_frames=10)), axis=1)
-    np.testing.assert_allclose(blocks, array(ds.harmonic_oscillator(f0, amplitudes)), atol=1e-6)
 
 
 def test_gradient_equals_central_differences_in_float64():
@@ -147,7 +119,7 @@ def test_the_compiler_changes_neither_sound_nor_gradient():
 
 
 @pytest.mark.parametrize("bad", [0.0, -100.0, 8000.0, 20000.0, np.nan, np.inf, -np.inf])
-def test_what_no_oscillator_can_play_is_silent_and_spoils_nothing(bad):
+def test_f0_that_no_oscillator_can_play_is_silent_and_spoils_nothing(bad):
     layer = ds.Harmonic()
     f0 = np.full((1, 10, 1), 220.0, np.float32)
     f0[0, 4:6] = bad
@@ -201,7 +173,7 @@ def test_gains_of_one_leave_a_sound_as_it_is(hop, bands):
     np.testing.assert_allclose(late[:, 2:], audio[:, :-2], atol=1e-5)
 
 
-def test_noise_has_the_spectrum_it_was_asked_for():
+def test_filtered_noise_has_the_spectrum_of_its_gains():
     gains = np.zeros(65, np.float32)
     gains[16:33] = 1  # 2 to 4 kHz
     noise = np.random.default_rng(0).uniform(-1, 1, (1, 500 * 64)).astype(np.float32)
@@ -225,7 +197,7 @@ def test_a_filter_that_does_not_change_equals_scipy():
     np.testing.assert_allclose(response[1:], response[:0:-1], atol=1e-6)  # linear phase
 
 
-def test_an_untrained_room_changes_nothing_and_a_tap_is_an_echo():
+def test_an_untrained_reverb_changes_nothing_and_a_tap_is_an_echo():
     audio = np.random.default_rng(0).standard_normal((2, 1000)).astype(np.float32)
     room = ds.Reverb(taps=300)
     np.testing.assert_allclose(array(room(audio)), audio, atol=1e-3)
@@ -252,13 +224,13 @@ def test_a_model_of_all_layers_survives_saving(tmp_path):
 
 def test_wrong_shapes_are_named():
     good = np.ones((1, 10, 1), np.float32)
-    with pytest.raises(ValueError, match=r"f0: shape \(1, 9, 1\) found, \(batch, 10, 1\) expected"):
+    with pytest.raises(ValueError, match=r"f0: expected shape \(batch, 10, 1\), got \(1, 9, 1\)"):
         ds.harmonic_oscillator(good[:, :9], np.ones((1, 10, 4), np.float32))
     with pytest.raises(ValueError, match="at least one frame"):
         ds.harmonic_oscillator(good[:, :0], good[:, :0])
-    with pytest.raises(ValueError, match="hop_length: 0 found"):
+    with pytest.raises(ValueError, match="hop_length: expected a positive whole number of samples, got 0"):
         ds.upsample(good, 0)
-    with pytest.raises(ValueError, match=r"audio: shape \(1, 100\) found, \(batch, 640\) expected for 10 frames"):
+    with pytest.raises(ValueError, match=r"audio: expected shape \(batch, 640\) for 10 frames .* got \(1, 100\)"):
         ds.fir_filter(np.ones((1, 100), np.float32), np.ones((1, 10, 5), np.float32))
-    with pytest.raises(ValueError, match="shape: 'cubic' found"):
+    with pytest.raises(ValueError, match="shape: expected 'hann' or 'linear', got 'cubic'"):
         ds.upsample(good, 8, "cubic")

@@ -6,8 +6,10 @@ import pytest
 
 from ddsp_models.spectral_loss import spectral_loss
 from experiments import feature_scores
+from experiments.catalogue import METRICS
 
 RATE = 16000
+FEATURES = {metric.name for metric in METRICS.values() if metric.needs in ("features", "f0", "crepe")}
 
 
 def line(hertz, seconds=8.0):
@@ -18,13 +20,7 @@ def line(hertz, seconds=8.0):
 @pytest.fixture
 def no_crepe(monkeypatch, tmp_path):
     """A machine without CREPE's weights."""
-    caches = feature_scores.crepe_network, feature_scores.crepe_path
     monkeypatch.setenv("CREPE_WEIGHTS", str(tmp_path))
-    for cached in caches:
-        cached.cache_clear()
-    yield
-    for cached in caches:
-        cached.cache_clear()
 
 
 def test_equal_sounds_score_nothing_and_halves_six_decibels():
@@ -42,16 +38,16 @@ def test_equal_sounds_score_nothing_and_halves_six_decibels():
 
 @pytest.mark.parametrize("source, hertz", [("bass", 55.0), ("vocals", 220.0)])
 def test_a_note_that_is_a_quartertone_off_is_wrong(source, hertz, no_crepe):
-    heard = feature_scores.listen(line(hertz, 1.0), source)
-    assert feature_scores.listeners()[source] == ("yin" if source == "bass" else "pyin") and "salience" not in heard
-    truth = np.full(50, hertz)
-    scores = feature_scores.pitch_scores(truth, heard)
+    tracked = feature_scores.track(line(hertz, 1.0), source)
+    assert feature_scores.trackers()[source] == ("yin" if source == "bass" else "pyin") and "salience" not in tracked
+    reference = np.full(50, hertz)
+    scores = feature_scores.pitch_scores(reference, tracked)
     assert scores["raw_pitch_accuracy"] > 0.95 and scores["f0_l1_cents"] < 15 and scores["f0_l1_hz"] < 0.01 * hertz
     assert 0 < scores["f0_confidence"] <= 1
-    scores = feature_scores.pitch_scores(truth * 2 ** (0.6 / 12), heard)
+    scores = feature_scores.pitch_scores(reference * 2 ** (0.6 / 12), tracked)
     assert scores["raw_pitch_accuracy"] < 0.05 and 45 < scores["f0_l1_cents"] < 75
-    assert feature_scores.pitch_scores(0 * truth, heard) == {}  # nothing voiced: nothing to report, not 0
-    silent = feature_scores.pitch_scores(truth, feature_scores.listen(np.zeros(RATE, np.float32), source))
+    assert feature_scores.pitch_scores(0 * reference, tracked) == {}  # nothing voiced: nothing to report, not 0
+    silent = feature_scores.pitch_scores(reference, feature_scores.track(np.zeros(RATE, np.float32), source))
     assert silent["raw_pitch_accuracy"] == 0 and "f0_l1_cents" not in silent  # all wrong, by no known distance
 
 
@@ -64,35 +60,33 @@ def test_cross_entropy_is_that_of_keras_and_least_for_equal_sounds():
     assert np.isfinite(feature_scores.crepe_bce(np.ones((2, 360)), np.zeros((2, 360))))
 
 
-def test_a_long_sound_is_heard_piece_by_piece_as_it_is_at_once(monkeypatch, no_crepe):
+def test_a_long_sound_is_tracked_piece_by_piece_as_it_is_at_once(monkeypatch, no_crepe):
     n = np.arange(5 * RATE) / RATE
     glide = np.sin(2 * np.pi * (60 * n + 8 * n**2)).astype(np.float32)
-    whole = feature_scores.listen(glide, "bass")
+    whole = feature_scores.track(glide, "bass")
     monkeypatch.setattr(feature_scores, "PIECE", 60)
-    pieces = feature_scores.listen(glide, "bass")
+    pieces = feature_scores.track(glide, "bass")
     assert len(whole["f0"]) == len(pieces["f0"]) == 250
     np.testing.assert_allclose(pieces["f0"], whole["f0"], rtol=1e-3)
 
 
-def test_crepe_hears_and_true_stems_are_listened_to_once(shared, monkeypatch, tmp_path):
+def test_crepe_is_used_and_true_stems_are_tracked_once(shared, monkeypatch, tmp_path):
     monkeypatch.setenv("CREPE_WEIGHTS", str(shared / "crepe"))
-    feature_scores.crepe_network.cache_clear(), feature_scores.crepe_path.cache_clear()
     stems = {"drums": 0.1 * np.random.default_rng(0).standard_normal(2 * RATE), "vocals": line(220.0, 2.0)}
     known = {"f0_vocals": np.full(500, 220.0), "voiced_vocals": np.ones(500, bool)}
     keep = lambda source: tmp_path / f"{source}.npz"  # noqa: E731
     first = feature_scores.score_features(stems, stems, known, keep)
     values = {(r["source"], r["metric"]): r["value"] for r in first}
     assert values["vocals", "raw_pitch_accuracy"] == 1 and values["vocals", "loudness_l1"] == 0
-    assert ("drums", "crepe_bce") not in values and set(feature_scores.UNITS) == {m for s, m in values if s == "vocals"}
-    heard, listen = [], feature_scores.listen
-    monkeypatch.setattr(feature_scores, "listen", lambda sound, source: heard.append(source) or listen(sound, source))
+    assert ("drums", "crepe_bce") not in values and FEATURES == {m for s, m in values if s == "vocals"}
+    tracked, track = [], feature_scores.track
+    monkeypatch.setattr(feature_scores, "track", lambda sound, source: tracked.append(source) or track(sound, source))
     wrong = feature_scores.score_features(stems, {"vocals": line(233.0, 2.0)}, known, keep)
     worse = {(r["source"], r["metric"]): r["value"] for r in wrong}
-    assert heard == ["vocals"]  # the estimate alone: what was heard in the true stem is kept
+    assert tracked == ["vocals"]  # the estimate alone: the f0 of the true stem is kept
     assert worse["vocals", "crepe_bce"] > values["vocals", "crepe_bce"] and worse["vocals", "raw_pitch_accuracy"] == 0
-    feature_scores.crepe_network.cache_clear(), feature_scores.crepe_path.cache_clear()
 
 
 def test_without_annotations_the_frames_count_in_which_the_tracker_is_sure():
-    heard = {"f0": np.array([100.0, 200.0]), "confidence": np.array([0.2, 0.9])}
-    assert np.array_equal(feature_scores.true_pitch({}, "bass", heard), [0, 200])
+    tracked = {"f0": np.array([100.0, 200.0]), "confidence": np.array([0.2, 0.9])}
+    assert np.array_equal(feature_scores.reference_f0({}, "bass", tracked), [0, 200])

@@ -2,42 +2,33 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import museval
 import numpy as np
 import pytest
 
 from audio_processing.audio_processing import AudioError, load, save
-from audio_processing.tracks import SOURCES, musdb_name, tracks
+from audio_processing.tracks import SOURCES, TRIO, Track, musdb_name, tracks
 from common import results
-from experiments import __main__ as experiments
-from tests.audio_processing.test_tracks import needs_ffmpeg, stem_file
-from tests.conftest import make_tree
-
-TRIO = ("drums", "bass", "vocals")
-
-
-@pytest.fixture
-def places(tmp_path, monkeypatch):
-    """Results of this test's own; returns the folder for result files."""
-    monkeypatch.setattr(results, "ROOT", tmp_path)
-    monkeypatch.setattr(experiments, "SCORES", tmp_path / "scores")
-    monkeypatch.setattr(experiments, "UNFINISHED", tmp_path / "unfinished")
-    monkeypatch.setattr(experiments, "MUSDB", None)
-    return tmp_path / "scores"
+from common.places import HERE, Places
+from experiments import run
+from experiments.catalogue import TEST_SETS
+from tests.helpers import make_tree, needs_ffmpeg, run_module, stem_file
 
 
 @pytest.fixture
-def tiny(places, tmp_path, monkeypatch):
-    """A test set of three songs; returns its folder."""
-    root = make_tree(tmp_path / "songs", subset="test", songs=3, seconds=3.0)
-    monkeypatch.setitem(experiments.TEST_SETS, "tiny", (root, "test", TRIO, 16000, True))
-    monkeypatch.setattr(experiments, "FILTERS_UP_TO", 0)
-    return root
+def three(tiny):
+    """The test set `tiny`, of three songs; returns its folder."""
+    return make_tree(tiny.root, subset="test", songs=3, seconds=3.0)
 
 
 def score(*options, test_set="tiny", system="mixture"):
-    return experiments.main(["--test-sets", test_set, "--systems", system, *map(str, options)])
+    return run_module("experiments", "--test-sets", test_set, "--systems", system, *options)
+
+
+def scores(system="mixture"):
+    return results.read(results.score_path("tiny", system))
 
 
 def said(capsys):
@@ -45,51 +36,42 @@ def said(capsys):
     return [line for line in capsys.readouterr().err.splitlines() if line.strip() and "song/s]" not in line]
 
 
-def test_a_song_that_cannot_be_read_stops_the_run_or_is_left_out_and_named(tiny, places, capsys):
-    bad = tracks(tiny)[1]
-    shutil.copytree(bad.path, tiny / "kept")
-    (bad.path / "bass.wav").unlink()
-    assert score() == 2 and not places.exists()
+@pytest.mark.parametrize("damage", ["a stem is missing", "a sound is damaged behind a good header"])
+def test_a_song_that_cannot_be_read_stops_the_run_or_is_left_out_and_named(damage, three, monkeypatch, capsys):
+    bad, stems = tracks(three)[1], Track.stems
+    why = f"{bad.name}/bass.wav: no such file"
+    if damage == "a stem is missing":
+        (bad.path / "bass.wav").rename(three / "bass.wav")
+    else:
+        why = f"{bad.name}: the sound is damaged after 1.0 s"
+
+        def read(song, *arguments, **options):
+            if song == bad:
+                raise AudioError(f"{song.path}: the sound is damaged after 1.0 s")
+            return stems(song, *arguments, **options)
+
+        monkeypatch.setattr(Track, "stems", read)
+    assert score() == 2 and not HERE.results.exists()
     (line,) = said(capsys)
-    assert line.startswith("experiments: ") and f"{bad.name}/bass.wav: no such file" in line
-    assert score("--on-error", "skip") == 0
-    assert said(capsys) == [f"tiny: {bad.name} is left out: {bad.name}/bass.wav: no such file"]
-    content = results.read(places / "tiny-mixture.json")
-    assert content["left_out"] == {bad.name: f"{bad.name}/bass.wav: no such file"} and content["songs"] == 2
-    assert {record["track"] for record in content["records"]} == {song.name for song in tracks(tiny)} - {bad.name}
-    assert score("--on-error", "skip") == 0 and "all current" in capsys.readouterr().out
-    shutil.copy(tiny / "kept" / "bass.wav", bad.path)
-    assert score() == 0  # it is there again
-    content = results.read(places / "tiny-mixture.json")
-    assert content["songs"] == 3 and "left_out" not in content
+    assert line.startswith("experiments: ") and why in line
+    assert score("--on-error", "skip") == 0 and said(capsys) == [f"tiny: {bad.name} is left out: {why}"]
+    content = scores()
+    assert content["left_out"] == {bad.name: why} and content["songs"] == 2
+    assert {record["track"] for record in content["records"]} == {song.name for song in tracks(three)} - {bad.name}
+    assert score("--on-error", "skip") == 0 and "all up to date" in capsys.readouterr().out
+    assert score() == 2  # asked to stop, it stops at the same song
+    if damage == "a stem is missing":
+        (three / "bass.wav").rename(bad.path / "bass.wav")
+    monkeypatch.setattr(Track, "stems", stems)
+    assert score() == 0 and scores()["songs"] == 3 and "left_out" not in scores()
 
 
-def test_a_song_whose_sound_is_damaged_behind_a_good_header(tiny, places, monkeypatch, capsys):
-    stems = tracks(tiny)[2].__class__.stems
-
-    def damaged(song, *arguments, **options):
-        if song.name == "Artist - Song 2":
-            raise AudioError(f"{song.path}: the sound is damaged after 1.0 s")
-        return stems(song, *arguments, **options)
-
-    monkeypatch.setattr("audio_processing.tracks.Track.stems", damaged)
-    assert score() == 2 and "Artist - Song 2: the sound is damaged" in capsys.readouterr().err
-    assert score("--on-error", "skip") == 0
-    assert said(capsys) == ["tiny: Artist - Song 2 is left out: Artist - Song 2: the sound is damaged after 1.0 s"]
-    content = results.read(places / "tiny-mixture.json")
-    assert list(content["left_out"]) == ["Artist - Song 2"] and content["songs"] == 2
-    assert score("--on-error", "skip") == 0 and "all current" in capsys.readouterr().out
-    assert score() == 2  # whoever asks to be stopped is, by the same song
-    monkeypatch.setattr("audio_processing.tracks.Track.stems", stems)
-    assert score() == 0 and results.read(places / "tiny-mixture.json")["songs"] == 3
-
-
-def test_no_song_that_can_be_read_is_one_line(tiny, places, capsys):
-    for song in tracks(tiny):
+def test_no_song_that_can_be_read_is_one_line(three, capsys):
+    for song in tracks(three):
         (song.path / "drums.wav").write_text("no sound")
     assert score("--on-error", "skip") == 2
     (line,) = said(capsys)
-    assert "none of 3 songs can be read" in line and not places.exists()
+    assert "none of 3 songs can be read" in line and not HERE.results.exists()
 
 
 @pytest.fixture
@@ -105,12 +87,13 @@ def copies(tmp_path):
     return found
 
 
-def test_one_option_for_every_copy_of_musdb18(copies, places, tmp_path, monkeypatch, capsys):
+def test_one_option_for_every_copy_of_musdb18(copies, elsewhere, capsys):
     values = {}
     for (name, kind), root in copies.items():
         assert musdb_name(root) == name
-        assert name in experiments.test_sets(root) and len({"musdb18", "musdb18_7s"} & set(experiments.test_sets(root)))
-        out = tmp_path / f"{name}-{kind}"
+        here = run.test_sets_here(Places(elsewhere, musdb=root))
+        assert [test_set for test_set in here if TEST_SETS[test_set].place == "musdb"] == [name]
+        out = elsewhere / f"{name}-{kind}"
         assert score("--musdb", root, "--out", out, test_set=name) == 0
         content = results.read(out / f"{name}-mixture.json")
         assert content["songs"] == 1 and content["config"]["sample_rate"] == 44100 and "excluded" in content
@@ -122,36 +105,33 @@ def test_one_option_for_every_copy_of_musdb18(copies, places, tmp_path, monkeypa
         assert f"holds the songs of {name}" in capsys.readouterr().err
     if ("musdb18", "mp4") in values:  # coded with loss, and otherwise the same
         np.testing.assert_allclose(values["musdb18", "mp4"], values["musdb18", "wav"], atol=0.5)
-    assert not places.exists()  # nothing where the committed results are
+    assert not HERE.results.exists()  # nothing where the committed results are
 
 
 @needs_ffmpeg
-def test_stem_files_without_ffmpeg_are_one_line(copies, monkeypatch, capsys):
+def test_stem_files_without_ffmpeg_are_one_line(copies, elsewhere, monkeypatch, capsys):
     monkeypatch.setenv("PATH", "/nowhere")
     root = copies["musdb18", "mp4"]
     for mode in ("stop", "skip"):
         assert score("--musdb", root, "--on-error", mode, test_set="musdb18") == 2
         (line,) = said(capsys)
         assert "needs ffmpeg" in line
-    assert "musdb18_7s" in experiments.test_sets(root)  # which copy it is cannot be told, and scoring it says why
+    assert "musdb18_7s" in run.test_sets_here(Places(elsewhere, musdb=root))  # unknown; scoring says why
 
 
-def test_museval_puts_its_files_together(places, tmp_path, monkeypatch):
-    root = make_tree(tmp_path / "songs", subset="test", songs=1, seconds=2.0)
-    rate = 2000
-    monkeypatch.setitem(experiments.TEST_SETS, "tiny", (root, "test", TRIO, rate, True))
-    folder = tmp_path / "museval"
-    monkeypatch.setattr(experiments, "FILTERS_UP_TO", 0)
-    assert score("--museval", folder, system="irm") == 0
-    monkeypatch.setattr(experiments, "FILTERS_UP_TO", rate)
-    assert score("--museval", folder) == 0
+def test_museval_puts_its_files_together(tiny, tmp_path, monkeypatch):
+    root, folder, rate = make_tree(tmp_path / "one", subset="test", songs=1, seconds=2.0), tmp_path / "museval", 2000
+    for system in ("irm", "mixture"):
+        row = replace(tiny, root=root, sample_rate=rate, filters=system == "mixture")
+        monkeypatch.setitem(TEST_SETS, "tiny", row)
+        assert score("--museval", folder, system=system) == 0
     methods = museval.MethodStore()
     for system in ("mixture", "irm"):
         methods.add_eval_dir(folder / "tiny" / system)
     theirs = methods.agg_frames_scores()
     (song,) = tracks(root)
     for system, metrics in {"mixture": ("sdr", "sir", "sar"), "irm": ("sdr",)}.items():
-        records = results.read(places / f"tiny-{system}.json")["records"]
+        records = scores(system)["records"]
         ours = {(r["source"], r["metric"]): r["value"] for r in records if r["metric"] in metrics}
         assert len(ours) == 3 * len(metrics)
         for (source, metric), value in ours.items():
@@ -169,21 +149,21 @@ def test_museval_puts_its_files_together(places, tmp_path, monkeypatch):
         np.testing.assert_allclose(found["SIR"], sir[i], atol=0.1)
 
 
-def test_what_museval_does_not_get_is_nan_and_files_follow_the_scores(tiny, places, tmp_path):
+def test_what_museval_does_not_get_is_nan_and_files_follow_the_scores(three, tmp_path):
     """Without sir and sar, as at 44.1 kHz; a changed song is scored again, one that is gone leaves no file."""
     folder = tmp_path / "museval"
     assert score() == 0
     assert score("--museval", folder) == 0  # the scores were current, museval's files were not there
     assert score("--museval", folder) == 0
     files = sorted((folder / "tiny" / "mixture" / "test").iterdir())
-    assert [path.stem for path in files] == [song.name for song in tracks(tiny)]
+    assert [path.stem for path in files] == [song.name for song in tracks(three)]
     written = files[0].stat().st_mtime_ns
     assert score("--museval", folder) == 0 and files[0].stat().st_mtime_ns == written
     store = museval.EvalStore()
     store.add_eval_dir(folder / "tiny" / "mixture")
     scores = store.agg_frames_tracks_scores()
     assert np.isfinite(scores["vocals", "SDR"]) and np.isnan(scores["vocals", "SIR"]) and "SAR:     nan" in repr(store)
-    songs = tracks(tiny)
+    songs = tracks(three)
     audio, rate = load(songs[0].path / "bass.wav")
     save(songs[0].path / "bass.wav", 0.5 * audio, rate)
     shutil.rmtree(songs[2].path)
@@ -193,12 +173,12 @@ def test_what_museval_does_not_get_is_nan_and_files_follow_the_scores(tiny, plac
     assert left == ["Artist - Song 0.json", "Artist - Song 1.json", "notes.json"]  # what is not ours stays
 
 
-def test_a_song_of_silence_has_no_file_of_museval(tiny, places, tmp_path):
-    song = tracks(tiny)[0]
+def test_a_song_of_silence_has_no_file_of_museval(three, tmp_path):
+    song = tracks(three)[0]
     for part in ("mixture", *SOURCES):
         save(song.path / f"{part}.wav", np.zeros((2, 48000), np.float32), 16000)
     for _ in range(2):
         assert score("--museval", tmp_path / "museval") == 0
     found = sorted(path.stem for path in (tmp_path / "museval" / "tiny" / "mixture" / "test").iterdir())
-    assert found == [song.name for song in tracks(tiny)[1:]]
-    assert results.read(places / "tiny-mixture.json")["silent_stems"] == {"drums": 1, "bass": 1, "vocals": 1}
+    assert found == [song.name for song in tracks(three)[1:]]
+    assert scores()["silent_stems"] == {"drums": 1, "bass": 1, "vocals": 1}

@@ -197,11 +197,11 @@ def test_pieces_make_the_whole(pieces, rate, kernel):
     clicks, tone = clicks_and_tone(44100)
     mixture = np.stack([clicks + tone, tone[::-1] - clicks])
     whole = HarmonicPercussive(kernel=kernel).separate(mixture, rate)
-    cut = HarmonicPercussive(kernel=kernel, window_seconds=pieces).separate(mixture, rate)
+    cut = HarmonicPercussive(kernel=kernel, chunk_seconds=pieces).separate(mixture, rate)
     assert np.abs(whole["drums"] - cut["drums"]).max() < 1e-5
 
 
-def test_separator_hears_the_same_at_every_rate():
+def test_separator_does_the_same_at_every_rate():
     """The filters span seconds and hertz, not samples."""
     for rate in (16000, 22050, 44100):
         clicks, tone = clicks_and_tone(2 * rate, rate)
@@ -236,7 +236,7 @@ def test_a_kernel_that_has_no_middle_is_refused(kernel):
 
 
 def test_the_running_median_refuses_an_even_size_by_name():
-    with pytest.raises(ValueError, match="^size: an odd length of at least 1 expected, got 4"):
+    with pytest.raises(ValueError, match="^size: expected an odd length of at least 1, got 4"):
         running_median(np.ones(9), 4)
 
 
@@ -278,12 +278,6 @@ def test_a_power_that_is_not_positive_is_refused(power):
 def test_what_is_no_magnitude_spectrogram_is_refused(magnitude):
     with pytest.raises(ValueError, match="^magnitude: "):
         masks(magnitude)
-
-
-@pytest.mark.parametrize("mixture", [np.zeros(0), np.zeros((2, 0)), np.float32(1), [0.1, np.nan], [np.inf, 0.0]])
-def test_the_separator_refuses_what_is_no_mixture(mixture):
-    with pytest.raises(ValueError, match="^mixture: "):
-        HarmonicPercussive().separate(mixture)
 
 
 def test_a_hop_longer_than_the_window_is_refused():

@@ -1,18 +1,17 @@
-import dataclasses
 import json
 
 import keras
-import numpy as np
 import pytest
 
 from common import results
+from common.places import HERE
 from mss_nn_implementation import ablations
 from mss_nn_implementation.ablations import ABLATIONS, Ablation, summary
 from mss_nn_implementation.parameters import Parameters, Training
-from tests.conftest import make_tree
+from tests.helpers import make_tree
 
 TINY = Parameters(N=8, L=8, B=4, H=6, P=3, X=2, R=1, Sc=4)
-SHORT = Training(seconds=0.25, batch_size=2, steps=4, steps_per_epoch=2, warmup=1, learning_rate=0.02)
+SHORT = Training(seconds=0.25, batch_size=2, steps=3, steps_per_epoch=2, warmup=1, learning_rate=0.02)
 
 
 def records(**values):
@@ -54,68 +53,64 @@ def test_every_ablation_changes_one_thing_that_exists():
 
 
 @pytest.fixture
-def small(tmp_path, monkeypatch):
+def small(tmp_path, monkeypatch, uncompiled):
     """The runner with a tiny network, a dataset of noise, and folders of its own."""
-    data = make_tree(tmp_path / "data", seconds=0.6)
-    root = (data, "train")
-    monkeypatch.setattr(ablations, "DATA", {"noise": (root, root, {"same_artist": root})})
+    monkeypatch.setattr(HERE, "root", tmp_path)
+    make_tree(HERE.band / "noise", seconds=0.6)
+    songs = ("noise", "train")
+    monkeypatch.setattr(ablations, "DATA", {"noise": (songs, songs, {"same_artist": songs})})
     monkeypatch.setattr(ablations, "SIZES", TINY)
     monkeypatch.setattr(ablations, "TRAINING", SHORT)
     monkeypatch.setattr(ablations, "SONG_SECONDS", 0.6)
-    monkeypatch.setattr(ablations, "JIT", False)  # compiling would take longer than training
-    monkeypatch.setattr(ablations, "PATH", tmp_path / "ablations.json")
-    monkeypatch.setattr(ablations, "RUNS", tmp_path / "runs")
     noise = {"data": "noise", "minutes": 0.02}
     table = {"base": Ablation("as it is", "", **noise), "relu": Ablation("ReLU masks", sizes={"mask": "relu"}, **noise)}
-    table["after"] = Ablation("goes on with base", start="base", **noise)
+    table["after"] = Ablation("initialised from base", start="base", **noise)
     monkeypatch.setattr(ablations, "ABLATIONS", table)
-    for cached in (ablations.chosen, ablations.checksum, ablations.stems_of, ablations.compiled):
+    forget()
+    yield tmp_path
+    forget()
+
+
+def forget():
+    for cached in (ablations.chosen, ablations.checksum, ablations.stems_of):
         cached.cache_clear()
-    monkeypatch.setattr(ablations.ConvTasNetSeparator, "_run", lambda self, batch: self.model(batch))
-    return tmp_path
-
-
-def test_a_network_that_was_compiled_for_another_seed_trains_as_a_new_one(small):
-    songs = ablations.stems_of("noise", 0.02, "train", TINY.sources)
-    job = (TINY, SHORT, songs, songs, small)
-    separator, first = ablations.fit(*job)
-    weights = separator.model.get_weights()
-    _, other = ablations.fit(TINY, dataclasses.replace(SHORT, seed=1), *job[2:])
-    again, third = ablations.fit(*job)
-    assert again.model is separator.model and first["val_loss"] == third["val_loss"] != other["val_loss"]
-    for ours, theirs in zip(again.model.get_weights(), weights):
-        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_runs_are_done_once_and_written_with_settings_seeds_and_seconds(small, capsys, monkeypatch):
-    assert ablations.main(["--steps", "4"]) == 0
-    content = results.read(ablations.PATH)
+    path = HERE.results / "ablations-conv_tasnet.json"
+    assert ablations.main(["--steps", "3", "--dry-run"]) == 0 and not path.exists()
+    assert ablations.main(["--steps", "3"]) == 0
+    content = results.read(path)
     assert [(run["ablation"], run["seed"]) for run in content["runs"]] == [
         (name, seed) for name in ("base", "relu", "after") for seed in (0, 1)
     ]
-    assert all(run["steps"] == 4 and run["seconds"] > 0 and 0 < run["data_share"] < 1 for run in content["runs"])
+    for run in content["runs"]:
+        assert run["steps"] == 3 and run["best_step"] in (2, 3) and run["seconds"] > 0 and 0 < run["data_share"] < 1
+    assert len({run["val_loss"] for run in content["runs"]}) == 6
     assert len(content["records"]) == 3 * 2 * 2 * 3  # ablations, seeds, songs, sources
     assert content["config"]["ablations"]["relu"]["sizes"] == {"mask": "relu"}
     assert content["summary"] == summary(content["records"], ablations.ABLATIONS)
-    weights = small / "runs" / "base-0" / "best.keras"
+    weights = HERE.runs / "ablations" / "base-0-3" / "best.keras"
     written = weights.stat().st_mtime_ns
-    assert ablations.main(["--steps", "4", "--only", "relu"]) == 0  # the others stay in the file
-    assert len(results.read(ablations.PATH)["runs"]) == 6 and weights.stat().st_mtime_ns == written
+    assert ablations.main(["--steps", "3", "--only", "relu"]) == 0  # the others stay in the file
+    assert len(results.read(path)["runs"]) == 6 and weights.stat().st_mtime_ns == written
     weights.write_bytes(weights.read_bytes()[:-1])
-    assert ablations.main(["--steps", "4"]) == 0
-    assert weights.stat().st_mtime_ns != written
-    loaded = keras.saving.load_model(weights, compile=False)
-    assert loaded.sizes == TINY
-    monkeypatch.setitem(ablations.DATA, "noise", ((small / "nowhere", "train"),) * 2 + ({},))
-    for cached in (ablations.chosen, ablations.checksum):
-        cached.cache_clear()
+    assert ablations.main(["--steps", "3"]) == 0
+    assert keras.saving.load_model(weights, compile=False).sizes == TINY
+    again = results.read(path)
+    assert [run["val_loss"] for run in again["runs"]] == [run["val_loss"] for run in content["runs"]]
+    monkeypatch.setitem(ablations.DATA, "noise", (("nowhere", "train"),) * 2 + ({},))
+    forget()
     capsys.readouterr()
-    assert ablations.main(["--steps", "4"]) == 2
+    assert ablations.main(["--steps", "3"]) == 2
     assert "base is left out" in capsys.readouterr().err
 
 
+def test_the_committed_table_follows_from_the_committed_records():
+    content = results.read(results.RESULTS / "ablations-conv_tasnet.json")
+    assert summary(content["records"]) == content["summary"]
+
+
 def test_the_command_names_what_is_wrong(capsys):
-    assert ablations.main(["--only", "dropout"]) == 2
-    assert "--only: 'dropout' is none of base" in capsys.readouterr().err
     assert ablations.main(["--steps", "10"]) == 2
-    assert "--steps: more than 50 expected, got 10" in capsys.readouterr().err
+    assert "--steps: expected more than 50, got 10" in capsys.readouterr().err

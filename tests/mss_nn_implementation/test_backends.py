@@ -4,20 +4,17 @@ A backend that is not installed is skipped; `pip install jax` or `pip install to
 """
 
 import dataclasses
-import importlib.util
 import json
-import os
-import subprocess
-import sys
 
 import keras
 import numpy as np
 import pytest
 
 from mss_nn_implementation.convtas import ConvTasNet, ConvTasNetSeparator
-from tests.conftest import ROOT, make_tree
-from tests.mss_nn_implementation.test_convtas import TINY, noise, ship
+from mss_nn_implementation.parameters import Parameters
+from tests.helpers import CONV_TASNET, export, make_tree, noise, process
 
+TINY = Parameters(**CONV_TASNET)
 VARIANTS = {
     "plain": TINY,
     "other": dataclasses.replace(
@@ -38,21 +35,10 @@ with np.load(folder / "inputs.npz") as inputs:
     for name in ("plain", "other"):
         model, _ = load_model("tiny", folder / name)
         result[name] = keras.ops.convert_to_numpy(model(inputs[name]))
-    stems = ConvTasNetSeparator("tiny", folder / "plain").separate(inputs["song"], 22050)
+    stems = ConvTasNetSeparator.load("tiny", folder / "plain").separate(inputs["song"], 22050)
 result["song"] = np.stack(list(stems.values()))
 np.savez(folder / f"{sys.argv[2]}.npz", **result)
 """
-
-
-def process(backend, script, *arguments, **environment):
-    """Run a script under a backend; skip where it is not installed."""
-    if importlib.util.find_spec(backend) is None:
-        pytest.skip(f"{backend} is not installed")
-    environment = {**os.environ, "KERAS_BACKEND": backend, **environment}
-    command = [sys.executable, "-c", script, *map(str, arguments)]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -66,9 +52,9 @@ def saved(tmp_path_factory):
         model = ConvTasNet(sizes)
         model.build((None, None))
         (folder / name).mkdir()
-        ship(model, folder / name)
+        export(model, folder / name, "tiny", training={"seconds": 0.5}, parameters=sizes.to_dict())
         expected[name] = keras.ops.convert_to_numpy(model(inputs[name]))
-    stems = ConvTasNetSeparator("tiny", folder / "plain").separate(inputs["song"], 22050)
+    stems = ConvTasNetSeparator.load("tiny", folder / "plain").separate(inputs["song"], 22050)
     expected["song"] = np.stack(list(stems.values()))
     np.savez(folder / "inputs.npz", **inputs)
     return folder, expected
@@ -91,17 +77,20 @@ import csv, json, sys
 from pathlib import Path
 import keras
 from mss_nn_implementation import train as trainer
-from tests.mss_nn_implementation.test_training import SHORT, TINY
+from mss_nn_implementation.parameters import Parameters, Training
+from tests.helpers import CONV_TASNET, TWELVE_STEPS
+from training import loop
 
+SHORT, TINY = Training(**TWELVE_STEPS), Parameters(**CONV_TASNET)
 assert len(keras.distribution.list_devices()) == 2
-trainer.JIT = "auto"
+loop.JIT = "auto"
 songs, curves = (Path(sys.argv[1]), "train"), {}
 for devices in (1, 2):
     run = Path(sys.argv[2]) / str(devices)
-    trainer.train("tiny", SHORT, TINY, songs, songs, run, devices=devices)
+    trainer.train(SHORT, TINY, songs, songs, run, devices=devices)
     curves[devices] = [(float(row["loss"]), float(row["val_loss"])) for row in csv.DictReader(open(run / "log.csv"))]
 try:
-    trainer.train("tiny", SHORT, TINY, songs, songs, Path(sys.argv[2]) / "3", devices=3)
+    trainer.train(SHORT, TINY, songs, songs, Path(sys.argv[2]) / "3", devices=3)
 except ValueError as error:
     curves["error"] = str(error)
 print("curves", json.dumps(curves))
@@ -125,6 +114,6 @@ def test_devices_without_a_backend_that_distributes_are_refused(tmp_path):
 
     if keras.backend.backend() == "jax":
         pytest.skip("JAX distributes")
-    with pytest.raises(ValueError, match="devices: Keras distributes on JAX"), computing(devices=2):
+    with pytest.raises(ValueError, match="devices: expected .*KERAS_BACKEND=jax"), computing(devices=2):
         pass
     assert keras.distribution.distribution() is None

@@ -1,5 +1,4 @@
 import dataclasses
-import json
 
 import keras
 import numpy as np
@@ -8,19 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audio_processing.audio_processing import resample
-from audio_processing.chunks import array_reader, by_windows, even_window
 from audio_processing.metrics import snr
 from common.files import sha256_of
-from mss_nn_implementation.convtas import (
-    ConvTasNet,
-    ConvTasNetSeparator,
-    WeightsError,
-    load_model,
-    masked_channels,
-)
+from mss_nn_implementation.convtas import ConvTasNet, ConvTasNetSeparator, load_model
 from mss_nn_implementation.layer import DepthwiseConvolution, GlobalLayerNorm, overlap_add, overlapping_frames
 from mss_nn_implementation.loss import NegativeSNR
 from mss_nn_implementation.parameters import PRESETS, Parameters
+from tests.helpers import export, noise
+from training.weights import WeightsError
 
 TINY = Parameters(N=16, L=8, B=6, H=8, P=3, X=3, R=2, Sc=5)
 
@@ -31,10 +25,6 @@ def tiny():
     model = ConvTasNet(TINY)
     model.build((None, None))
     return model
-
-
-def noise(*shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
 def test_the_papers_network_has_the_papers_weights():
@@ -138,62 +128,10 @@ def test_loss_is_finite_and_wants_silence_for_a_silent_stem():
     assert np.isfinite(float(loss(0 * true, 0 * true)))
 
 
-def test_shares_of_masked_channels_add_up_and_follow_the_parts():
-    rate, band = 44100, 16000
-    t = np.arange(rate) / rate
-    low, high = np.sin(2 * np.pi * 220 * t), np.sin(2 * np.pi * 3000 * t)
-    parts = np.stack([low, high]).astype(np.float32)
-    channels = np.stack([low + 0.5 * high, 0.2 * low + high]).astype(np.float32)
-    stems = masked_channels(channels, parts, rate, band)
-    np.testing.assert_allclose(stems.sum(axis=0), channels, atol=1e-5)
-    middle = slice(4000, -4000)
-    assert snr(low[middle], stems[0, 0, middle]) > 30 and snr(high[middle], stems[1, 1, middle]) > 30
-    # parts known at the lower rate alone give nearly the same: what lies above is divided as what lies below
-    again = masked_channels(channels, resample(parts, rate, band), rate, band, band)
-    np.testing.assert_allclose(again.sum(axis=0), channels, atol=1e-5)
-    assert snr(low[middle], again[0, 0, middle]) > 30 and snr(high[middle], again[1, 1, middle]) > 30
-
-
-@settings(max_examples=200, deadline=None)
-@given(samples=st.integers(1, 5000), window=st.integers(4, 900), share=st.floats(0.01, 0.5))
-def test_even_windows_are_no_more_and_cover_no_more_than_needed(samples, window, share):
-    overlap = max(1, int(share * window))
-    even, fade = even_window(samples, window, overlap)
-    assert 2 <= even <= window and 1 <= fade <= even // 2
-    heard = []
-
-    def process(block):
-        heard.append(block.shape[-1])
-        return block.copy()
-
-    x = np.arange(samples, dtype=np.float32)[None]
-    result = np.concatenate(list(by_windows(array_reader(x), process, window=even, overlap=fade)), axis=-1)
-    np.testing.assert_allclose(result, x, rtol=1e-5)
-    if fade == overlap and even < samples:
-        count = int(np.ceil((samples - overlap) / (window - overlap)))
-        assert len(heard) <= count and sum(heard) - (len(heard) - 1) * overlap < samples + len(heard)
-
-
-def test_what_lies_above_the_band_goes_where_the_top_of_the_band_goes():
-    rate, band = 44100, 16000
-    t = np.arange(rate) / rate
-    high = np.sin(2 * np.pi * 12000 * t)
-    hiss = resample(noise(rate, seed=2), band, rate)[:rate] * (t >= 0.5)  # a part with treble, in the second half
-    parts = np.stack([np.sin(2 * np.pi * 220 * t), hiss]).astype(np.float32)
-    stems = masked_channels((parts.sum(axis=0) + high)[None], parts, rate, band)
-    assert snr(high[-20000:], (stems[1, 0] - parts[1])[-20000:]) > 20  # with the treble
-    assert np.abs((stems[1, 0] - parts[1])[4000:18000]).max() < 0.05  # and not before
-    silent = masked_channels(np.zeros((2, 999), np.float32), np.zeros((3, 999), np.float32), rate, band)
-    assert silent.shape == (3, 2, 999) and not silent.any()
-
-
 def ship(model, folder, **changes):
-    """Save a model as train.py does, with as much of a record as loading needs."""
-    model.save(folder / "tiny.keras")
-    record = {"sha256": sha256_of(folder / "tiny.keras"), "training": {"seconds": 0.5}}
-    record |= {"parameters": model.sizes.to_dict()} | changes
-    (folder / "tiny.json").write_text(json.dumps(record))
-    return folder
+    """Save a model with as much of a record as loading needs."""
+    record = {"training": {"seconds": 0.5}, "parameters": model.sizes.to_dict(), **changes}
+    return export(model, folder, "tiny", **record)
 
 
 @pytest.fixture
@@ -203,45 +141,29 @@ def shipped(tiny, tmp_path):
 
 @pytest.fixture(scope="module")
 def separator(tiny, tmp_path_factory):
-    return ConvTasNetSeparator("tiny", ship(tiny, tmp_path_factory.mktemp("weights")))
+    return ConvTasNetSeparator.load("tiny", ship(tiny, tmp_path_factory.mktemp("weights")))
 
 
-def test_weights_that_are_missing_changed_or_damaged_are_named(shipped):
-    model, record = load_model("tiny", shipped)
-    assert model.sizes == TINY and record["training"]["seconds"] == 0.5
-    with pytest.raises(WeightsError, match="none.keras: no such file; `make train`"):
-        load_model("none", shipped)
-    data = (shipped / "tiny.keras").read_bytes()
-    (shipped / "tiny.keras").write_bytes(data[:-100])
-    with pytest.raises(WeightsError, match="tiny.keras: checksum differs"):
-        load_model("tiny", shipped)
-    (shipped / "tiny.json").write_text("{}")
-    with pytest.raises(WeightsError, match="tiny.json: damaged"):
-        load_model("tiny", shipped)
-
-
-def test_weights_whose_record_is_not_theirs_are_named(tiny, tmp_path):
-    ship(tiny, tmp_path, parameters={**TINY.to_dict(), "H": 9})
-    with pytest.raises(WeightsError, match="tiny.keras: a network of other sizes than tiny.json"):
-        load_model("tiny", tmp_path)
-    for training in ({"seconds": "long"}, {"seconds": -1}, {}, None):
-        ship(tiny, tmp_path, training=training)
-        with pytest.raises(WeightsError, match="tiny.json: "):
-            load_model("tiny", tmp_path)
-    ship(tiny, tmp_path)
-    (tmp_path / "tiny.keras").write_bytes(b"PK no archive")
-    ship_record = {"sha256": sha256_of(tmp_path / "tiny.keras"), "training": {"seconds": 1}}
-    (tmp_path / "tiny.json").write_text(json.dumps(ship_record))
-    with pytest.raises(WeightsError, match="tiny.keras: not a network that this program saved") as caught:
+@pytest.mark.parametrize("changes, words", [
+    ({"parameters": {**TINY.to_dict(), "H": 9}}, "tiny.keras: a network of other sizes than tiny.json"),
+    ({"sha256": "0"}, "tiny.keras: checksum differs"),
+    ({"sha256": sha256_of()}, "tiny.keras: not a network that this program saved"),
+    *(({"training": training}, "tiny.json: ") for training in ({"seconds": "long"}, {"seconds": -1}, {}, None)),
+])  # fmt: skip
+def test_weights_that_are_not_those_of_their_record_are_named(tiny, tmp_path, changes, words):
+    ship(tiny, tmp_path, **changes)
+    if words.endswith("saved"):
+        (tmp_path / "tiny.keras").write_bytes(b"")
+    with pytest.raises(WeightsError, match=words) as caught:
         load_model("tiny", tmp_path)
     assert "\n" not in str(caught.value)
+    with pytest.raises(WeightsError, match="none.keras: no such file; `make train`"):
+        load_model("none", tmp_path)
 
 
 def test_code_in_weights_is_not_run(tmp_path):
     evil = keras.Sequential([keras.Input((4,)), keras.layers.Lambda(lambda x: x)])
-    evil.save(tmp_path / "tiny.keras")
-    record = {"sha256": sha256_of(tmp_path / "tiny.keras"), "training": {"seconds": 1}}
-    (tmp_path / "tiny.json").write_text(json.dumps(record))
+    export(evil, tmp_path, "tiny", training={"seconds": 1})
     with pytest.raises(WeightsError, match="not a network that this program saved"):
         load_model("tiny", tmp_path)
 
@@ -277,8 +199,8 @@ def test_silence_offset_and_clipping_pass_through_the_separator(separator, rate)
             assert np.abs(stems).max() < 1e-6
 
 
-def test_a_song_is_separated_window_by_window_in_whatever_batches(separator):
-    """Chunks and batches are for speed: the windows are those that one would get one by one."""
+def test_a_song_is_separated_segment_by_segment_in_whatever_batches(separator):
+    """Chunks and batches are for speed: the segments are those that one would get one by one."""
     x = noise(1, int(2.3 * 16000))
     whole = np.stack(list(separator.separate(x, 16000).values()))
     size, overlap = 8000, 2000
@@ -306,9 +228,9 @@ def test_at_other_rates_the_networks_own_band_is_what_the_network_made(separator
     assert np.sum(np.abs(low[0] - low[1]) ** 2) < 1e-3 * np.sum(np.abs(low[0]) ** 2)
 
 
-def test_an_average_of_hearings_does_not_know_the_sign_and_is_what_it_says(separator):
-    averaged = ConvTasNetSeparator.of(separator.model, 0.5, averaged=True)
-    averaged._compiled = averaged.model
+def test_an_average_does_not_depend_on_the_sign_and_is_what_it_says(separator):
+    averaged = ConvTasNetSeparator(separator.model, 0.5, averaged=True)
+    averaged.network = averaged.model
     x = noise(2, 12000)
     mean, turned = averaged.separate(x, 16000), averaged.separate(-x, 16000)
     for source, stem in mean.items():
@@ -327,23 +249,23 @@ def test_an_average_of_hearings_does_not_know_the_sign_and_is_what_it_says(separ
     np.testing.assert_allclose(one, both_signs(x[0]), atol=1e-4)
 
 
-def test_longer_and_shorter_windows_are_an_argument(tiny, shipped):
+def test_longer_and_shorter_segments_are_an_argument(tiny, shipped):
     x = noise(1, 16000)
-    separator = ConvTasNetSeparator("tiny", shipped, window_seconds=1.0)
-    separator._compiled = separator.model
+    separator = ConvTasNetSeparator.load("tiny", shipped, segment_seconds=1.0)
+    separator.network = separator.model
     whole = keras.ops.convert_to_numpy(tiny(x))[0]
     for stem, expected in zip(separator.separate(x, 16000).values(), whole):
         np.testing.assert_allclose(stem[0], expected, atol=1e-4)
-    with pytest.raises(ValueError, match="window_seconds"):
-        ConvTasNetSeparator("tiny", shipped, window_seconds=0)
+    with pytest.raises(ValueError, match="segment_seconds"):
+        ConvTasNetSeparator.load("tiny", shipped, segment_seconds=0)
 
 
 def test_four_sources_in_stereo(tmp_path):
     sizes = dataclasses.replace(TINY, channels=2, sources=("drums", "bass", "other", "vocals"), consistent=True)
     model = ConvTasNet(sizes)
     model.build((None, 2, None))
-    separator = ConvTasNetSeparator("tiny", ship(model, tmp_path))
-    separator._compiled = model
+    separator = ConvTasNetSeparator.load("tiny", ship(model, tmp_path))
+    separator.network = model
     x = noise(2, 9000)
     stems = separator.separate(x, 16000)
     assert list(stems) == list(sizes.sources)

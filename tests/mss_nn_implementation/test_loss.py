@@ -6,30 +6,12 @@ import pytest
 
 from audio_processing.metrics import si_sdr, snr
 from mss_nn_implementation.loss import L1, LOSSES, MultiScaleSpectral, NegativeSISDR, NegativeSNR
-
-
-def noise(*shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+from tests.helpers import array, gradients, noise
 
 
 def gradient(loss, true, estimate):
-    """Of the loss with respect to the estimate, by the backend's own differentiation."""
-    backend = keras.backend.backend()
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        x = tf.constant(estimate)
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            value = loss(true, x)
-        return tape.gradient(value, x).numpy()
-    if backend == "jax":
-        import jax
-
-        return np.asarray(jax.grad(lambda x: loss(true, x))(estimate))
-    x = keras.ops.convert_to_tensor(estimate).requires_grad_(True)
-    loss(true, x).backward()
-    return x.grad.cpu().numpy()
+    """Of the loss with respect to the estimate."""
+    return gradients(lambda x: loss(true, x), estimate)[0]
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 4000), (2, 3, 2, 2000)])
@@ -117,7 +99,7 @@ def test_spectra_of_the_spectral_loss_are_those_of_scipy():
     import scipy.signal
 
     x = noise(1, 1, 1000)
-    ours = keras.ops.convert_to_numpy(MultiScaleSpectral()._magnitudes(keras.ops.convert_to_tensor(x), 256))[0, 0]
+    ours = array(MultiScaleSpectral()._magnitudes(keras.ops.convert_to_tensor(x), 256))[0, 0]
     padded = np.pad(x[0, 0], (192, 216))
     theirs = scipy.signal.stft(padded, nperseg=256, noverlap=192, boundary=None, padded=False)[2]
     np.testing.assert_allclose(ours, np.abs(theirs).T, atol=2e-5)

@@ -1,10 +1,6 @@
-import csv
 import dataclasses
 import json
 import os
-import signal
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -12,16 +8,17 @@ import pytest
 
 from audio_processing.audio_processing import AudioError, load, save
 from audio_processing.tracks import SOURCES, tracks
-from common.files import sha256_of
+from common.places import Places
 from mss_nn_implementation import datasets
 from mss_nn_implementation import train as trainer
-from mss_nn_implementation.convtas import ConvTasNet
+from mss_nn_implementation.convtas import ConvTasNet, load_model
 from mss_nn_implementation.datasets import VALIDATION, RandomCrops, fixed_crops, load_songs, load_stems, songs_of
 from mss_nn_implementation.parameters import Parameters, Training
-from tests.conftest import ROOT, make_tree
+from tests.helpers import CONV_TASNET, TWELVE_STEPS, curve, make_tree
+from training import loop
+from training.command import Recipe
 
-TINY = Parameters(N=8, L=8, B=4, H=6, P=3, X=2, R=1, Sc=4)
-SHORT = Training(seconds=0.25, batch_size=2, steps=12, steps_per_epoch=3, warmup=3)
+TINY, SHORT = Parameters(**CONV_TASNET), Training(**TWELVE_STEPS)
 
 
 @pytest.fixture(scope="module")
@@ -40,16 +37,9 @@ def test_batches_are_crops_of_the_songs_and_the_same_for_the_same_seed(songs):
     drums = np.abs(targets[0, 0])  # a crop of one of the songs, up to its sign
     found = [i for song in stems for i in range(15901) if np.allclose(np.abs(song[0, i : i + 100]), drums, atol=1e-6)]
     assert len(found) == 1
-    again = RandomCrops(stems, 100, training)
-    np.testing.assert_array_equal(again[0][0], mixtures)
-    assert not np.array_equal(again[1][0], mixtures)
-    again.epoch = 1
-    assert not np.array_equal(again[0][0], mixtures)
 
 
 def test_songs_shorter_than_a_crop_are_refused_by_name(songs):
-    with pytest.raises(ValueError, match="at least 100 samples"):
-        RandomCrops([np.zeros((3, 99), np.float32)], 100, SHORT)
     with pytest.raises(ValueError, match="shorter than a crop of 1.5 s: Artist - Song 0, Artist - Song 1"):
         load_stems(songs, "train", TINY.sources, 16000, at_least=1.5)
 
@@ -157,18 +147,29 @@ def test_a_network_starts_from_another_ones_weights_by_the_names_of_its_sources(
     np.testing.assert_allclose(ours, theirs[:, [0, 1, 3]], atol=1e-6)
     other = ConvTasNet(dataclasses.replace(TINY, H=7))
     other.build((None, None))
-    with pytest.raises(ValueError, match="four.keras has H 6, 7 expected"):
+    with pytest.raises(ValueError, match="four.keras: expected H 7, got 6"):
         trainer.start_from(other, tmp_path / "four.keras")
     (tmp_path / "four.keras").write_bytes(b"no archive")
-    with pytest.raises(ValueError, match="four.keras is no trained network"):
+    with pytest.raises(ValueError, match="four.keras: expected a trained network that fits"):
         trainer.start_from(three, tmp_path / "four.keras")
 
 
-def test_songs_that_cannot_be_read_stop_a_training_or_are_left_out(tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def places(tmp_path, monkeypatch, uncompiled):
+    """Folders of this test alone, and one recipe: `tiny` trains on the songs of the set `noise`, and exports there."""
+    places = Places(tmp_path)
+    kind = dataclasses.replace(trainer.CONV_TASNET, folder=tmp_path / "weights")
+    training = dataclasses.replace(SHORT, seconds=0.5, steps=4, warmup=1)
+    recipe = Recipe("tiny", kind, TINY, training, ("noise", "train"), ("noise", "test"))
+    monkeypatch.setattr(trainer, "RECIPES", {"tiny": recipe})
+    make_tree(places.band / "noise", songs=3)
+    make_tree(places.band / "noise", songs=1, subset="test")
+    return places
+
+
+def test_songs_that_cannot_be_read_stop_a_training_or_are_left_out(places, monkeypatch, capsys):
     """One stem is missing, another one is damaged behind its header: named, and the other songs are trained on."""
-    make_tree(tmp_path / "tiny", songs=3)
-    make_tree(tmp_path / "tiny", songs=1, subset="test")
-    gone, damaged, good = tracks(tmp_path / "tiny", "train")
+    gone, damaged, good = tracks(places.band / "noise", "train")
     (gone.path / "bass.wav").unlink()
     stems = gone.__class__.stems
 
@@ -179,62 +180,58 @@ def test_songs_that_cannot_be_read_stop_a_training_or_are_left_out(tmp_path, mon
 
     monkeypatch.setattr("audio_processing.tracks.Track.stems", read)
     left_out = {}
-    arguments = (tmp_path / "tiny", "train", SOURCES, 16000)
-    (found,) = load_stems(*arguments, left_out=left_out, at_least=1.0)
-    np.testing.assert_array_equal(found, np.stack(list(good.stems(16000, mono=True).values())))
+    (song,) = load_stems(places.band / "noise", "train", SOURCES, 16000, left_out=left_out, at_least=1.0)
+    np.testing.assert_array_equal(song, np.stack(list(good.stems(16000, mono=True).values())))
     assert left_out == {
         gone.name: f"{gone.name}/bass.wav: no such file",
         damaged.name: f"{damaged.name}: the sound is damaged after 1.0 s",
     }
-    with pytest.raises(AudioError, match="bass.wav: no such file"):
-        load_stems(*arguments)
-    short = Training(seconds=0.5, batch_size=2, steps=2, steps_per_epoch=1, warmup=1)
-    songs = [(tmp_path / "tiny", part) for part in ("train", "test")]
-    with pytest.raises(AudioError, match="bass.wav: no such file"):
-        trainer.train("tiny", short, TINY, *songs, tmp_path / "stopped")
-    assert not (tmp_path / "stopped").exists()
-    monkeypatch.setattr(trainer, "JIT", False)
-    monkeypatch.setattr(trainer, "MODELS", {"tiny": (TINY, short, *songs)})
-    assert trainer.main(["tiny", "--run", str(tmp_path / "run"), "--dry", "--on-error", "skip"]) == 0
+    assert trainer.main(["--dry-run"], places) == 2
+    assert "bass.wav: no such file" in capsys.readouterr().err and not places.runs.exists()
+    assert trainer.main(["--dry-run", "--on-error", "skip"], places) == 0
     assert f"train: {gone.name} is left out: {gone.name}/bass.wav: no such file" in capsys.readouterr().err
-    assert json.loads((tmp_path / "run" / "settings.json").read_text())["left_out"] == left_out
+    settings = json.loads((places.runs / "conv_tasnet-tiny" / "settings.json").read_text())
+    assert settings["left_out"] == left_out and settings["training_minutes"] == pytest.approx(2 / 60)
+
+
+@pytest.mark.slow
+def test_the_command_trains_exports_and_skips_what_is_up_to_date(places, capsys):
+    assert trainer.main([], places) == 0
+    model, record = load_model("tiny", places.root / "weights")
+    assert record["weights"] == model.count_params() and record["seconds"] > 0 and 0 < record["data_share"] < 1
+    assert record["training_minutes"] == pytest.approx(0.1) and record["changes"] == []
+    log, exported = places.runs / "conv_tasnet-tiny" / "log.csv", places.results / "training" / "conv_tasnet-tiny.csv"
+    assert exported.read_text() == log.read_text()
+    capsys.readouterr()
+    assert trainer.main([], places) == 0 and capsys.readouterr().out == "tiny: up to date\n"
+    assert trainer.main(["--seed", "9"], places) == 2
+    assert "holds a run with other settings" in capsys.readouterr().err
+    start, run = places.root / "weights" / "tiny.keras", places.root / "other"
+    assert trainer.main(["--start-from", str(start), "--minutes", "0.02", "--run", str(run)], places) == 0
+    _, other = load_model("tiny", places.root / "weights")
+    assert other["training"]["start_from"] == "tiny" and other["start_sha256"] == record["sha256"]
+    assert other["training_minutes"] == pytest.approx(2 / 60)
+    again = ["--start-from", "tiny", "--minutes", "0.02", "--run", str(run)]
+    assert trainer.main(again, places) == 0 and "wrote" in capsys.readouterr().out  # initial weights were replaced
 
 
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        (["musdb"], "MUSDB_PATH: not set"),
+        (["musdb", "--start-from", ""], "MUSDB_PATH: expected the folder of"),
         (["musdb", "--data", "nowhere", "--start-from", ""], "nowhere: no songs in train"),
         (["many", "--data", "nowhere"], "many_artists: no songs in train"),
-        (["trio", "--start-from", "nothing"], "start_from: nothing is neither"),
-        (["trio", "--speeds", "3"], "speeds: from 0.5 to 2 expected, got 3"),
-        (["trio", "--batch-size", "0"], "batch_size: more than 0"),
-        (["trio", "--devices", "3"], "devices: a divisor of the batch size, 4, expected, got 3"),
+        (["trio", "--start-from", "nothing"], "start_from: expected a .keras file or the name of a network"),
+        (["trio", "--speeds", "3"], "speeds: expected 0.5 to 2, got 3"),
+        (["trio", "--batch-size", "0"], "batch_size: expected more than 0"),
+        (["trio", "--devices", "3"], "devices: expected a divisor of the batch size, 4, got 3"),
     ],
 )
 def test_the_command_says_in_one_line_what_is_wrong(arguments, words, tmp_path, monkeypatch, capsys):
-    monkeypatch.delenv("MUSDB_PATH", raising=False)
-    monkeypatch.setattr("audio_processing.tracks.EXCERPTS", tmp_path / "none")
     monkeypatch.chdir(tmp_path)
-    assert trainer.main([*arguments, "--run", "run", "--force"]) == 2
+    assert trainer.main([*arguments, "--run", "run", "--force"], Places(tmp_path)) == 2
     message = capsys.readouterr().err
     assert words in message and message.count("\n") == 1 and list(tmp_path.iterdir()) == []
-
-
-def test_settings_from_before_a_field_was_added_are_those_settings(tmp_path):
-    path = tmp_path / "settings.json"
-    new = ("norm", "causal", "skip", "mask", "channels", "consistent")
-    sizes = {name: value for name, value in TINY.to_dict().items() if name not in new}
-    old = ("seconds", "batch_size", "steps", "steps_per_epoch", "learning_rate", "warmup", "clip_norm", "remix")
-    training = {name: value for name, value in SHORT.to_dict().items() if name in (*old, "gain_db", "seed")}
-    path.write_text(json.dumps({"sizes": sizes, "training": training}))
-    assert trainer.check_settings(path, TINY, SHORT) == []
-    with pytest.raises(SystemExit, match="other settings"):
-        trainer.check_settings(path, TINY, dataclasses.replace(SHORT, loss="l1"))
-    for damaged in ("", "{}", "[1]"):
-        path.write_text(damaged)
-        with pytest.raises(SystemExit, match="settings.json is damaged"):
-            trainer.check_settings(path, TINY, SHORT)
 
 
 def test_validation_crops_are_the_songs_in_order():
@@ -245,81 +242,13 @@ def test_validation_crops_are_the_songs_in_order():
     np.testing.assert_array_equal(mixtures, stems.sum(axis=1))
 
 
-def curve(run):
-    with open(run / "log.csv") as file:
-        return [(float(row["loss"]), float(row["val_loss"])) for row in csv.DictReader(file)]
-
-
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-import keras
-from mss_nn_implementation import train as trainer
-from tests.mss_nn_implementation.test_training import SHORT, TINY
-
-class Log(keras.callbacks.CSVLogger):
-    def on_epoch_end(self, epoch, logs=None):
-        super().on_epoch_end(epoch, logs)
-        if epoch == 2:  # the row is written, the backup is not
-            os.kill(os.getpid(), signal.SIGKILL)
-
-keras.callbacks.CSVLogger, trainer.JIT = Log, False
-songs = (Path(sys.argv[1]), "train")
-trainer.train("tiny", SHORT, TINY, songs, songs, Path(sys.argv[2]))
-"""
-
-
-@pytest.mark.slow
-def test_a_run_that_is_killed_goes_on_with_the_same_curve(songs, tmp_path, monkeypatch):
-    monkeypatch.setattr(trainer, "JIT", False)  # compiling would take longer than training
-    job = ("tiny", SHORT, TINY, (songs, "train"), (songs, "train"))
-    trainer.train(*job, tmp_path / "whole")
-    command = [sys.executable, "-c", KILLED, str(songs), str(tmp_path / "killed")]
-    assert subprocess.run(command, cwd=ROOT, capture_output=True).returncode == -signal.SIGKILL
-    assert len(curve(tmp_path / "killed")) == 3
-    trainer.train(*job, tmp_path / "killed")
-    np.testing.assert_allclose(curve(tmp_path / "killed"), curve(tmp_path / "whole"), atol=1e-5)
-    assert len(curve(tmp_path / "whole")) == 4
-    with open(tmp_path / "whole" / "log.csv") as file:
-        assert all(0 < float(row["data_share"]) < 1 for row in csv.DictReader(file))
-
-
-@pytest.mark.slow
-def test_a_run_whose_files_were_cut_goes_on_or_says_what_to_do(songs, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(trainer, "JIT", False)
-    run = tmp_path / "run"
-    job = ("tiny", SHORT, TINY, (songs, "train"), (songs, "train"), run)
-    trainer.train(*job)
-    whole, backup, best = curve(run), run / "backup" / "latest.weights.h5", run / "best.keras"
-
-    def cut(path):
-        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-    cut(backup)  # the last epoch is done again, from the backup before
-    trainer.train(*job)
-    np.testing.assert_allclose(curve(run), whole, atol=1e-5)
-    (run / "backup" / "training_metadata.json").write_text('{"epoch": 3}')
-    cut(best)
-    model = trainer.train(*job)
-    assert model.sizes == TINY and "best.keras: damaged; the best of the epochs to come" in capsys.readouterr().err
-    changed = bytearray(best.read_bytes())
-    changed[len(changed) // 2] ^= 1  # one bit; no epoch is left to replace it
-    best.write_bytes(changed)
-    with pytest.raises(ValueError, match="best.keras: damaged, and no epoch is left; delete"):
-        trainer.train(*job)
-    cut(backup)
-    backup.with_name("latest.weights.h5.bkp").write_bytes(b"")
-    with pytest.raises(ValueError, match="latest.weights.h5: damaged; delete"):
-        trainer.train(*job)
-
-
 @pytest.mark.slow
 def test_a_causal_network_trains_when_it_is_compiled():
     """XLA compiles the cumulative sums and their gradient, too: the same losses as without it."""
     sizes = dataclasses.replace(TINY, norm="cLN", causal=True)
     stems = np.random.default_rng(0).standard_normal((2, 3, 800)).astype(np.float32)
     losses = []
-    for jit in (trainer.JIT, False):
+    for jit in (loop.JIT, False):
         keras.utils.set_random_seed(0)
         model = ConvTasNet(sizes)
         model.compile(optimizer=trainer.make_optimizer(SHORT), loss=trainer.LOSSES["snr"](), jit_compile=jit)
@@ -341,32 +270,11 @@ def test_stem_files_of_musdb_are_decoded_once(shared, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_training_in_half_precision_stays_finite(songs, tmp_path, monkeypatch):
+def test_training_in_half_precision_stays_finite(songs, tmp_path, uncompiled):
     pytest.importorskip("keras", minversion="3.13", reason="Muon needs Keras 3.13 or newer")
-    monkeypatch.setattr(trainer, "JIT", False)
     training = dataclasses.replace(SHORT, steps=6, precision="mixed_float16", loss="si_sdr", swap=0.5, optimizer="muon")
-    sizes = dataclasses.replace(TINY, channels=2, mask="softmax", skip=False)
-    model = trainer.train("tiny", training, sizes, (songs, "train"), (songs, "train"), tmp_path / "run")
+    config = dataclasses.replace(TINY, channels=2, mask="softmax", skip=False)
+    model = trainer.train(training, config, (songs, "train"), (songs, "train"), tmp_path / "run")
     assert np.isfinite(curve(tmp_path / "run")).all() and len(curve(tmp_path / "run")) == 2
     assert all(np.isfinite(weights).all() for weights in model.get_weights())
-    assert keras.config.dtype_policy().name == "float32"
-
-
-@pytest.mark.slow
-def test_published_weights_load_and_are_current_until_settings_change(songs, tmp_path, monkeypatch):
-    from common import results
-    from mss_nn_implementation.convtas import load_model
-
-    monkeypatch.setattr(results, "RESULTS", tmp_path / "results")
-    job = ("tiny", dataclasses.replace(SHORT, steps=6), TINY, (songs, "train"), (songs, "train"))
-    trainer.train(*job, tmp_path / "run")
-    written = trainer.publish(*job, tmp_path / "run", weights=tmp_path / "weights")
-    assert all(path.exists() for path in written)
-    model, record = load_model("tiny", tmp_path / "weights")
-    assert record["weights"] == model.count_params() and record["seconds"] > 0
-    assert record["sha256"] == sha256_of(tmp_path / "weights" / "tiny.keras")
-    assert trainer.is_current(*job, weights=tmp_path / "weights")
-    changed = dataclasses.replace(job[1], seed=9)
-    assert not trainer.is_current("tiny", changed, *job[2:], weights=tmp_path / "weights")
-    with pytest.raises(SystemExit, match="other settings"):
-        trainer.train("tiny", changed, *job[2:], tmp_path / "run")
+    assert keras.config.dtype_policy().name == "float32" and model.compute_dtype == "float32"

@@ -11,13 +11,10 @@ from mss_nn_implementation import layer
 from mss_nn_implementation.convtas import ConvTasNet
 from mss_nn_implementation.layer import CumulativeLayerNorm, DepthwiseConvolution, mixture_consistent
 from mss_nn_implementation.parameters import PRESETS, Parameters
+from tests.helpers import array, gradients, noise
 
 TINY = Parameters(N=16, L=8, B=6, H=8, P=3, X=3, R=2, Sc=5)
 CAUSAL = dataclasses.replace(TINY, norm="cLN", causal=True)
-
-
-def noise(*shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
 def network(**changes):
@@ -28,7 +25,7 @@ def network(**changes):
 
 
 def run(model, x):
-    return keras.ops.convert_to_numpy(model(x))
+    return array(model(x))
 
 
 def test_cumulative_layer_norm_equals_a_loop():
@@ -40,9 +37,9 @@ def test_cumulative_layer_norm_equals_a_loop():
     expected = np.empty_like(x)
     for t in range(x.shape[1]):
         for item in range(len(x)):
-            heard = x[item, : t + 1]
-            expected[item, t] = gamma * (x[item, t] - heard.mean()) / np.sqrt(heard.var() + 1e-8) + beta
-    np.testing.assert_allclose(keras.ops.convert_to_numpy(ours(x)), expected, atol=2e-5)
+            past = x[item, : t + 1]
+            expected[item, t] = gamma * (x[item, t] - past.mean()) / np.sqrt(past.var() + 1e-8) + beta
+    np.testing.assert_allclose(array(ours(x)), expected, atol=2e-5)
 
 
 def test_causal_depthwise_convolution_is_the_other_one_delayed():
@@ -52,11 +49,11 @@ def test_causal_depthwise_convolution_is_the_other_one_delayed():
     for each in both:
         each.build(x.shape)
         each.set_weights(weights)
-    centred, causal = (keras.ops.convert_to_numpy(each(x)) for each in both)
+    centred, causal = (array(each(x)) for each in both)
     np.testing.assert_allclose(causal[:, d:], centred[:, :-d], atol=1e-6)
 
 
-def test_a_causal_network_hears_no_future():
+def test_a_causal_network_depends_on_no_later_sample():
     model = network(norm="cLN", causal=True)
     x, later = noise(1, 400), noise(1, 400)
     later[:, 200:] = 5 * noise(1, 200, seed=7)
@@ -64,7 +61,7 @@ def test_a_causal_network_hears_no_future():
     known = 200 - TINY.L  # a sample waits for the frames that hold it
     np.testing.assert_allclose(after[..., :known], before[..., :known], atol=1e-6)
     assert np.abs(after[..., 200:] - before[..., 200:]).max() > 0.1
-    x[:, :200] = 0  # nor does it need to have heard anything
+    x[:, :200] = 0  # nor does it need a sound before
     assert np.isfinite(run(model, x)).all() and np.abs(run(model, x)[..., :known]).max() == 0
     acausal = network()
     assert np.abs(run(acausal, later) - run(acausal, noise(1, 400)))[..., :known].max() > 1e-4
@@ -76,28 +73,8 @@ def test_a_causal_network_is_as_loud_as_its_input():
     np.testing.assert_allclose(run(model, 100 * x), 100 * run(model, x), rtol=1e-3, atol=1e-3)
 
 
-def gradient(function, x):
-    """Of a scalar function of x, by the backend's own differentiation."""
-    backend = keras.backend.backend()
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        x = tf.constant(x)
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            value = function(x)
-        return tape.gradient(value, x).numpy()
-    if backend == "jax":
-        import jax
-
-        return np.asarray(jax.grad(function)(x))
-    x = keras.ops.convert_to_tensor(x).requires_grad_(True)
-    function(x).backward()
-    return x.grad.cpu().numpy()
-
-
 def test_receptive_field_is_what_the_gradient_reaches(monkeypatch):
-    monkeypatch.setattr(layer.CumulativeLayerNorm, "call", lambda self, x: x)  # normalisation hears everything before
+    monkeypatch.setattr(layer.CumulativeLayerNorm, "call", lambda self, x: x)  # normalisation reaches back to the start
     model = network(norm="cLN", causal=True)
     size = round(CAUSAL.receptive_field * CAUSAL.sample_rate)
     frames = 1 + 2 * 2 * (1 + 2 + 4)  # R (P - 1) (2^X - 1) frames and this one
@@ -106,13 +83,13 @@ def test_receptive_field_is_what_the_gradient_reaches(monkeypatch):
 
     def one_frames_masks(x):
         signal = keras.ops.pad(x, ((0, 0), (TINY.hop, TINY.hop)))
-        y, found = model.bottleneck(model.encoder(layer.overlapping_frames(signal, TINY.L))), 0
+        y, total = model.bottleneck(model.encoder(layer.overlapping_frames(signal, TINY.L))), 0
         for block in model.blocks:
             y, skip = block(y)
-            found = found + skip
-        return keras.ops.sum(keras.ops.square(model.masks(model.activation(found))[:, frame]))
+            total = total + skip
+        return keras.ops.sum(keras.ops.square(model.masks(model.activation(total))[:, frame]))
 
-    touched = np.flatnonzero(gradient(one_frames_masks, x)[0])
+    touched = np.flatnonzero(gradients(one_frames_masks, x)[0][0])
     end = frame * TINY.hop + TINY.L - TINY.hop  # of that frame's samples in x
     assert touched.max() == end - 1 and touched.min() == end - size
 
@@ -121,7 +98,7 @@ def test_receptive_field_is_what_the_gradient_reaches(monkeypatch):
 def test_masks_are_bounded_as_their_name_says(mask):
     model = network(mask=mask)
     model.masks.kernel.assign(10 * model.masks.kernel)
-    masks = keras.ops.convert_to_numpy(model.masks(noise(2, 7, TINY.Sc))).reshape(2, 7, 3, TINY.N)
+    masks = array(model.masks(noise(2, 7, TINY.Sc))).reshape(2, 7, 3, TINY.N)
     assert masks.min() >= 0
     if mask == "relu":
         assert masks.max() > 1
@@ -135,9 +112,9 @@ def test_a_linear_encoder_keeps_what_is_negative_and_relu_cuts_it_off():
     assert PRESETS["paper"].encoder == "linear" and PRESETS["music"].encoder == PRESETS["laptop"].encoder == "relu"
     frames, linear, rectified = noise(2, 7, TINY.L), network(encoder="linear"), network()
     rectified.set_weights(linear.get_weights())
-    w = keras.ops.convert_to_numpy(linear.encoder(frames))
+    w = array(linear.encoder(frames))
     np.testing.assert_allclose(w, frames @ linear.encoder.get_weights()[0], atol=1e-5)
-    np.testing.assert_allclose(keras.ops.convert_to_numpy(rectified.encoder(frames)), np.maximum(w, 0), atol=1e-6)
+    np.testing.assert_allclose(array(rectified.encoder(frames)), np.maximum(w, 0), atol=1e-6)
     # eight signals suffice a linear filterbank for a frame of eight samples
     model = ConvTasNet(dataclasses.replace(TINY, N=8, encoder="linear", mask="softmax"))
     model.build((None, None))
@@ -171,9 +148,9 @@ def test_stereo_in_stereo_out():
     y = run(model, x)
     assert y.shape == (2, 3, 2, 77) == model.compute_output_shape((2, 2, 77))
     np.testing.assert_allclose(run(model, 10 * x), 10 * y, rtol=1e-3, atol=1e-3)
-    with pytest.raises(ValueError, match="2 channels expected"):
+    with pytest.raises(ValueError, match="expected .*2 channels"):
         model(noise(2, 77))
-    # filters that hear one channel each give that channel alone
+    # filters of one channel each return that channel alone
     eye = np.eye(16, dtype=np.float32)
     model = ConvTasNet(dataclasses.replace(TINY, N=32, channels=2, sources=("one",)))
     model.build((None, 2, None))
@@ -194,9 +171,9 @@ def test_a_consistent_networks_stems_add_up_to_the_mixture(channels):
 
 def test_projection_moves_as_little_as_it_can():
     estimates, mixture = noise(1, 3, 50), noise(1, 50, seed=1)
-    moved = keras.ops.convert_to_numpy(mixture_consistent(keras.ops.convert_to_tensor(estimates), mixture))
+    moved = array(mixture_consistent(keras.ops.convert_to_tensor(estimates), mixture))
     np.testing.assert_allclose(moved.sum(axis=1), mixture, atol=1e-5)
-    again = keras.ops.convert_to_numpy(mixture_consistent(keras.ops.convert_to_tensor(moved), mixture))
+    again = array(mixture_consistent(keras.ops.convert_to_tensor(moved), mixture))
     np.testing.assert_allclose(again, moved, atol=1e-5)
     other = noise(1, 3, 50, seed=2)  # any other set of sources that add up is farther away
     other[:, 0] += mixture - other.sum(axis=1)

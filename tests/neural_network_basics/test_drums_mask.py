@@ -12,7 +12,7 @@ from audio_processing import masks
 from audio_processing.metrics import si_sdr
 from common.files import sha256_of
 from mss_basic_implementation.hps import HarmonicPercussive
-from neural_network_basics import drums_mask
+from neural_network_basics import drums_mask, train_drums_mask
 from neural_network_basics.drums_mask import BANDS, DrumsMask, F
 
 
@@ -23,7 +23,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def test_song():
-    (stems,) = drums_mask.band_songs("same_artist", 1).values()
+    (stems,) = train_drums_mask.band_songs("same_artist", 1).values()
     return stems
 
 
@@ -41,14 +41,14 @@ def test_bands_share_out_every_bin():
 
 def test_target_is_the_share_of_the_power():
     stems = {"drums": noise(8000), "bass": np.zeros(8000, np.float32)}
-    np.testing.assert_allclose(drums_mask.target_mask(stems), 1, atol=1e-4)
+    np.testing.assert_allclose(train_drums_mask.target_mask(stems), 1, atol=1e-4)
     stems["bass"] = 3 * stems["drums"]
-    np.testing.assert_allclose(drums_mask.target_mask(stems), 0.1, atol=1e-6)
+    np.testing.assert_allclose(train_drums_mask.target_mask(stems), 0.1, atol=1e-6)
 
 
 def test_examples_are_aligned():
     songs = [{"drums": noise(50000, i), "vocals": 0.1 * noise(50000, i + 9)} for i in range(2)]
-    x, t, weight = drums_mask.examples(songs, frames=60)
+    x, t, weight = train_drums_mask.examples(songs, frames=60)
     assert x.shape == t.shape == weight.shape == (2 * 3, 60, BANDS)
     assert weight.mean() == pytest.approx(1, abs=1e-5)
     whole = drums_mask.features(drums_mask.band_power(sum(songs[1].values())))
@@ -76,21 +76,12 @@ def test_louder_in_is_louder_out_and_silence_stays_silent(model):
     assert not np.any(model.separate(np.zeros(4000, np.float32))["drums"])
 
 
-@pytest.mark.parametrize(
-    "mixture, message",
-    [(np.zeros(0), "at least one sample"), (np.full(9, np.nan), "finite samples"), (np.full(9, np.inf), "finite")],
-)
-def test_bad_mixtures_are_refused(model, mixture, message):
-    with pytest.raises(ValueError, match=message):
-        model.separate(mixture)
-
-
 def test_fit_learns_and_repeats_itself():
     songs = [
         {"drums": noise(33000) * (np.arange(33000) % 4000 < 500), "bass": np.sin(np.arange(33000, dtype="f") / 20)}
     ]
-    one, history = drums_mask.fit(songs, epochs=(6, 2))
-    two, _ = drums_mask.fit(songs, epochs=(6, 2))
+    one, history = train_drums_mask.fit(songs, epochs=(6, 2))
+    two, _ = train_drums_mask.fit(songs, epochs=(6, 2))
     assert history[-1]["loss"] < 0.8 * history[0]["loss"]
     assert [row["stage"] for row in history] == [0] * 6 + [1] * 2
     mixture = sum(songs[0].values())

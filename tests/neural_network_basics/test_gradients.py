@@ -144,5 +144,5 @@ def test_the_check_finds_a_wrong_derivative():
 
 
 def test_the_check_refuses_float32():
-    with pytest.raises(ValueError, match="float32, expected float64"):
+    with pytest.raises(ValueError, match="array: expected float64, got float32"):
         gradient_check.numerical_gradient(lambda: 0.0, np.zeros(2, np.float32))

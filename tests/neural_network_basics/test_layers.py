@@ -55,25 +55,34 @@ def test_padding():
             for stride in range(1, 4):
                 before, after, out = pad_and_length(length, kernel, stride)
                 assert out == -(-length // stride) and after - before in (0, 1)
-    with pytest.raises(ValueError, match="spans 9 samples, expected at most the input's length, 8"):
+    with pytest.raises(ValueError, match="kernel: expected a span of at most the input's length, 8, got 9"):
         pad_and_length(8, 3, dilation=4, padding="valid")
-    with pytest.raises(ValueError, match="'full', expected 'same' or 'valid'"):
+    with pytest.raises(ValueError, match="padding: expected 'same' or 'valid', got 'full'"):
         pad_and_length(8, 3, padding="full")
 
 
 @pytest.mark.parametrize(
     "call, message",
     [
-        (lambda: Dense(3, 2).forward(np.zeros((5, 4))), "Dense: x has 4 channels on its last axis, expected 3"),
-        (lambda: Dense(3, 2).forward(np.zeros(3)), r"x has shape \(3,\), expected at least 2 dimensions"),
-        (lambda: Conv1D(3, 2, 3).forward(np.zeros((5, 3))), r"Conv1D: x has shape \(5, 3\), expected 3 dimensions"),
+        (lambda: Dense(3, 2).forward(np.zeros((5, 4))), "x of Dense: expected 3 channels on its last axis, got 4"),
+        (lambda: Dense(3, 2).forward(np.zeros(3)), r"x of Dense: expected at least 2 dimensions, got shape \(3,\)"),
+        (lambda: Conv1D(3, 2, 3).forward(np.zeros((5, 3))), r"x of Conv1D: expected 3 dimensions, got shape \(5, 3\)"),
         (lambda: Conv1D(3, 4, 3, groups=2), "multiples of groups = 2"),
-        (lambda: Conv2D(1, 2).forward(np.zeros((1, 8, 8, 3))), "Conv2D: x has 3 channels"),
-        (lambda: DepthwiseConv1D(4, 2), "kernel is 2, expected an odd number"),
-        (lambda: MaxPool2D(3).forward(np.zeros((1, 2, 9, 1))), "expected at least 3 x 3"),
-        (lambda: LayerNorm(4, "time"), "over is 'time', expected 'channels' or 'all'"),
-        (lambda: loss.MeanSquaredError().forward(np.zeros((4, 1)), np.zeros(4)), r"shape \(4,\), expected .* \(4, 1\)"),
-        (lambda: train(Dense(1, 1), loss.MeanSquaredError(), SGD(), np.zeros((3, 1)), np.zeros((2, 1))), "2 targets"),
+        (
+            lambda: Conv2D(1, 2).forward(np.zeros((1, 8, 8, 3))),
+            "x of Conv2D: expected 1 channels on its last axis, got 3",
+        ),
+        (lambda: DepthwiseConv1D(4, 2), "kernel: expected an odd number, got 2"),
+        (lambda: MaxPool2D(3).forward(np.zeros((1, 2, 9, 1))), "x of MaxPool2D: expected at least 3 x 3, got 2 x 9"),
+        (lambda: LayerNorm(4, "time"), "over: expected 'channels' or 'all', got 'time'"),
+        (
+            lambda: loss.MeanSquaredError().forward(np.zeros((4, 1)), np.zeros(4)),
+            r"expected the output.s shape \(4, 1\), got shape \(4,\)",
+        ),
+        (
+            lambda: train(Dense(1, 1), loss.MeanSquaredError(), SGD(), np.zeros((3, 1)), np.zeros((2, 1))),
+            "t: expected one target for each of the 3 inputs, got 2",
+        ),
     ],
 )
 def test_mistakes_are_named_in_one_line(call, message):

@@ -46,7 +46,7 @@ def test_a_certain_mistake_has_a_finite_loss():
 
 
 def test_the_number_of_inputs_is_checked():
-    with pytest.raises(ValueError, match="x has 3 numbers, expected 2"):
+    with pytest.raises(ValueError, match="x: expected 2 numbers, got 3"):
         nn_basic.forward(nn_basic.new_network(2, 2), [1, 2, 3])
 
 

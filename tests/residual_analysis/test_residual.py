@@ -82,8 +82,8 @@ def test_a_perfect_estimate_and_a_silent_stem():
 
 
 @pytest.mark.parametrize("estimate, message", [
-    (np.zeros(2999), r"^estimate: the shape \(3000,\)"),
-    (np.full(3000, np.nan), "^estimate: finite"),
+    (np.zeros(2999), r"^estimate: expected the stem's shape \(3000,\)"),
+    (np.full(3000, np.nan), "^estimate: expected finite"),
 ])  # fmt: skip
 def test_bad_estimates_are_refused_by_name(estimate, message):
     with pytest.raises(ValueError, match=message):
@@ -92,12 +92,12 @@ def test_bad_estimates_are_refused_by_name(estimate, message):
 
 def test_bad_stems_and_sources_are_refused_by_name():
     stems = band(3000)
-    with pytest.raises(ValueError, match="^source: one of drums, bass, vocals expected, got 'guitar'"):
+    with pytest.raises(ValueError, match="^source: expected one of drums, bass, vocals, got 'guitar'"):
         ra.scores(stems, "guitar", stems["bass"])
-    with pytest.raises(ValueError, match=r"^stems\['vocals'\]: the shape"):
+    with pytest.raises(ValueError, match=r"^stems\['vocals'\]: expected the shape"):
         ra.scores(stems | {"vocals": np.zeros(5)}, "bass", stems["bass"])
     stems["drums"][7] = np.nan
-    with pytest.raises(ValueError, match=r"^stems\['drums'\]: finite"):
+    with pytest.raises(ValueError, match=r"^stems\['drums'\]: expected finite"):
         ra.scores(stems, "bass", stems["bass"])
 
 
@@ -132,7 +132,7 @@ def test_loud_bins_count_for_more():
 
 
 def test_phase_error_needs_equal_shapes():
-    with pytest.raises(ValueError, match="^other: the shape"):
+    with pytest.raises(ValueError, match="^other: expected the shape"):
         ra.phase_error(np.ones(3, complex), np.ones(4, complex))
 
 
@@ -238,12 +238,12 @@ def test_coherence_is_scipys_and_knows_a_filter_from_a_stranger():
 
 
 @pytest.mark.parametrize("function, message", [
-    (lambda x: ra.welch(x, 8000, 200), "^segment: from 2 to the 100 samples"),
+    (lambda x: ra.welch(x, 8000, 200), "^segment: expected from 2 to the 100 samples"),
     (lambda x: ra.welch(x, 8000, 1), "^segment: "),
-    (lambda x: ra.coherence(x, x[:-1], 8000, 50), "^y: the shape"),
-    (lambda x: ra.periodogram(x[:1], 8000), "^audio: a series of at least 2"),
-    (lambda x: ra.periodogram(np.stack([x, x]), 8000), "^audio: a series"),
-    (lambda x: ra.welch(x * np.nan, 8000, 50), "^audio: finite"),
+    (lambda x: ra.coherence(x, x[:-1], 8000, 50), "^y: expected the shape"),
+    (lambda x: ra.periodogram(x[:1], 8000), "^audio: expected a series of at least 2"),
+    (lambda x: ra.periodogram(np.stack([x, x]), 8000), "^audio: expected a series"),
+    (lambda x: ra.welch(x * np.nan, 8000, 50), "^audio: expected finite"),
 ])  # fmt: skip
 def test_spectra_refuse_bad_arguments(function, message):
     with pytest.raises(ValueError, match=message):
@@ -282,8 +282,9 @@ def test_ljung_box_is_statsmodels_and_tells_noise_from_memory():
 
 @pytest.mark.parametrize("function", [ra.acf, ra.pacf, ra.ljung_box])
 @pytest.mark.parametrize("series, message", [
-    (np.full(50, 0.1), "^series: values that vary"), (np.r_[1.0, np.nan, np.zeros(20)], "^series: finite"),
-    (np.ones(1), "^series: a series of at least 2"), (np.arange(5.0), "^lags: from 0 to 4 expected, got 10"),
+    (np.full(50, 0.1), "^series: expected values that vary"),
+    (np.r_[1.0, np.nan, np.zeros(20)], "^series: expected finite"),
+    (np.ones(1), "^series: expected a series of at least 2"), (np.arange(5.0), "^lags: expected from 0 to 4, got 10"),
 ])  # fmt: skip
 def test_correlations_refuse_bad_series(function, series, message):
     with pytest.raises(ValueError, match=message):
@@ -291,7 +292,7 @@ def test_correlations_refuse_bad_series(function, series, message):
 
 
 def test_ljung_box_needs_more_lags_than_coefficients():
-    with pytest.raises(ValueError, match="^lags: more than the 3"):
+    with pytest.raises(ValueError, match="^lags: expected more than the 3"):
         ra.ljung_box(np.arange(50.0), 3, fitted=3)
 
 
@@ -314,8 +315,10 @@ def test_seasonal_arima_continues_a_season_inside_its_interval():
 
 
 @pytest.mark.parametrize("series, horizon, season, message", [
-    (np.arange(20.0), 5, 8, "^series: a series of at least 24"), (np.ones(50), 5, 4, "^series: values that vary"),
-    (np.r_[np.arange(40.0), np.nan], 5, 4, "^series: finite"), (np.arange(50.0), 0, 4, "^horizon: at least 1"),
+    (np.arange(20.0), 5, 8, "^series: expected a series of at least 24"),
+    (np.ones(50), 5, 4, "^series: expected values that vary"),
+    (np.r_[np.arange(40.0), np.nan], 5, 4, "^series: expected finite"),
+    (np.arange(50.0), 0, 4, "^horizon: expected at least 1"),
 ])  # fmt: skip
 def test_seasonal_arima_refuses_bad_arguments(series, horizon, season, message):
     with pytest.raises(ValueError, match=message):

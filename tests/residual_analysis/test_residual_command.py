@@ -5,12 +5,13 @@ import pytest
 
 from audio_processing.audio_processing import save
 from common import results
+from common.places import HERE
 from residual_analysis import __main__ as command
 
 
 def test_the_command_writes_what_it_measured(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(command, "PATH", tmp_path / "out.json")
-    monkeypatch.setattr(results, "ROOT", tmp_path)
+    monkeypatch.setattr(HERE, "root", tmp_path)
     rng = np.random.default_rng(0)
     for name in ("A - One", "PR - Oh No"):
         stems = {source: 0.1 * rng.normal(size=(2, 9000)) for source in ("drums", "bass", "other", "vocals")}
@@ -29,8 +30,7 @@ def test_the_command_writes_what_it_measured(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize("arguments", [[], ["--musdb", "nowhere"]])
 def test_without_songs_it_says_so_in_one_line(arguments, monkeypatch, capsys, tmp_path):
-    monkeypatch.delenv("MUSDB_PATH", raising=False)
-    monkeypatch.setattr("audio_processing.tracks.EXCERPTS", tmp_path / "none")
+    monkeypatch.setattr(HERE, "musdb", None)
     assert command.main(arguments) == 2
     message = capsys.readouterr().err
     assert message.startswith("residual_analysis: ") and message.count("\n") == 1

@@ -1,54 +1,55 @@
 """The file that `make stress` writes: rows of one check are replaced, and a failure is an exit status."""
 
-import json
-
 import pytest
 
 from common import results
+from common.places import HERE, Places
 from stress import reliability
 
 
-@pytest.fixture
-def checks(tmp_path, monkeypatch):
-    monkeypatch.setattr(results, "ROOT", tmp_path)
-    monkeypatch.setattr(reliability, "PATH", tmp_path / "reliability.json")
-    passed = {"first": 3, "second": 5}
-    monkeypatch.setattr(
-        reliability,
-        "CHECKS",
-        {
-            name: lambda name=name: iter([reliability.record(name, "case", 5, passed[name], "error", 0.5, "s")])
-            for name in passed
-        },
-    )
-    return passed
+def checks(first, second=5):
+    """Two checks of five tries each, that pass so many."""
+    return {
+        name: lambda options, name=name, passed=passed: [reliability.record(name, "case", 5, passed, "error", 0.5, "s")]
+        for name, passed in (("first", first), ("second", second))
+    }
 
 
-def test_rows_of_one_check_are_replaced(checks, capsys):
-    assert reliability.main([]) == 1  # 3 of 5 passed
-    checks["first"] = 5
-    assert reliability.main(["first"]) == 0
-    content = results.read(reliability.PATH)
-    assert [(row["check"], row["tried"], row["passed"]) for row in content["records"]] == [
-        ("first", 5, 5),
-        ("second", 5, 5),
-    ]
+def test_rows_of_one_check_are_replaced(tmp_path, capsys):
+    places, path = Places(tmp_path), tmp_path / "results" / "reliability.json"
+    assert reliability.main([], places, checks(first=3)) == 1  # 3 of 5 passed
+    assert reliability.main(["first", "--dry-run"], places, checks(first=4)) == 1
+    assert [row["passed"] for row in results.read(path)["records"]] == [3, 5]
+    assert reliability.main(["first"], places, checks(first=5)) == 0
+    content = results.read(path)
+    rows = [(row["check"], row["tried"], row["passed"]) for row in content["records"]]
+    assert rows == [("first", 5, 5), ("second", 5, 5)]
     assert set(content["check_seconds"]) == {"first", "second"} and content["schema"] == 1
-    assert reliability.main(["third"]) == 2
-    assert capsys.readouterr().err.strip() == "reliability: 'third' is none of first, second"
+    assert "wrote results/reliability.json" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        reliability.main(["third"], places, checks(first=5))
 
 
-def test_rows_of_models_that_are_not_measured_again_stay():
-    rows = [
-        {"check": check, "case": f"chunks = whole, {model}"} for check in ("properties", "margins") for model in "ab"
-    ]
-    assert [reliability.stays(row, ["a"]) for row in rows] == [False, True, False, False]
-    assert not any(reliability.stays(row, None) for row in rows)
+def test_rows_of_cases_that_are_not_checked_again_stay():
+    rows = [{"check": check, "case": f"chunks = whole, {model}"} for check in ("properties", "files") for model in "ab"]
+    assert [reliability.stays(row, ["properties"], ["a"]) for row in rows] == [False, True, True, True]
+    assert [reliability.stays(row, ["properties"], None) for row in rows] == [False, False, True, True]
 
 
-def test_the_committed_file_says_that_all_passed():
-    path = results.RESULTS / "reliability.json"
-    if not path.exists():
-        pytest.skip("`make stress` has not been run")
+def failed(path):
+    """The cases of a result file that did not pass, or were never tried."""
     rows = results.read(path)["records"]
-    assert rows and all(row["passed"] == row["tried"] > 0 for row in rows), json.dumps(rows)
+    return [row["case"] for row in rows if not row["passed"] == row["tried"] > 0]
+
+
+def test_of_the_committed_file_all_passed(tmp_path):
+    """A lint of results: it fails on a file that is missing, damaged, or tells of a failure."""
+    path = HERE.results / "reliability.json"
+    assert {row["check"] for row in results.read(path)["records"]} == set(reliability.CHECKS)
+    assert failed(path) == []
+    damaged = tmp_path / "reliability.json"
+    damaged.write_text(path.read_text().replace('"passed": 200', '"passed": 199', 1))
+    with pytest.raises(results.ResultsError, match="checksum"):
+        failed(damaged)
+    reliability.main(["first"], Places(tmp_path), checks(first=3))
+    assert failed(tmp_path / "results" / "reliability.json") == ["case"]

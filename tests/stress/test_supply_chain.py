@@ -9,7 +9,8 @@ import pytest
 
 from common import results
 from common.files import sha256_of
-from tests.conftest import ROOT
+from common.places import HERE
+from tests.helpers import ROOT
 
 FORBIDDEN = (
     r"\bimport (c?pickle|marshal|shelve|dill|joblib\.externals)",
@@ -69,7 +70,7 @@ def test_every_shipped_weight_is_the_one_of_its_record():
 
 
 def test_every_result_file_is_intact():
-    paths = [path for path in results.RESULTS.rglob("*.json") if path.name != "index.json"]
+    paths = [path for path in HERE.results.rglob("*.json") if path.name != "index.json"]
     assert len(paths) > 20
     for path in paths:
         results.read(path)

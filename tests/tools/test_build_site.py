@@ -7,7 +7,7 @@ import shutil
 import nbformat
 import pytest
 
-from common import results
+from tests.helpers import recorded
 from tools import build_site, notebooks
 from tools.notebooks import not_shown
 
@@ -18,12 +18,16 @@ PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgG
 def course(tmp_path, monkeypatch):
     """A repository of one report and one chapter."""
     shutil.copy(notebooks.ROOT / "pyproject.toml", tmp_path)
+    chapters = {}
+    monkeypatch.setattr(notebooks, "CHAPTERS", chapters)
+    monkeypatch.setattr(build_site, "CHAPTERS", chapters)
     monkeypatch.setattr(notebooks, "ROOT", tmp_path)
     monkeypatch.setattr(build_site, "ROOT", tmp_path)
 
     def write(name, *cells):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
+        chapters[name] = str(len(chapters))
         nbformat.write(nbformat.v4.new_notebook(cells=list(cells)), path)
         return path
 
@@ -82,7 +86,7 @@ def test_what_is_missing_or_failed_is_said_in_its_place_and_the_build_fails(cour
         "error", ename="AudioError", evalue="notes.txt: not a sound <file>", traceback=["x"]
     )
     course("main_report.ipynb", text("# T"), code("display.scores('a')", missing), text("## Next"), code("f()", failed))
-    assert build_site.main(["--to", str(tmp_path / "site")]) == 1
+    assert build_site.main(["--out", str(tmp_path / "site")]) == 1
     said = capsys.readouterr().err
     assert "index.html: cell 2 has nothing to show: results/a.json: no such file" in said
     assert "index.html: cell 4 failed: AudioError: notes.txt: not a sound <file>" in said
@@ -93,15 +97,15 @@ def test_what_is_missing_or_failed_is_said_in_its_place_and_the_build_fails(cour
 
 def test_a_report_that_was_not_executed_is_refused(course, tmp_path, capsys):
     course("main_report.ipynb", text("# T"))
-    assert build_site.main(["--report", str(tmp_path / "nowhere.ipynb"), "--to", str(tmp_path / "site")]) == 2
+    assert build_site.main(["--report", str(tmp_path / "nowhere.ipynb"), "--out", str(tmp_path / "site")]) == 2
     assert "--report" in capsys.readouterr().err and not (tmp_path / "site").exists()
 
 
 BAD = {
     "no such file": "display.scores('nobody_scored_this', systems=['irm'])",
-    "schema 1 expected": "results.read('other.json')",
+    "expected schema 1": "results.read('other.json')",
     "zero.txt": "separate.separate_file('zero.txt', out='stems', progress=False)",
-    "none of": "separate.separator('no_such_weights')",
+    "expected one of": "separate.separator('no_such_weights')",
 }
 
 
@@ -110,7 +114,7 @@ def test_a_notebook_with_bad_input_is_executed_to_its_end(course, tmp_path):
     (tmp_path / "other.json").write_text('{"schema": 99}')
     (tmp_path / "zero.txt").write_text("this is no song")
     find = f"import sys\nsys.path.insert(0, {str(build_site.HERE.parent)!r})\n"
-    first = code(find + "import display, separate\nfrom audio_processing import results")
+    first = code(find + "import display, separate\nfrom common import results")
     path = course("main_report.ipynb", text("# T"), first, *map(code, BAD.values()), code("print('the end')"))
     failures = notebooks.run(path, tmp_path / "executed.ipynb", keep_going=True)
     assert len(failures) == len(BAD)
@@ -120,40 +124,26 @@ def test_a_notebook_with_bad_input_is_executed_to_its_end(course, tmp_path):
     assert "the end" in (tmp_path / "executed.ipynb").read_text()
 
 
-def measured(root, value):
-    """A result file as a run writes it: one system, one song, three sources, all of one value."""
-    content = results.head("scores") | {"records": []}
-    for track in ("A - One", "A - Two"):
-        for source in ("drums", "bass", "vocals"):
-            record = {"test_set": "tiny", "track": track, "system": "irm", "source": source}
-            content["records"].append(record | {"metric": "si_sdr", "unit": "dB", "value": value})
-    results.write(root / "scores" / "tiny-irm.json", content)
-
-
-def test_a_changed_result_changes_text_table_and_plot_of_the_page(course, tmp_path):
+def test_a_changed_result_changes_text_table_and_plot_of_the_page(course, tmp_path, write_results):
     """From the result file through a real kernel to the page: nothing on the way holds a number of its own."""
     find = f"import sys\nsys.path.insert(0, {str(build_site.HERE.parent)!r})\nimport display\n"
-    here = f"from pathlib import Path\ndisplay.results.RESULTS = Path({str(tmp_path)!r})"
+    here = f"from pathlib import Path\nfrom experiments import values\ndisplay.HERE.root = Path({str(tmp_path)!r})"
     cells = [code(find + here)]
-    cells.append(code("display.text('The mask reaches {score/tiny/irm/mean/si_sdr:.1f} dB.')"))
-    cells.append(code("display.scores('tiny')"))
-    cells.append(code("%matplotlib inline\nax = display.score_plot('tiny')"))
+    cells.append(code("v = dict(irm=values.score('same_artist', 'irm'))\ndisplay.text('The mask: {irm:.1f} dB.', v)"))
+    cells.append(code("display.scores('same_artist')"))
+    cells.append(code("%matplotlib inline\nax = display.score_plot('same_artist')"))
     path = course("main_report.ipynb", text("# T"), *cells)
     shown = []
     for value in (4.5, -7.25):
-        measured(tmp_path, value)
+        songs = dict.fromkeys(("drums", "bass", "vocals"), {"si_sdr": [value, value]})
+        write_results("scores/same_artist-irm.json", recorded("irm", songs))
         assert notebooks.run(path, tmp_path / "executed.ipynb", keep_going=True) == []
         build_site.build({path: tmp_path / "executed.ipynb"}, tmp_path / "site")
         page = (tmp_path / "site" / "index.html").read_text()
-        shown.append(
-            (
-                re.search(r"The mask reaches ([−\d.]+) dB", page).group(1),
-                re.findall(r'<td style="text-align:\s*right">(.*?)</td>', page),
-                re.search(r'<img[^>]*src="data:image/png;base64,([^"]+)"', page).group(1),
-            )
-        )
-    assert [each[0] for each in shown] == ["4.5", "−7.2"]
-    assert [each[1] for each in shown] == [["4.5"] * 4, ["−7.2"] * 4]
+        words = re.search(r"The mask: ([−\d.]+) dB", page).group(1)
+        cells = re.findall(r'<td style="text-align:\s*right">(.*?)</td>', page)
+        shown.append((words, cells, re.search(r'<img[^>]*src="data:image/png;base64,([^"]+)"', page).group(1)))
+    assert [each[:2] for each in shown] == [("4.5", ["4.5"] * 4), ("−7.2", ["−7.2"] * 4)]
     assert shown[0][2] != shown[1][2]
 
 

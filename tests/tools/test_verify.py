@@ -49,19 +49,15 @@ def test_another_machine_is_held_to_levels_not_to_bits():
 
 
 def test_each_backend_has_a_curve_of_its_own(tmp_path, monkeypatch):
-    monkeypatch.setattr(results, "ROOT", tmp_path)
-    monkeypatch.setattr(verify, "PATH", tmp_path / "verify.json")
-    data = REFERENCE["data_fingerprints"]
-    verify.write(data, [1.0])
-    here = results.environment()
+    path, data, here = tmp_path / "verify.json", REFERENCE["data_fingerprints"], results.environment()
+    verify.write(path, data, [1.0])
     monkeypatch.setattr(results, "environment", lambda: {**here, "backend": "another"})
-    verify.write(data, [2.0])
-    assert results.read(verify.PATH)["curves"] == {BACKEND: [1.0], "another": [2.0]}
+    verify.write(path, {}, [2.0])
+    content = results.read(path)
+    assert content["curves"] == {BACKEND: [1.0], "another": [2.0]} and content["data_fingerprints"] == data
 
 
 @pytest.mark.slow
-def test_songs_are_the_same_bits_when_rendered_again(monkeypatch):
-    monkeypatch.setattr(verify, "SONGS", 1)
-    monkeypatch.setattr(verify, "SECONDS", 1.0)
-    first, again = ({name: verify.fingerprint(song) for name, song in verify.songs().items()} for _ in range(2))
+def test_songs_are_the_same_bits_when_rendered_again():
+    first, again = ({name: verify.fingerprint(song) for name, song in verify.songs(1, 1.0).items()} for _ in range(2))
     assert first == again and len(first) == 1

@@ -5,6 +5,7 @@ import pytest
 
 import virtual_band
 from common import results
+from common.places import HERE
 from virtual_band import compare
 
 RATE = 44100
@@ -71,9 +72,8 @@ def test_the_shipped_comparison_keeps_what_the_band_promises():
 
 
 def test_the_command_says_what_is_missing(capsys, monkeypatch, tmp_path):
-    monkeypatch.delenv("MUSDB_PATH", raising=False)
-    monkeypatch.setattr("audio_processing.tracks.EXCERPTS", tmp_path / "none")
+    monkeypatch.setattr(HERE, "musdb", None)
     assert compare.main([]) == 2
-    assert "--musdb: no folder given" in capsys.readouterr().err
-    assert compare.main(["--musdb", str(tmp_path), "--root", str(tmp_path)]) == 2
+    assert "--musdb: expected a folder" in capsys.readouterr().err
+    assert compare.main(["--musdb", str(tmp_path), "--data", str(tmp_path)]) == 2
     assert capsys.readouterr().err.count("\n") == 1

@@ -139,8 +139,8 @@ def test_a_song_that_went_missing_is_written_again(tmp_path):
 
 def test_two_processes_write_the_same_tree_as_one(tmp_path):
     trees = []
-    for workers in (1, 2):
-        folder, _ = dataset.build_set(tmp_path / str(workers), "validation", songs=2, seconds=0.5, workers=workers)
+    for jobs in (1, 2):
+        folder, _ = dataset.build_set(tmp_path / str(jobs), "validation", songs=2, seconds=0.5, jobs=jobs)
         trees.append({p.relative_to(folder): p.read_bytes() for p in folder.rglob("*.wav")})
     assert trees[0] == trees[1]
 
@@ -148,12 +148,12 @@ def test_two_processes_write_the_same_tree_as_one(tmp_path):
 def test_a_folder_of_somebody_else_is_not_touched(tmp_path):
     (tmp_path / "validation").mkdir()
     (tmp_path / "validation" / "thesis.txt").write_text("mine")
-    with pytest.raises(ValueError, match="was not written by this program"):
+    with pytest.raises(ValueError, match="expected a set that this program wrote"):
         dataset.build_set(tmp_path, "validation", songs=1, seconds=0.5)
     assert (tmp_path / "validation" / "thesis.txt").read_text() == "mine"
     (tmp_path / "same_artist.partial").mkdir()
     (tmp_path / "same_artist.partial" / "thesis.txt").write_text("mine")
-    with pytest.raises(ValueError, match="was not written by this program"):
+    with pytest.raises(ValueError, match="expected a set that this program wrote"):
         dataset.build_set(tmp_path, "same_artist", songs=1, seconds=0.5)
 
 
@@ -162,23 +162,23 @@ def test_an_interrupt_ends_the_command_with_a_word(tmp_path, monkeypatch, capsys
         raise KeyboardInterrupt
 
     monkeypatch.setattr("virtual_band.__main__.build_set", interrupted)
-    assert main(["--root", str(tmp_path)]) == 130
-    assert "goes on from here" in capsys.readouterr().err
+    assert main(["--data", str(tmp_path)]) == 130
+    assert "resumes here" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        (["--sets", "nonsense"], "no set is called 'nonsense'"),
-        (["--seconds", "0"], "seconds: found 0.0"),
-        (["--seconds", "-3"], "seconds: found -3.0"),
-        (["--seconds", "nan"], "seconds: found nan"),
-        (["--songs", "-1"], "songs: found -1"),
-        (["--workers", "0"], "workers: found 0"),
+        (["--sets", "nonsense"], "set: expected one of one_artist, one_artist_long"),
+        (["--seconds", "0"], "got 0.0"),
+        (["--seconds", "-3"], "seconds: expected a length from 0.5 to 3600, got -3.0"),
+        (["--seconds", "nan"], "got nan"),
+        (["--songs", "-1"], "songs: expected a whole number, 0 or more, got -1"),
+        (["--jobs", "0"], "jobs: expected 1 or more, got 0"),
     ],
 )
 def test_the_command_names_a_bad_option_and_writes_nothing(arguments, words, tmp_path, capsys):
-    assert main(["--root", str(tmp_path / "new"), *arguments]) == 2
+    assert main(["--data", str(tmp_path / "new"), *arguments]) == 2
     error = capsys.readouterr().err
     assert words in error and error.count("\n") == 1
     assert not (tmp_path / "new").exists()
@@ -186,12 +186,12 @@ def test_the_command_names_a_bad_option_and_writes_nothing(arguments, words, tmp
 
 def test_the_command_says_where_it_cannot_write(tmp_path, capsys):
     (tmp_path / "file").write_text("")
-    assert main(["--root", str(tmp_path / "file"), "--sets", "validation", "--songs", "1"]) == 2
+    assert main(["--data", str(tmp_path / "file"), "--sets", "validation", "--songs", "1"]) == 2
     assert str(tmp_path / "file") in capsys.readouterr().err
 
 
 def test_the_command_writes_and_names_what_it_wrote(tmp_path, capsys):
-    command = [sys.executable, "-m", "virtual_band", "--root", str(tmp_path), "--sets", "many_artists"]
+    command = [sys.executable, "-m", "virtual_band", "--data", str(tmp_path), "--sets", "many_artists"]
     done = subprocess.run([*command, "--many", "2", "--seconds", "0.5"], capture_output=True, text=True, check=True)
     assert f"{tmp_path / 'many_artists'}: 2 songs written" in done.stdout
     assert len(list((tmp_path / "many_artists" / "train").iterdir())) == 2

@@ -24,17 +24,14 @@ def aliased(audio, f0):
 
 
 def sung(f0, seconds=1.0):
-    """A steady vowel without breath, jitter or shimmer, as the synthesiser's inner loop makes it."""
-    frames = int(seconds * voice.CONTROL_RATE) + 2
-    one, zero = np.ones(frames), np.zeros(frames)
-    formants = np.r_[voice.FORMANTS["a"], np.arange(5.5, 16.4) * 1000].astype(float)
-    bandwidths = np.r_[voice.BANDWIDTHS, np.full(11, 400.0)]
-    n = int(seconds * RATE)
-    return voice._synthesise(
-        np.broadcast_to(f0, frames).astype(float), one, zero, zero, 3000 * one, 2000 * one, 12000 * one,
-        np.tile(formants, (frames, 1)), bandwidths, voice.glottal_tables(0.6, RATE), np.zeros(n), np.zeros(8),
-        np.zeros(8), RATE // voice.CONTROL_RATE, float(RATE), n,
-    )  # fmt: skip
+    """A steady vowel without breath, jitter or shimmer, from the synthesiser's inner loop."""
+    frames, n = np.zeros(int(seconds * voice.CONTROL_RATE) + 2, voice.FRAME), int(seconds * RATE)
+    for name, value in {"f0": f0, "voicing": 1.0, "centre": 3000.0, "width": 2000.0, "tilt": 12000.0}.items():
+        frames[name] = value
+    frames["formants"] = np.r_[voice.FORMANTS["a"], np.arange(5.5, 16.4) * 1000]
+    bandwidths, tables = np.r_[voice.BANDWIDTHS, np.full(11, 400.0)], voice.glottal_tables(0.6, RATE)
+    hop = RATE // voice.CONTROL_RATE
+    return voice._synthesise(frames, bandwidths, tables, np.zeros(n), np.zeros(8), np.zeros(8), hop, float(RATE))
 
 
 @pytest.mark.parametrize("f0", [97.3, 211.7, 440.1, 713.9, 1046.5])

@@ -1,4 +1,4 @@
-"""The listener who only remembers: right where pitch and loudness tell all, wrong where they do not."""
+"""Nearest-neighbour prediction of spectra: right where pitch and loudness determine them, wrong where they do not."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ def test_what_was_heard_is_no_surprise_and_another_timbre_is_one():
     dull, bright = song(2.0, [220]), song(0.5, [220])
     assert timbre.surprise([dull], [dull], "vocals", neighbours=1) == pytest.approx(0, abs=1e-4)
     moments = len(dull["vocals"][0])
-    own, stranger = (timbre.surprise([heard], [dull], "vocals", neighbours=moments) for heard in (dull, bright))
+    own, stranger = (timbre.surprise([training], [dull], "vocals", neighbours=moments) for training in (dull, bright))
     both = timbre.surprise([dull, bright], [dull], "vocals", neighbours=2 * moments)
     assert own + 3 < both < stranger - 3
 
@@ -51,8 +51,10 @@ def test_the_singer_who_was_heard_is_expected_best():
         assert timbre.surprise(own, asked, source) < timbre.surprise(others, asked, source)
 
 
-def test_bad_input_is_named():
-    with pytest.raises(ValueError, match="heard: 0 moments of vocals found, 16 or more expected"):
-        timbre.surprise([], [song(1.0)], "vocals")
-    with pytest.raises(ValueError, match="asked: no moment of vocals found"):
-        timbre.surprise([song(1.0)], [], "vocals")
+@pytest.mark.parametrize("training, test, words", [
+    ([], [song(1.0)], "training: expected 16 or more moments of vocals, got 0"),
+    ([song(1.0)], [], "test: expected 1 or more moments of vocals, got 0"),
+])  # fmt: skip
+def test_bad_input_is_named(training, test, words):
+    with pytest.raises(ValueError, match=words):
+        timbre.surprise(training, test, "vocals")

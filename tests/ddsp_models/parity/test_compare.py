@@ -1,20 +1,21 @@
-"""The comparison with ddsp and CREPE: what it asks, how it judges, and what it says where it cannot be made.
+"""The comparison with ddsp and CREPE: its inputs, its verdicts, and its errors.
 
 The comparison itself needs an environment of its own: `make parity`.
 """
 
 import sys
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
+from common import results
+from common.places import HERE
 from ddsp_models.parity import compare
 from ddsp_models.pitch import crepe
 
 
-def test_the_questions_are_the_same_in_each_run_and_every_function_answers_them():
+def test_the_inputs_are_the_same_in_each_run_and_every_function_takes_them():
     (first,), (again,) = compare.questions(1), compare.questions(1)
     assert compare.our_answers(None).keys() == first.keys()
     for name, arguments in first.items():
@@ -50,13 +51,16 @@ def test_the_minute_stays_within_its_limit():
 
 def test_without_weights_or_without_ddsp_it_exits_with_two_and_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("CREPE_WEIGHTS", str(tmp_path))
-    assert compare.main(["--to", str(tmp_path / "parity.json")]) == 2
+    assert compare.main(["--out", str(tmp_path / "parity.json")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
     weights = tmp_path / "model-tiny.h5"
     weights.write_bytes(b"BZ")
     monkeypatch.setattr(crepe, "load_model", lambda size, path: keras.Sequential())
-    for python, message in ((sys.executable, "cannot answer"), (str(tmp_path / "none"), "No such file")):
-        assert compare.main(["--python", python, "--cases", "1", "--to", str(tmp_path / "parity.json")]) == 2
+    for python, message in (
+        (sys.executable, "expected an environment with ddsp 3.7.0"),
+        (str(tmp_path / "none"), "No such file"),
+    ):
+        assert compare.main(["--python", python, "--cases", "1", "--out", str(tmp_path / "parity.json")]) == 2
         error = capsys.readouterr().err
         assert message in error and error.count("\n") == 1
     assert compare.main(["--cases", "0"]) == 2
@@ -64,8 +68,6 @@ def test_without_weights_or_without_ddsp_it_exits_with_two_and_one_line(tmp_path
 
 
 def test_the_shipped_result_says_that_everything_agrees():
-    from common import results
-
-    shipped = results.read(Path(results.RESULTS) / "parity.json")
+    shipped = results.read(HERE.results / "parity.json")
     assert all(record["passed"] for record in shipped["records"])
     assert {record["check"] for record in shipped["records"]} >= compare.our_answers(None).keys() | {"vocadito_1"}

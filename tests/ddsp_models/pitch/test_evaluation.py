@@ -1,4 +1,4 @@
-"""Sounds whose pitch is known, the scores that trackers get on them, and the command that writes these down."""
+"""Sounds of known pitch, the scores of trackers on them, and the command that writes them."""
 
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ def test_the_other_sound_lies_so_many_decibels_below():
     np.testing.assert_allclose(evaluation.at_snr(stem, other, np.inf), stem, rtol=1e-6)
 
 
-def test_a_tone_is_scored_right_and_a_wrong_truth_wrong():
+def test_a_right_pitch_scores_and_an_octave_below_does_not():
     audio, f0 = evaluation.glottal_pulses(130.0, 0.5)
     right = evaluation.score("jitter", "0", "tone", audio, f0, ["yin"])
     assert [(r["metric"], r["value"]) for r in right] == [("raw_pitch_accuracy", 1.0)]
@@ -59,8 +59,8 @@ def test_the_command_names_a_missing_recording(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(evaluation, "songs_of", lambda name: [])
     monkeypatch.setenv("CREPE_WEIGHTS", str(tmp_path))  # none there
     assert evaluation.main(["--voice", str(tmp_path)]) == 2
-    told = capsys.readouterr().err.strip().split("\n")
-    assert "CREPE is not computed" in told[0] and "vocadito_1.wav" in told[-1]
+    lines = capsys.readouterr().err.strip().split("\n")
+    assert "CREPE is left out" in lines[0] and "vocadito_1.wav" in lines[-1]
 
 
 def test_what_is_shipped_keeps_its_promises():

@@ -73,7 +73,7 @@ def test_a_click_lies_in_the_middle_of_its_frame_for_pitch_and_loudness_alike(fr
 
 
 def lag(method):
-    """How late a tracker is, in s, from what it says of a sweep up and the same sweep down."""
+    """Delay of a tracker in s, from its estimates of a sweep up and the same sweep down."""
     errors = []
     for start, stop in ((220, 440), (440, 220)):
         audio, true = sweep(start, stop)
@@ -97,11 +97,10 @@ def test_a_sweep_is_followed_without_delay_by_crepe(published):
 
 @pytest.mark.parametrize("samples, rate", [(RATE + 37, RATE), (44100 + 11, 44100)])
 def test_there_are_as_many_frames_as_lie_within_the_sound(samples, rate, monkeypatch):
-    monkeypatch.setattr(
-        tracking,
-        "_pyin",
-        lambda audio, hop, *_: (np.ones((len(audio) // hop,)),) * 2 + (np.ones(len(audio) // hop, bool),),
-    )
+    def as_many_as_hops(audio, hop, *_):
+        return *np.ones((2, len(audio) // hop)), np.ones(len(audio) // hop, bool)
+
+    monkeypatch.setitem(tracking.TRACKERS, "pyin", as_many_as_hops)
     assert len(tracking.track_pitch(np.ones(samples, np.float32), rate, "pyin").f0) == samples * 250 // rate
 
 
@@ -162,14 +161,14 @@ def test_chroma_forgives_octaves_and_voicing_is_counted():
     assert tracking.raw_chroma_accuracy(reference, estimate) == pytest.approx(2 / 3)
     assert tracking.raw_chroma_accuracy(reference, 0 * estimate) == 0
     assert tracking.voicing_rates(reference, estimate > 0) == (1.0, 0.5)
-    with pytest.raises(ValueError, match=r"voiced: shape \(2,\) found"):
+    with pytest.raises(ValueError, match=r"voiced: expected .* got \(2,\)"):
         tracking.voicing_rates(reference, np.ones(2, bool))
 
 
 # --- decoding --------------------------------------------------------------------------------------------------------
 
 
-def test_viterbi_finds_librosas_line():
+def test_viterbi_finds_librosas_path():
     rng = np.random.default_rng(0)
     salience = 0.01 + rng.random((60, 40))
     likely = np.maximum(12 - np.abs(np.arange(40)[:, None] - np.arange(40)), 0)
@@ -232,18 +231,16 @@ def test_weights_of_the_published_layout_are_read(tmp_path, compressed):
 def test_weights_of_another_size_or_no_weights_at_all_are_refused(tmp_path):
     path = tmp_path / "model-tiny.h5"
     write_published_layout(path, crepe.build("tiny"))
-    with pytest.raises(
-        crepe.WeightsError, match=r"layer conv1 is \(512, 1, 128\) there and \(512, 1, 256\) in crepe_small"
-    ):
+    with pytest.raises(crepe.WeightsError, match=r"conv1 \(512, 1, 256\) for crepe_small, got \(512, 1, 128\)"):
         crepe.load_model("small", path)
     path.write_bytes(b"not weights")
-    with pytest.raises(crepe.WeightsError, match="not an HDF5 file"):
+    with pytest.raises(crepe.WeightsError, match="expected an HDF5 file"):
         crepe.load_model("tiny", path)
     with h5py.File(path, "w"):
         pass
-    with pytest.raises(crepe.WeightsError, match="has no layer conv1"):
+    with pytest.raises(crepe.WeightsError, match="got no layer conv1"):
         crepe.load_model("tiny", path)
-    with pytest.raises(ValueError, match="size: 'huge' found"):
+    with pytest.raises(ValueError, match="size: .* got 'huge'"):
         crepe.load_model("huge")
 
 
@@ -254,9 +251,7 @@ def test_the_environment_names_a_file_or_a_folder(tmp_path, monkeypatch):
         monkeypatch.setenv("CREPE_WEIGHTS", str(given))
         assert crepe.weights_path("tiny") == file
     monkeypatch.setenv("CREPE_WEIGHTS", str(tmp_path / "elsewhere"))
-    with pytest.raises(
-        crepe.WeightsError, match="CREPE_WEIGHTS: .*elsewhere found, a file or a folder with model-tiny"
-    ):
+    with pytest.raises(crepe.WeightsError, match="CREPE_WEIGHTS: expected a file or a folder .* got .*elsewhere"):
         crepe.weights_path("tiny")
 
 
@@ -269,7 +264,7 @@ def test_a_download_is_compared_with_the_published_file(tmp_path, monkeypatch, n
     assert not file.exists()  # or the next try would find it in the cache
 
 
-def test_a_network_that_is_not_there_is_not_asked_for_every_window(monkeypatch, no_weights):
+def test_a_failed_download_is_not_tried_for_every_chunk(monkeypatch, no_weights):
     asked = []
     monkeypatch.setattr(keras.utils, "get_file", lambda *_, **__: asked.append(1) or {}["no network"])
     for _ in range(3):
@@ -307,19 +302,19 @@ def test_silence_has_no_pitch(method, request):
     assert (found.f0 == 0).all() and (found.confidence == 0).all() and not found.voiced.any()
 
 
-def test_what_cannot_be_tracked_is_named():
+def test_sounds_that_cannot_be_tracked_are_named():
     good = np.ones(RATE, np.float32)
-    with pytest.raises(ValueError, match="audio: 0 samples found"):
+    with pytest.raises(ValueError, match="audio: expected at least one frame .* got 0 samples"):
         tracking.track_pitch(good[:0], RATE)
-    with pytest.raises(ValueError, match=r"audio: shape \(2, 8000\) found"):
+    with pytest.raises(ValueError, match=r"audio: expected shape \(samples,\), got \(2, 8000\)"):
         tracking.track_pitch(good.reshape(2, -1), RATE)
-    with pytest.raises(ValueError, match="1 samples are NaN"):
+    with pytest.raises(ValueError, match="got 1 that are NaN"):
         tracking.track_pitch(np.append(good, np.nan), RATE)
-    with pytest.raises(ValueError, match="method: 'ear' found, one of crepe, pyin, yin, autocorrelation expected"):
+    with pytest.raises(ValueError, match="method: expected one of crepe, pyin, yin, autocorrelation, got 'ear'"):
         tracking.track_pitch(good, RATE, "ear")
-    with pytest.raises(ValueError, match="every: 0 found"):
+    with pytest.raises(ValueError, match="every: expected a whole number from 1, got 0"):
         tracking.track_pitch(good, RATE, "yin", every=0)
-    with pytest.raises(ValueError, match="fmin, fmax: 100 and 50 Hz found"):
+    with pytest.raises(ValueError, match="fmin, fmax: expected 0 < fmin < fmax, got 100 and 50 Hz"):
         tracking.track_pitch(good, RATE, "pyin", fmin=100, fmax=50)
 
 

@@ -5,13 +5,17 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
-from tests.ddsp_models.separation.test_analysis_network import SMALL, make_song
 
+from common import results
+from common.places import Places
 from ddsp_models.separation import ablations, song_crops
 from ddsp_models.separation.ablations import VARIANTS, Variant, VariantSeparator
-from ddsp_models.separation.train import Training, validation_examples
+from ddsp_models.separation.analysis_network import Sizes
+from ddsp_models.separation.train_separator import SeparatorTraining, validation_examples
+from tests.helpers import ANALYSIS, make_song, make_tree
 
-SHORT = Training(seconds=0.5, batch_size=2, steps=4, steps_per_epoch=2, taught_until=0.5)
+SMALL = Sizes(**ANALYSIS)
+SHORT = SeparatorTraining(seconds=0.5, batch_size=2, steps=4, steps_per_epoch=2, taught_until=0.5)
 
 
 def built(variant):
@@ -34,9 +38,9 @@ def test_every_variant_learns_and_is_scored(name):
     if name != "spectra":
         np.testing.assert_allclose(spectra.sum(axis=1), 1.0, atol=1e-4)
     records = ablations.scores(model, *validation_examples([song], 8000, SMALL.hop))
-    found = {(record["source"], record["metric"]) for record in records}
-    assert {("drums", "si_sdr"), ("bass", "f0_l1_hz"), ("vocals", "raw_pitch_accuracy")} <= found
-    assert ("drums", "f0_l1_hz") not in found and all(np.isfinite(record["value"]) for record in records)
+    kinds = {(record["source"], record["metric"]) for record in records}
+    assert {("drums", "si_sdr"), ("bass", "f0_l1_hz"), ("vocals", "raw_pitch_accuracy")} <= kinds
+    assert ("drums", "f0_l1_hz") not in kinds and all(np.isfinite(record["value"]) for record in records)
     assert 0 < ablations.parameters_used(model) < model.count_params()
 
 
@@ -57,15 +61,18 @@ def test_hertz_are_compared_over_all_frames_and_bins_over_voiced_ones():
     assert (keras.ops.convert_to_numpy(bins.decode(other)) > 0).all()
 
 
-def test_a_variant_that_cannot_be_is_named():
-    with pytest.raises(ValueError, match="pitch: 'cents' found"):
-        Variant(pitch="cents")
-    with pytest.raises(ValueError, match="heads: a shared head"):
-        Variant(heads="shared")
-    with pytest.raises(ValueError, match="masks: spectra need"):
-        Variant(pitch="hertz")
-    with pytest.raises(ValueError, match="pitch: hertz go without"):
-        Variant(pitch="hertz", masks="softmax")
+@pytest.mark.parametrize(
+    "settings, words",
+    [
+        ({"pitch": "cents"}, "pitch: expected one of 'bins', 'hertz', got 'cents'"),
+        ({"heads": "shared"}, "heads: expected pitch='hertz', masks='softmax' if shared"),
+        ({"pitch": "hertz"}, "masks: expected pitch='bins', voicing and told with spectra"),
+        ({"pitch": "hertz", "masks": "softmax"}, "pitch: expected no voicing"),
+    ],
+)
+def test_a_variant_that_cannot_be_is_named(settings, words):
+    with pytest.raises(ValueError, match=words):
+        Variant(**settings)
 
 
 def test_each_variant_changes_one_thing():
@@ -76,7 +83,7 @@ def test_each_variant_changes_one_thing():
     assert changed == [["heads"], ["earlier_weights"], ["pitch"], ["aligned"], ["voicing"], ["told"], ["masks"]]
 
 
-def test_only_what_is_told_the_pitch_divides_the_mixture_by_it():
+def test_masks_depend_on_the_given_f0_only_if_conditioned_on_it():
     rng = np.random.default_rng(0)
     inputs = {"mixture": rng.standard_normal((1, 8000)).astype(np.float32), "taught": np.ones((1, 1), np.float32)}
     frames = 8000 // SMALL.hop + 1
@@ -89,24 +96,22 @@ def test_only_what_is_told_the_pitch_divides_the_mixture_by_it():
         assert (np.abs(low - high).max() > 1e-3) == (name == "told the pitch")
 
 
-def test_what_is_done_is_not_done_again(tmp_path, monkeypatch, capsys):
-    trained = []
+def test_finished_runs_are_kept(tmp_path, monkeypatch, capsys):
+    trained, places = [], Places(tmp_path)
 
-    def run(name, seed, training, sizes, songs, validation):
+    def run(name, seed, training, config, songs, validation):
         trained.append((name, seed))
         record = {"source": "bass", "metric": "si_sdr", "unit": "dB", "value": 1.0}
         return {"parameters": 5, "seconds": 1.0, "records": [record]}
 
     monkeypatch.setattr(ablations, "run", run)
-    monkeypatch.setattr(ablations, "load_songs", lambda *_: [make_song()])
-    monkeypatch.setattr(ablations, "checksum", lambda *_: "0" * 64)
-    monkeypatch.setattr(ablations.results, "ROOT", tmp_path)
-    monkeypatch.setattr(ablations.results, "RESULTS", tmp_path / "results")
-    (tmp_path / "results").mkdir()
-    assert ablations.main(["--steps", "4", "--seeds", "1", "--only", "voicing", "spectra"]) == 0
-    assert ablations.main(["--steps", "4", "--seeds", "2", "--only", "spectra"]) == 0
+    monkeypatch.setattr(ablations, "band_songs", lambda *_: [make_song()])
+    for name, subset in (("one_artist", "train"), ("validation", "test")):
+        make_tree(places.band / name, songs=1, seconds=0.1, subset=subset)
+    assert ablations.main(["--steps", "4", "--seeds", "1", "--only", "voicing", "spectra"], places) == 0
+    assert ablations.main(["--steps", "4", "--seeds", "2", "--only", "spectra"], places) == 0
     assert trained == [("voicing", 0), ("spectra", 0), ("spectra", 1)]
-    written = ablations.results.read(tmp_path / "results" / "ablations-separator.json")
+    written = results.read(places.results / "ablations-separator.json")
     assert [record["seed"] for record in written["records"]] == [0, 1]
     assert written["variants"]["spectra"]["parameters"] == 5
     assert dataclasses.asdict(VARIANTS["spectra"]).items() <= written["variants"]["spectra"].items()

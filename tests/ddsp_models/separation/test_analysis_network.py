@@ -1,6 +1,5 @@
-"""The parametric separator: its spectra are those of sounds, its stems add up, it hears what it is taught."""
+"""The analysis network: its spectrum, its pitch classes, what it learns, and the stems that its masks give."""
 
-import dataclasses
 import json
 
 import keras
@@ -8,22 +7,14 @@ import numpy as np
 import pytest
 from keras import ops
 
-from audio_processing.audio_processing import stft
-from common.files import sha256_of
-from ddsp_models.features import N_BANDS
-from ddsp_models.separation import analysis_network, separators, song_crops
-from ddsp_models.separation.analysis_network import ParametricSeparator, Sizes
-from mss_nn_implementation.convtas import WeightsError
+from ddsp_models.separation import separators
+from ddsp_models.separation.analysis_network import WEIGHTS_OF_TERMS, ParametricSeparator, Sizes
+from ddsp_models.separation.song_crops import SongCrops
+from ddsp_models.separation.train_separator import SeparatorTraining
+from tests.helpers import ANALYSIS, export, make_song, tone
+from training.weights import WeightsError
 
-SMALL = Sizes(
-    n_fft=1024, hop=128, octaves=7.0, channels=12, hidden=8, dilations=(1, 2), filters=2, harmonic_bands=8,
-    noise_bands=6, bands=12,
-)  # fmt: skip
-
-
-def tone(f0, seconds=1.0, sample_rate=16000, harmonics=10):
-    t = np.arange(int(seconds * sample_rate)) / sample_rate
-    return sum(np.sin(2 * np.pi * k * f0 * t) for k in range(1, harmonics + 1)).astype(np.float32)
+SMALL = Sizes(**ANALYSIS)
 
 
 @pytest.fixture(scope="module")
@@ -37,44 +28,7 @@ def model():
 @pytest.fixture(scope="module")
 def separator(model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("weights")
-    model.save(folder / "separator-small.keras")
-    (folder / "separator-small.json").write_text(json.dumps({"sha256": sha256_of(folder / "separator-small.keras")}))
-    return separators.MaskedSeparator("small", folder)
-
-
-def test_outlines_add_up_to_a_flat_spectrum():
-    for n in (8, 40, 96):
-        np.testing.assert_allclose(analysis_network.mel_triangles(n, 2048, 16000).sum(axis=1), 1.0, atol=1e-5)
-
-
-def test_the_map_finds_a_frequency_where_its_note_is():
-    sizes = Sizes()
-    weights = analysis_network.log_frequency_weights(sizes)
-    for frequency in (110.0, 440.0, 1760.0):
-        spectrum = np.exp(-0.5 * (np.arange(sizes.n_frequencies) - frequency * 2048 / 16000) ** 2)
-        note = analysis_network.LOWEST_NOTE + np.argmax(spectrum @ weights) / sizes.per_semitone
-        assert abs(note - (69 + 12 * np.log2(frequency / 440))) < 0.5
-
-
-@pytest.mark.parametrize("f0", [82.4, 220.0, 415.3])
-def test_lobes_look_like_the_spectrogram_of_equal_harmonics(f0):
-    magnitude = np.abs(stft(tone(f0), 2048, 128))[:, 60]
-    frames = ops.convert_to_tensor(np.full((1, 9), f0, np.float32))
-    lobes = ops.convert_to_numpy(analysis_network.harmonic_lobes(frames, ops.convert_to_tensor(0.72), 2048, 16000))[
-        0, 4
-    ]
-    heard = slice(0, int(10.4 * f0 * 2048 / 16000))
-    shape = magnitude[heard] / magnitude[heard].max()
-    assert np.corrcoef(shape, lobes[heard])[0, 1] > 0.99
-    assert np.abs(shape - lobes[heard]).max() < 0.12
-
-
-def test_a_moving_pitch_smears_high_harmonics_more():
-    line = ops.convert_to_tensor((200.0 + 2.0 * np.arange(9, dtype=np.float32))[None])
-    lobes = ops.convert_to_numpy(analysis_network.harmonic_lobes(line, ops.convert_to_tensor(1.0), 2048, 16000))[0, 4]
-    spacing = 208.0 * 2048 / 16000
-    between = [lobes[int(round((k + 0.5) * spacing))] for k in (2, 10, 20)]
-    assert between[0] < 0.01 < between[1] < between[2]
+    return separators.MaskedSeparator.load("small", export(model, folder, "separator-small"))
 
 
 def test_white_noise_has_variance_one_in_every_bin(model):
@@ -103,7 +57,7 @@ def test_viterbi_bridges_a_gap_and_ignores_a_leap_of_one_frame():
     logits[:, 20] = 4.0
     logits[18, 20], logits[18, 55] = 3.0, 5.0  # one frame that sounds like another pitch
     logits[30:, 60] = 9.0  # and a rest
-    line = separators.likeliest_line(logits, 40.0, 4)
+    line = separators.viterbi_f0(logits, 40.0, 4)
     np.testing.assert_allclose(line[:29], 440 * 2 ** ((45.0 - 69) / 12), rtol=1e-2)
     assert (line[31:] == 0).all()
 
@@ -140,87 +94,15 @@ def test_weights_that_were_changed_are_refused(model, tmp_path):
         separators.load_separator("small", tmp_path)
 
 
-def test_sizes_that_contradict_each_other_are_named():
-    with pytest.raises(ValueError, match="pitched: 'flute'"):
-        Sizes(pitched=("bass", "flute"))
-    with pytest.raises(ValueError, match="lowest, highest: 1 and 2"):
-        Sizes(lowest=(26.0,))
-    with pytest.raises(ValueError, match="hop: 100"):
-        Sizes(hop=100)
-
-
-# --- examples --------------------------------------------------------------------------------------------------------
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    seconds: float = 0.5
-    batch_size: int = 2
-    steps: int = 8
-    steps_per_epoch: int = 4
-    remix: float = 0.5
-    gain_db: float = 6.0
-    taught_until: float = 0.5
-    own_pitch: float = 1.0
-    seed: int = 3
-
-
-def make_song(bass=110.0, voice=440.0, seconds=2.0):
-    n, frames = int(seconds * 16000), int(seconds * 250)
-    drums = np.zeros(n, np.float32)
-    drums[::4000] = 0.5
-    stems = np.stack([drums, 0.05 * tone(bass, seconds), 0.02 * tone(voice, seconds)])
-    f0 = np.tile(np.array([[bass, voice]], np.float32), (frames, 1))
-    f0[: frames // 2, 1] = 0.0
-    return song_crops.described(stems, f0, ("drums", "bass", "vocals"), ("bass", "vocals"))
-
-
-def test_examples_add_up_and_depend_on_seed_epoch_and_number_alone():
-    songs = [make_song(), make_song(80.0, 300.0)]
-    crops = song_crops.SongCrops(songs, Settings(), 128)
-    inputs, targets = crops[1]
-    np.testing.assert_allclose(inputs["mixture"], targets["stems"].sum(axis=1), atol=1e-6)
-    assert inputs["f0"].shape == (2, 63, 2) and targets["bands"].shape == (2, 124, 3, N_BANDS)
-    again = song_crops.SongCrops(songs, Settings(), 128)[1][0]
-    assert np.array_equal(again["mixture"], inputs["mixture"])
-    assert inputs["taught"].all()  # the first half is taught,
-    crops.epoch = 1
-    later = crops[1][0]
-    assert not later["taught"].any()  # the second half is not
-    assert not np.array_equal(later["mixture"], inputs["mixture"])
-
-
-def test_features_follow_the_gain_of_a_crop():
-    song = make_song()
-    parts = [[(song, 8000, gain, 1)] * 3 for gain in (0.0, 6.0)]
-    _, targets = song_crops.examples(parts, 8000, 64 * 2, np.zeros((2, 1), bool))
-    np.testing.assert_allclose(targets["loudness"][1] - targets["loudness"][0], 6.0, atol=1e-4)
-    np.testing.assert_array_equal(targets["onset"][0], targets["onset"][1])
-
-
-def test_a_faster_tape_is_higher_and_shorter():
-    song = make_song()
-    fast = song_crops.resampled(song, 1.25)
-    assert abs(fast.stems.shape[1] - 32000 / 1.25) <= 64
-    assert np.allclose(fast.f0[-10:, 0], 137.5) and np.allclose(fast.f0[-10:, 1], 550.0) and not fast.f0[10, 1]
-    spectrum = np.abs(np.fft.rfft(fast.stems[1, 4000:20000]))
-    assert abs(np.argmax(spectrum[:200]) - 137.5) <= 1
-
-
-def test_songs_shorter_than_a_crop_are_named():
-    with pytest.raises(ValueError, match=r"too short: \[0\]"):
-        song_crops.SongCrops([make_song(seconds=0.25)], Settings(), 128)
-
-
 def test_it_learns_what_one_batch_holds():
     keras.utils.set_random_seed(0)
     model = ParametricSeparator(SMALL)
     model.build(None)
     model.compile(optimizer=keras.optimizers.Adam(5e-3))
-    batch = song_crops.SongCrops([make_song()], Settings(), 128)[0]
+    batch = SongCrops([make_song()], SeparatorTraining(seconds=0.5, batch_size=2), 128)[0]
     first = model.train_on_batch(*batch, return_dict=True)
     for _ in range(12):
         last = model.train_on_batch(*batch, return_dict=True)
     assert last["loss"] < first["loss"] - 0.5 and last["pitch"] < first["pitch"]
-    assert set(last) == {"loss", *analysis_network.WEIGHTS_OF_TERMS}
+    assert set(last) == {"loss", *WEIGHTS_OF_TERMS}
     assert all(np.isfinite(value) for value in last.values())

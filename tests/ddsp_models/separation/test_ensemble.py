@@ -46,8 +46,7 @@ def test_estimates_that_are_alike_count_the_same():
 
 
 def test_without_weights_the_command_says_what_to_do(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(ensemble, "WEIGHTS", tmp_path)
-    monkeypatch.setattr(ensemble.Ensemble.__init__, "__defaults__", (None, tmp_path, None))
+    monkeypatch.setattr(ensemble.Ensemble.load.__func__, "__defaults__", (tmp_path, None))
     assert ensemble.main([]) == 2
     assert "make train" in capsys.readouterr().err
 

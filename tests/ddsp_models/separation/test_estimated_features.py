@@ -1,18 +1,20 @@
-"""Examples of what a listener hears: every sound with the features of its own mixture, and each mixture heard once."""
+"""Estimated features: every sound with the features of its own mixture, and each mixture analysed once."""
 
 import numpy as np
 import pytest
 
+from audio_processing.tracks import TRIO, tracks
+from common.places import Places
 from ddsp_models import features as feature
 from ddsp_models.separation import estimated_features
-from tests.conftest import make_tree
+from tests.helpers import make_tree
 
 
 def test_a_remix_takes_its_stems_from_different_songs():
-    songs = [{s: np.full(10 + i, 100 * k + i) for k, s in enumerate(("drums", "bass", "vocals"))} for i in range(30)]
-    found = list(estimated_features.mixtures(songs, ("drums", "bass", "vocals"), 2))
-    assert len(found) == 90
-    for i, parts in enumerate(found):
+    songs = [{s: np.full(10 + i, 100 * k + i) for k, s in enumerate(TRIO)} for i in range(30)]
+    mixtures = list(estimated_features.mixtures(songs, TRIO, 2))
+    assert len(mixtures) == 90
+    for i, parts in enumerate(mixtures):
         assert len({len(x) for x in parts.values()}) == 1
         from_songs = [int(x[0]) % 100 for x in parts.values()]
         assert from_songs[0] == i % 30
@@ -20,36 +22,36 @@ def test_a_remix_takes_its_stems_from_different_songs():
 
 
 class Loud:
-    """Hears nothing but how loud the mixture is."""
+    """Estimates nothing but the loudness of the mixture, and counts mixtures."""
 
-    sources = ("drums", "bass", "vocals")
-    estimated_features = 0
+    sources, analysed = TRIO, 0
 
-    def __init__(self, name, folder):
-        pass
+    @classmethod
+    def load(cls, name, folder):
+        return cls()
 
     def describe(self, audio):
-        Loud.heard += 1
+        Loud.analysed += 1
         frames = len(audio) // feature.HOP_LENGTH
         return {s: {"loudness": np.full((frames, 1), np.abs(audio).max())} for s in self.sources}
 
 
 def test_features_are_the_mixtures_and_sounds_the_sources(tmp_path, monkeypatch):
     monkeypatch.setattr(estimated_features, "MaskedSeparator", Loud)
-    (tmp_path / "separator-ears.keras").write_bytes(b"weights")
+    (tmp_path / "separator-any.keras").write_bytes(b"weights")
     root = make_tree(tmp_path / "songs", seconds=1.0, subset="train")
-    places = {"listener": "ears", "weights": tmp_path, "kept": tmp_path / "kept"}
-    found = estimated_features.heard_examples("bass", root, "train", 1, **places)
-    [*songs] = estimated_features.tracks(root, "train")
-    assert len(found) == 2 * len(songs) and Loud.heard == len(found)
-    for (features, sound), song in zip(found, songs):
-        stems = song.stems(16000, mono=True, sources=Loud.sources)
+    options = {"estimator": "any", "weights": tmp_path, "places": Places(tmp_path)}
+    examples = estimated_features.estimated_examples(root, "train", "bass", 1, **options)
+    songs = tracks(root, "train")
+    assert len(examples) == 2 * len(songs) == Loud.analysed
+    for (features, sound), song in zip(examples, songs):
+        stems = song.stems(16000, mono=True, sources=TRIO)
         assert features["loudness"][0, 0] == pytest.approx(np.abs(sum(stems.values())).max())
         assert len(sound) == feature.HOP_LENGTH * len(features["loudness"])
-        np.testing.assert_allclose(sound, feature.heard(stems["bass"], 16000)[: len(sound)], atol=1e-6)
-    again = estimated_features.heard_examples("bass", root, "train", 1, **places)
-    assert Loud.heard == len(found)  # what was kept is read
-    np.testing.assert_array_equal(again[-1][1], found[-1][1])
-    (tmp_path / "separator-ears.keras").write_bytes(b"others")
-    estimated_features.heard_examples("drums", root, "train", 0, **places)
-    assert Loud.heard == len(found) + len(songs)  # other ears listen anew
+        np.testing.assert_allclose(sound, feature.whole_frames(stems["bass"], 16000)[: len(sound)], atol=1e-6)
+    again = estimated_features.estimated_examples(root, "train", "bass", 1, **options)
+    assert Loud.analysed == len(examples)  # the kept ones are read
+    np.testing.assert_array_equal(again[-1][1], examples[-1][1])
+    (tmp_path / "separator-any.keras").write_bytes(b"others")
+    estimated_features.estimated_examples(root, "train", "drums", 0, **options)
+    assert Loud.analysed == len(examples) + len(songs)  # other weights estimate again

@@ -1,4 +1,4 @@
-"""Corrected masks: they begin as Wiener's, add up, see what they say they see, and learn; the separator stays."""
+"""Mask refinement: it begins with Wiener masks that add up, has the evidence it claims, and learns; the rest stays."""
 
 import csv
 import dataclasses
@@ -8,19 +8,19 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from tests.ddsp_models.separation.test_analysis_network import SMALL, make_song, tone
 
 from audio_processing.audio_processing import istft, stft
 from common.files import sha256_of
 from ddsp_models.separation import mask_refinement, separators, train_refinement
-from ddsp_models.separation.analysis_network import ParametricSeparator, wiener_masks
+from ddsp_models.separation.analysis_network import ParametricSeparator, Sizes, wiener_masks
 from ddsp_models.separation.mask_refinement import RefinedMasks, RefinedSizes
 from ddsp_models.separation.song_crops import SongCrops
-from ddsp_models.separation.train import Training
-from mss_nn_implementation.convtas import WeightsError
+from ddsp_models.separation.train_separator import SeparatorTraining
+from tests.helpers import ANALYSIS, REFINEMENT, export, make_song, tone
+from training.weights import WeightsError
 
-SIZES = RefinedSizes(**SMALL.to_dict(), filters_2d=4, reach=((1, 1), (2, 2)))
-SHORT = Training(seconds=0.5, batch_size=2, steps=2, steps_per_epoch=1, taught_until=0.0)
+SMALL, SIZES = Sizes(**ANALYSIS), RefinedSizes(**REFINEMENT)
+SHORT = SeparatorTraining(seconds=0.5, batch_size=2, steps=2, steps_per_epoch=1, taught_until=0.0)
 
 
 def built(seed=1, corrects=0.0):
@@ -39,9 +39,7 @@ def folder(tmp_path_factory):
     plain = ParametricSeparator(SMALL)
     plain.build(None)
     for name, model in {"one_artist_refined": built(corrects=0.1), "plain": plain}.items():
-        path = folder / f"separator-{name}.keras"
-        model.save(path)
-        path.with_suffix(".json").write_text(json.dumps({"sha256": sha256_of(path)}))
+        export(model, folder, f"separator-{name}")
     return folder
 
 
@@ -75,7 +73,7 @@ def test_without_corrections_the_masks_are_wieners():
     assert not across.any()
 
 
-def test_whatever_is_corrected_masks_add_up_to_one():
+def test_refined_masks_add_up_to_one():
     rng = np.random.default_rng(0)
     spectra = random_spectra(rng)
     parts = rng.standard_normal((2, 2, 5, SIZES.n_frequencies)).astype(np.float32)
@@ -85,29 +83,29 @@ def test_whatever_is_corrected_masks_add_up_to_one():
     np.testing.assert_allclose(across.sum(axis=1), 0.0, atol=1e-4)
 
 
-def test_two_exact_magnitudes_tell_the_phase_sensitive_mask():
+def test_two_exact_magnitudes_determine_the_phase_sensitive_mask():
     rng = np.random.default_rng(0)
     a, b = (rng.standard_normal((2, 1, 4, 513)) + 1j * rng.standard_normal((2, 1, 4, 513))) / np.sqrt(2)
     mixture = a + b
     spectra = np.abs(np.stack([a, b, 0 * a], axis=-1))
-    features, _ = built().seen(
+    features, _ = built().evidence(
         *(ops.convert_to_tensor(part.astype(np.float32)) for part in (mixture.real, mixture.imag)),
         ops.convert_to_tensor(spectra.astype(np.float32)),
     )
-    said = ops.convert_to_numpy(features)[..., 7:9]  # after the logarithms and the ratios
+    cosines = ops.convert_to_numpy(features)[..., 7:9]  # after the logarithms and the ratios
     true = np.real(np.stack([a, b], axis=-1) / mixture[..., None])
     loud = (np.abs(mixture) > 0.3)[..., None] & (np.abs(true - 0.5) < 1.4)
     assert loud.mean() > 0.5
-    np.testing.assert_allclose(said[loud[..., 0]], np.clip(true, -1, 2)[loud[..., 0]], atol=0.01)
+    np.testing.assert_allclose(cosines[loud[..., 0]], np.clip(true, -1, 2)[loud[..., 0]], atol=0.01)
 
 
 def test_the_separator_divides_as_the_network_does_in_training(folder):
-    separator = separators.RefinedSeparator(folder=folder)
+    separator = separators.RefinedSeparator.load(folder=folder)
     mixture, s = mixture_of(1.0), SIZES
     found = separator.analyse(mixture)
     inputs = {"mixture": mixture[None], "f0": found["f0"][None], "taught": np.ones((1, 1), np.float32)}
-    said = separator.refined(inputs)
-    expected = ops.convert_to_numpy(said["real"])[0] + 1j * ops.convert_to_numpy(said["imaginary"])[0]
+    outputs = separator.refinement(inputs)
+    expected = ops.convert_to_numpy(outputs["real"])[0] + 1j * ops.convert_to_numpy(outputs["imaginary"])[0]
     level = np.sqrt(np.mean(mixture**2))
     heard = stft(found["stems"], s.n_fft, s.mask_hop) / (level * separator.model.window_norm)
     inside = slice(4, -4)  # frames that the edges of the window do not reach
@@ -127,18 +125,20 @@ def test_a_steady_tone_does_not_turn_and_a_click_is_where_it_is():
         (stft(click, n_fft, hop), 2, None, (slice(16, 17), slice(1, None))),
     ):
         parts = (ops.convert_to_tensor(np.float32(part.T[None])) for part in (signal.real, signal.imag))
-        cosine, sine = np.moveaxis(ops.convert_to_numpy(mask_refinement.turned(*parts, axis, per_bin))[0][at], -1, 0)
+        cosine, sine = np.moveaxis(
+            ops.convert_to_numpy(mask_refinement.phase_change(*parts, axis, per_bin))[0][at], -1, 0
+        )
         np.testing.assert_allclose(cosine, 1.0, atol=1e-3)
         np.testing.assert_allclose(sine, 0.0, atol=0.03)
 
 
 def test_stems_add_up_follow_the_gain_and_are_silent_where_nothing_is(folder):
-    separator = separators.RefinedSeparator(folder=folder)
+    separator = separators.RefinedSeparator.load(folder=folder)
     mixture = mixture_of()
     stems = separator.separate(mixture)
     assert all(stem.shape == mixture.shape for stem in stems.values())
     np.testing.assert_allclose(sum(stems.values()), mixture, atol=1e-5)
-    plain = separators.MaskedSeparator.of(separator.model, SIZES.exponent).separate(mixture)
+    plain = separators.MaskedSeparator(separator.model, SIZES.exponent).separate(mixture)
     assert max(np.abs(stems[s] - plain[s]).max() for s in stems) > 1e-3  # they are not the plain masks
     louder = separator.separate(4 * mixture)
     for source, stem in stems.items():
@@ -147,11 +147,11 @@ def test_stems_add_up_follow_the_gain_and_are_silent_where_nothing_is(folder):
 
 
 def test_a_network_of_another_kind_is_named(folder):
-    with pytest.raises(WeightsError, match="plain: a ParametricSeparator found, a RefinedMasks expected"):
-        separators.RefinedSeparator("plain", folder)
+    with pytest.raises(WeightsError, match="expected a RefinedMasks, got a ParametricSeparator"):
+        separators.RefinedSeparator.load("plain", folder)
 
 
-def test_corrections_are_learned_and_the_separator_is_not(tmp_path):
+def test_corrections_are_learned_and_the_analysis_network_is_not(tmp_path):
     model = built()
     model.compile(optimizer=keras.optimizers.Adam(1e-2))
     inputs, targets = SongCrops([make_song()], SHORT, SIZES.hop)[0]
@@ -161,23 +161,22 @@ def test_corrections_are_learned_and_the_separator_is_not(tmp_path):
     assert all(np.array_equal(a, ops.convert_to_numpy(b)) for a, b in zip(before, model.separator.weights))
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras", compile=False, safe_mode=True)
-    found, expected = again(inputs), model(inputs)
-    np.testing.assert_allclose(found["imaginary"], expected["imaginary"], atol=1e-5)
+    np.testing.assert_allclose(again(inputs)["imaginary"], model(inputs)["imaginary"], atol=1e-5)
 
 
-def test_a_run_begins_with_a_separator_and_goes_on_where_it_stopped(tmp_path, folder):
+def test_a_run_is_initialised_from_a_separator_and_resumes(tmp_path, folder):
     songs = [make_song()], [make_song(80.0, 300.0)]
     start = folder / "separator-plain.keras"
     train_refinement.train(SHORT, SIZES, *songs, tmp_path, start)
-    found = train_refinement.train(dataclasses.replace(SHORT, steps=3), SIZES, *songs, tmp_path, start)
+    refined = train_refinement.train(dataclasses.replace(SHORT, steps=3), SIZES, *songs, tmp_path, start)
     with open(tmp_path / "log.csv") as file:
         assert [row["epoch"] for row in csv.DictReader(file)] == ["0", "1", "2"]
     plain = keras.saving.load_model(start, compile=False)
-    for ours, theirs in zip(found.separator.weights, plain.weights):
+    for ours, theirs in zip(refined.separator.weights, plain.weights):
         np.testing.assert_array_equal(ops.convert_to_numpy(ours), ops.convert_to_numpy(theirs))
     assert json.loads((tmp_path / "settings.json").read_text())["start_sha256"] == sha256_of(start)
 
 
 def test_frames_that_do_not_fit_the_window_are_refused():
-    with pytest.raises(ValueError, match="every: 3"):
+    with pytest.raises(ValueError, match="every: expected .* got 3 · 128 samples"):
         RefinedSizes(every=3)

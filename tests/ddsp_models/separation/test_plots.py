@@ -1,4 +1,4 @@
-"""The chapter's figures name what they show, at its place."""
+"""The chapter's figures name their parts, in their places."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -18,12 +18,12 @@ def ax():
 def test_the_diagram_names_the_parts(ax):
     plots.network(Sizes(), ax)
     words = " ".join(text.get_text() for text in ax.texts)
-    for part in ("pitch heads", "6 temporal blocks", "outlines", "masks", "decoders", "stems", "f0"):
+    for part in ("pitch heads", "6 temporal blocks", "envelopes", "masks", "decoders", "stems", "f0"):
         assert part in words
 
 
-def test_an_outlines_frequencies_are_those_of_its_bands(ax):
-    image = plots.outlines(np.ones((10, 96)), 2.0, 16000, ax, "drums")
+def test_the_frequencies_of_an_envelope_are_those_of_its_bands(ax):
+    image = plots.envelope(np.ones((10, 96)), 2.0, 16000, ax, "drums")
     assert image.get_array().shape == (96, 10) and ax.get_title() == "drums"
     triangles = mel_triangles(96, 16000, 16000)  # a bin per hertz
     for place, kilohertz in zip(ax.get_yticks(), (0.25, 0.5, 1, 2, 4)):

@@ -1,29 +1,31 @@
-"""Training through the synthesisers: what decoders play moves the separator, with stems and without."""
+"""Training through the synthesisers: the decoders' sounds train the separator, with stems and without."""
 
 import dataclasses
 import json
+from functools import partial
 
 import keras
 import numpy as np
 import pytest
 from keras import ops
-from tests.ddsp_models.separation.test_analysis_network import SMALL, make_song
 
 from ddsp_models import autoencoder
 from ddsp_models.features import PITCHED, STRUCK
 from ddsp_models.separation import song_crops, train_through_decoders
-from ddsp_models.separation.analysis_network import ParametricSeparator
+from ddsp_models.separation.analysis_network import ParametricSeparator, Sizes
+from ddsp_models.separation.train_separator import validation_examples
 from ddsp_models.separation.train_through_decoders import Through, ThroughSynthesisers
+from tests.helpers import ANALYSIS, DECODER, make_song
 
-TINY = {"channels": 8, "depth": 1, "n_bands": 9, "room_taps": 0, "noise_samples": 1024}
+SMALL = Sizes(**ANALYSIS)
 SHORT = Through(seconds=0.5, batch_size=2, steps=2, steps_per_epoch=1)
 
 
 @pytest.fixture(scope="module")
 def decoders():
     keras.utils.set_random_seed(0)
-    pitched = autoencoder.Settings(PITCHED, n_harmonics=12, outline=True, **TINY)
-    struck = autoencoder.Settings(STRUCK, n_harmonics=0, **TINY)
+    pitched = autoencoder.Settings(PITCHED, n_harmonics=12, outline=True, **DECODER)
+    struck = autoencoder.Settings(STRUCK, n_harmonics=0, **DECODER)
     found = {"drums": struck, "bass": pitched, "vocals": pitched}
     found = {source: autoencoder.Decoder(settings) for source, settings in found.items()}
     for decoder in found.values():
@@ -45,13 +47,13 @@ def weights_of(layer):
     return [ops.convert_to_numpy(w).copy() for w in layer.weights]
 
 
-def test_mixtures_alone_teach_the_features_through_the_decoders(decoders):
+def test_mixtures_alone_train_the_features_through_the_decoders(decoders):
     model = wrapped(decoders, "unsupervised")
     inputs, targets = song_crops.SongCrops([make_song()], SHORT, SMALL.hop)[0]
     inputs["taught"][:] = 1.0
     features, pitch = weights_of(model.separator.features), weights_of(model.separator.pitch_heads[0])
     frozen = [weights_of(decoder) for decoder in decoders.values()]
-    silent = {**targets, "stems": np.zeros_like(targets["stems"])}  # no stem is listened to
+    silent = {**targets, "stems": np.zeros_like(targets["stems"])}  # the stems do not matter
     losses = [model.train_on_batch(inputs, silent, return_dict=True)["loss"] for _ in range(6)]
     assert losses[-1] < losses[0] - 0.1
     assert all(np.abs(a - b).max() > 1e-3 for a, b in zip(features, weights_of(model.separator.features)))
@@ -60,7 +62,7 @@ def test_mixtures_alone_teach_the_features_through_the_decoders(decoders):
         assert all(np.array_equal(a, b) for a, b in zip(before, weights_of(decoder)))
 
 
-def test_stems_teach_everything(decoders):
+def test_stems_train_everything(decoders):
     model = wrapped(decoders, "supervised", spectral_weight=0.3)
     inputs, targets = song_crops.SongCrops([make_song()], SHORT, SMALL.hop)[0]
     first = model.train_on_batch(inputs, targets, return_dict=True)
@@ -70,28 +72,25 @@ def test_stems_teach_everything(decoders):
     assert set(last) == {"loss", "stems", "pitch", "magnitude", "outline", "snr", "features"}
 
 
-def test_a_run_goes_on_and_keeps_a_separator(decoders, tmp_path, monkeypatch):
-    def compile(self, **settings):
-        keras.Model.compile(self, **{**settings, "jit_compile": False, "run_eagerly": True})
-
-    monkeypatch.setattr(ThroughSynthesisers, "compile", compile)
+def test_a_run_resumes_and_keeps_a_separator(decoders, tmp_path, uncompiled):
+    network = partial(train_through_decoders.through_decoders, decoders=decoders)
     songs = [make_song()], [make_song(80.0, 300.0, seconds=0.5)]
     for steps in (1, 2):
         training = dataclasses.replace(SHORT, steps=steps)
-        train_through_decoders.train(training, SMALL, *songs, tmp_path, decoders=decoders)
+        best = train_through_decoders.train(training, SMALL, *songs, tmp_path, network=network)
     assert (tmp_path / "log.csv").read_text().count("\n") == 3
     assert json.loads((tmp_path / "settings.json").read_text())["training"]["mode"] == "supervised"
-    assert isinstance(keras.saving.load_model(tmp_path / "best.keras", compile=False), ParametricSeparator)
+    assert isinstance(best, ParametricSeparator)
 
 
-def test_a_held_line_has_no_holes():
+def test_the_true_f0_is_given_in_validation_if_there_are_no_stems():
+    assert Through(mode="unsupervised").f0_given and not Through().f0_given
+    inputs, _ = validation_examples([make_song()], 8000, SMALL.hop, f0_given=True)
+    assert inputs["taught"].shape == (4, 1) and inputs["taught"].all()
+
+
+def test_a_held_f0_has_no_gaps():
     line = np.array([[0.0, 0.0, 110.0, 0.0, 0.0, 0.0, 220.0, 0.0], np.zeros(8)], np.float32)
     held = ops.convert_to_numpy(train_through_decoders.held(ops.convert_to_tensor(line)))
     np.testing.assert_array_equal(held[0], [110, 110, 110, 110, 110, 110, 220, 220])
     assert not held[1].any()
-
-
-def test_an_unknown_mode_is_named():
-    with pytest.raises(ValueError, match="mode: 'both' found"):
-        Through(mode="both")
-    assert train_through_decoders.main(["one_artist_played", "--start-from", "nobody"]) == 2

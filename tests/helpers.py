@@ -1,0 +1,182 @@
+"""What several tests share: tiny data, tiny networks, files as programs write them. Keras is imported where used."""
+
+import csv
+import importlib.util
+import json
+import os
+import runpy
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from audio_processing.audio_processing import save
+from audio_processing.chunks import Separator
+from audio_processing.tracks import SOURCES
+from common.files import sha256_of
+
+ROOT = Path(__file__).resolve().parent.parent
+CONV_TASNET = {"N": 8, "L": 8, "B": 4, "H": 6, "P": 3, "X": 2, "R": 1, "Sc": 4}
+"""Sizes of a Conv-TasNet that trains in a second."""
+TWELVE_STEPS = {"seconds": 0.25, "batch_size": 2, "steps": 12, "steps_per_epoch": 3, "warmup": 3}
+"""Settings of its training."""
+ANALYSIS = {
+    "n_fft": 1024, "hop": 128, "octaves": 7.0, "channels": 12, "hidden": 8, "dilations": (1, 2), "filters": 2,
+    "harmonic_bands": 8, "noise_bands": 6, "bands": 12,
+}  # fmt: skip
+"""Sizes of an analysis network that trains in a second."""
+REFINEMENT = {**ANALYSIS, "filters_2d": 4, "reach": ((1, 1), (2, 2))}
+"""Sizes of the network that refines its masks."""
+DECODER = {"channels": 8, "depth": 1, "n_bands": 9, "room_taps": 0, "noise_samples": 1024}
+"""Settings of a decoder that trains in a second."""
+
+needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
+
+
+def array(tensor):
+    """A tensor of any backend as an array."""
+    from keras import ops
+
+    return ops.convert_to_numpy(tensor)
+
+
+def gradients(function, *values):
+    """Gradients of a scalar function with respect to each of its arguments, on the backend that runs."""
+    import keras
+
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        tensors = [tf.constant(value) for value in values]
+        with tf.GradientTape() as tape:
+            tape.watch(tensors)
+            result = function(*tensors)
+        return [array(gradient) for gradient in tape.gradient(result, tensors)]
+    if backend == "jax":
+        import jax
+
+        arguments = map(keras.ops.array, values)
+        return [array(gradient) for gradient in jax.grad(function, argnums=tuple(range(len(values))))(*arguments)]
+    tensors = [keras.ops.convert_to_tensor(value).requires_grad_() for value in values]
+    function(*tensors).backward()
+    return [tensor.grad.numpy() for tensor in tensors]
+
+
+def noise(*shape, seed=0):
+    """Standard normal noise, float32."""
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def tone(f0, seconds=1.0, sample_rate=16000, harmonics=10):
+    """A sum of sines at multiples of f0 (Hz), all of amplitude 1: float32, (samples,)."""
+    t = np.arange(int(seconds * sample_rate)) / sample_rate
+    return sum(np.sin(2 * np.pi * k * f0 * t) for k in range(1, harmonics + 1)).astype(np.float32)
+
+
+def trio(seconds=8.0, bass=110.0, voice=440.0, clicks=8000):
+    """Stems of a song at 16 kHz: a click every so many samples, a bass and a voice that hold one note."""
+    drums = np.zeros(int(seconds * 16000), np.float32)
+    drums[::clicks] = 0.5
+    return {"drums": drums, "bass": 0.05 * tone(bass, seconds), "vocals": 0.02 * tone(voice, seconds)}
+
+
+class Halves(Separator):
+    """A stand-in separator, exact and fast: one third of the mixture here, one half there."""
+
+    sources, sample_rate, chunk_seconds = ("third", "half"), 16000, 0.5
+
+    def separate_chunk(self, chunk, sample_rate):
+        return np.stack([chunk / 3, chunk / 2])
+
+
+def make_song(bass=110.0, voice=440.0, seconds=2.0):
+    """A training song of the analysis network: `trio` and its f0; the voice is unvoiced in the first half."""
+    from ddsp_models.separation import song_crops
+
+    stems = trio(seconds, bass, voice, clicks=4000)
+    frames = int(seconds * 250)
+    f0 = np.tile(np.array([[bass, voice]], np.float32), (frames, 1))
+    f0[: frames // 2, 1] = 0.0
+    return song_crops.Song.from_stems(np.stack(list(stems.values())), f0, tuple(stems), ("bass", "vocals"))
+
+
+def some_features(names, frames=30, batch=2, seed=0):
+    """Random features of a decoder: name → (batch, frames, channels)."""
+    from ddsp_models.features import CHANNELS
+
+    ranges = {"f0": (100, 300), "voiced": (0, 1), "loudness": (-60, -10), "onset": (0, 1), "bands": (-60, -10)}
+    rng = np.random.default_rng(seed)
+    return {name: rng.uniform(*ranges[name], (batch, frames, CHANNELS[name])).astype(np.float32) for name in names}
+
+
+def make_tree(root, *, songs=2, seconds=2.0, sample_rate=16000, subset="train", channels=2, seed=0):
+    """A tiny dataset in MUSDB18-HQ layout: stems of noise, `songs` of them."""
+    rng = np.random.default_rng(seed)
+    for i in range(songs):
+        stems = {
+            source: (0.1 * rng.standard_normal((channels, int(seconds * sample_rate)))).astype(np.float32)
+            for source in SOURCES
+        }
+        folder = root / subset / f"Artist - Song {i}"
+        for name, audio in {**stems, "mixture": sum(stems.values())}.items():
+            save(folder / f"{name}.wav", audio, sample_rate)
+    return root
+
+
+def stem_file(path, folder, sources=("mixture", *SOURCES), options=()):
+    """Write what MUSDB18's own files are: several sounds in one mp4, coded with AAC."""
+    inputs = [word for source in sources for word in ("-i", str(folder / f"{source}.wav"))]
+    maps = [word for i in range(len(sources)) for word in ("-map", str(i))]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    command = ["ffmpeg", "-v", "error", "-y", *inputs, *maps, "-c:a", "aac", "-b:a", "256k", *options, str(path)]
+    subprocess.run(command, check=True)
+    return path
+
+
+def export(model, folder, name, **record):
+    """Save a model as FOLDER/NAME.keras, and beside it the record that names its checksum; returns the folder."""
+    model.save(folder / f"{name}.keras")
+    record = {"sha256": sha256_of(folder / f"{name}.keras"), **record}
+    (folder / f"{name}.json").write_text(json.dumps(record))
+    return folder
+
+
+def curve(run):
+    """(loss, validation loss) of every epoch in a run's log."""
+    with open(run / "log.csv", newline="") as file:
+        return [(float(row["loss"]), float(row["val_loss"])) for row in csv.DictReader(file)]
+
+
+def run_module(name, *arguments):
+    """Run `python -m NAME …` in this process; returns its exit status."""
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as end:
+        patch.setattr(sys, "argv", [name, *map(str, arguments)])
+        runpy.run_module(name, run_name="__main__")
+    return end.value.code
+
+
+def process(backend, script, *arguments, **environment):
+    """Run a script on a Keras backend in a process of its own and return what it prints; skip without the backend."""
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    environment = {**os.environ, "KERAS_BACKEND": backend, **environment}
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+def recorded(system, scores, **fields):
+    """Records of a result file: source → metric → a value per song; `fields` are the same in all."""
+    return [
+        {"test_set": "same_artist", "track": f"song {i}", "system": system, "source": source, "metric": metric}
+        | {"unit": "dB", "value": value}
+        | fields
+        for source, metrics in scores.items()
+        for metric, songs in metrics.items()
+        for i, value in enumerate(songs)
+    ]

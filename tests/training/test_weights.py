@@ -1,0 +1,88 @@
+"""Exported weights: every shipped record is up to date, and initial weights go where they belong."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from common.places import Places
+from ddsp_models import train_decoder
+from ddsp_models.separation import train as train_separation
+from mss_nn_implementation import train as train_conv_tasnet
+from tests.helpers import export
+from training import command, weights
+
+RECIPES = [
+    recipe
+    for module in (train_conv_tasnet, train_decoder, train_separation)
+    for recipe in module.RECIPES.values()
+    if weights.files_of(recipe.path)[0].exists()
+]
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.path.name)
+def test_shipped_weights_are_up_to_date_on_the_data_of_their_record(recipe):
+    """Data are not generated here: the record's own checksum of them stands for it."""
+    record = json.loads(weights.files_of(recipe.path)[1].read_text())
+    assert recipe.is_up_to_date(record["data"])
+    assert not recipe.is_up_to_date("other data")
+    assert not recipe.with_training(seed=9).is_up_to_date(record["data"])
+    assert record["training_minutes"] > 1 and {"cores", "device"} <= record["environment"].keys()
+
+
+def test_every_exported_network_has_a_recipe_and_no_recipe_is_listed_twice():
+    exported = {path.with_suffix("") for recipe in RECIPES for path in recipe.trainer.folder.glob("*.keras")}
+    paths = [recipe.path for recipe in RECIPES]
+    assert set(paths) == exported and len(paths) == len(exported)
+
+
+def network(units=3, seed=0):
+    keras.utils.set_random_seed(seed)
+    model = keras.Sequential([keras.layers.Dense(units)])
+    model.build((None, 2))
+    return model
+
+
+def test_weights_are_loaded_if_they_are_those_of_the_record(tmp_path):
+    path = tmp_path / "small.net"  # a name may have a dot
+    with pytest.raises(weights.WeightsError, match="small.net.keras: no such file; `make it` writes it"):
+        weights.load_checked(path, "make it")
+    export(network(), tmp_path, "small.net")
+    model, record = weights.load_checked(path)
+    np.testing.assert_array_equal(model.get_weights()[0], network().get_weights()[0])
+    assert list(record) == ["sha256"]
+    with pytest.raises(weights.WeightsError, match="expected a Dense, got a Sequential"):
+        weights.load_checked(path, kind=keras.layers.Dense)
+    export(network(), tmp_path, "small.net", training={"seconds": -1})
+    with pytest.raises(weights.WeightsError, match="expected crops of more than 0 s, got -1.0 s"):
+        weights.load_checked(path)
+
+
+def test_initial_weights_are_exported_ones_those_of_a_run_or_a_file(tmp_path):
+    recipe = train_separation.RECIPES["one_artist_refined"]
+    assert recipe.start() == weights.files_of(train_separation.RECIPES["one_artist"].path)[0]
+    places = Places(tmp_path)
+    many = train_conv_tasnet.RECIPES["many_trio"]
+    with pytest.raises(FileNotFoundError, match="start_from: expected a .keras file or the name .*, got many"):
+        many.start(places)
+    best = tmp_path / "runs" / "conv_tasnet-many" / "best.keras"
+    best.parent.mkdir(parents=True)
+    network().save(best)
+    assert many.start(places) == best and many.with_training(start_from=str(best)).start(places) == best
+    with pytest.raises(ValueError, match="start_from: .*best.keras: expected a trained network that fits"):
+        train_conv_tasnet.start_from(network(), best)
+
+
+def test_recorded_music_that_is_not_here_is_named(tmp_path):
+    places = Places(tmp_path)
+    assert command.folder_of(("one_artist", "train"), places=places) == (places.band / "one_artist", "train")
+    assert command.folder_of(("musdb", "train", "valid"), data=tmp_path) == (tmp_path, "train", "valid")
+    for name, words in ((command.MUSDB, "MUSDB_PATH"), (command.AIR_TRAFFIC, "AIR_TRAFFIC_PATH")):
+        with pytest.raises(FileNotFoundError, match=words):
+            command.folder_of((name, "train"), places=places)
+
+
+def test_a_setting_that_a_recipe_lacks_is_refused(capsys):
+    assert train_separation.main(["one_artist", "--mode", "unsupervised"]) == 2
+    assert capsys.readouterr().err == "train: --mode: no setting of one_artist\n"
