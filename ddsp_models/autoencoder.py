@@ -139,9 +139,8 @@ def band_limit(taps=257):
     """
     impulse = np.zeros(RECORDING_RATE, np.float64)
     impulse[RECORDING_RATE // 2] = RECORDING_RATE / SAMPLE_RATE
-    middle, reach = SAMPLE_RATE // 2, taps // 2
-    response = resample(impulse, RECORDING_RATE, SAMPLE_RATE)
-    return response[middle - reach : middle + reach + 1].astype(np.float32)
+    first = SAMPLE_RATE // 2 - taps // 2
+    return resample(impulse, RECORDING_RATE, SAMPLE_RATE)[first : first + taps].astype(np.float32)
 
 
 @saving.register_keras_serializable("mss")

@@ -129,9 +129,9 @@ def band_places(hertz, scale):
     return np.log2(np.maximum(hertz, 1.0) / LOWEST_CENTRE) * BANDS_PER_OCTAVE
 
 
-def triangles(positions, centres):
-    """Weights of linear interpolation, (positions, centres): 1 at a centre, 0 at a distance of 1 and more."""
-    return np.maximum(0.0, 1.0 - np.abs(positions[:, None] - centres))
+def triangles(positions, centres, width=1.0):
+    """Weights of linear interpolation, (positions, centres): 1 at a centre, 0 at a distance of `width` and more."""
+    return np.maximum(0.0, 1.0 - np.abs(positions[:, None] - centres) / width)
 
 
 def band_loudness(audio, layout=MEL_BANDS):
@@ -282,8 +282,8 @@ def adapted(features, statistics, octaves=None):
             moved[name] = np.where(sounds[:, None], features[name] + shift, features[name]).astype(np.float32)
     voiced = (features["voiced"][:, 0] > 0) & (features["f0"][:, 0] > 0)
     if octaves is None:
-        distance = statistics["f0"]["mean"][0] - np.log2(features["f0"][voiced]).mean() if voiced.any() else 0.0
-        octaves = np.round(distance)
+        mean = statistics["f0"]["mean"][0]
+        octaves = np.round(mean - np.log2(features["f0"][voiced]).mean()) if voiced.any() else 0.0
     moved["f0"] = (features["f0"] * 2.0**octaves).astype(np.float32)
     return moved
 

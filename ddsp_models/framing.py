@@ -127,5 +127,5 @@ def check_frames(hop_length, **frames):
 def check_f0(hop_length, f0, amplitudes):
     """Refuse an f0 (batch, frames, 1) that does not have a value for each frame of the amplitudes."""
     check_frames(hop_length, f0=f0, amplitudes=amplitudes)
-    fits = f0.shape[1:] == (amplitudes.shape[1], 1)
-    expect(fits, "f0", f"shape (batch, {amplitudes.shape[1]}, 1)", tuple(f0.shape))
+    n_frames = amplitudes.shape[1]
+    expect(f0.shape[1:] == (n_frames, 1), "f0", f"shape (batch, {n_frames}, 1)", tuple(f0.shape))

@@ -34,8 +34,7 @@ def gru(x, kernel, recurrent_kernel, bias):
     bias = ops.convert_to_tensor(bias)
     inputs = ops.transpose(ops.matmul(x, ops.convert_to_tensor(kernel)) + bias[0], (1, 0, 2))  # (frames, batch, 3 H)
     recurrent_kernel = ops.convert_to_tensor(recurrent_kernel) + 0.0  # `_states` takes tensors, no variable
-    states = _states(inputs, recurrent_kernel, bias[1])
-    return ops.transpose(states, (1, 0, 2))
+    return ops.transpose(_states(inputs, recurrent_kernel, bias[1]), (1, 0, 2))
 
 
 def _gates(inputs, recurrent):

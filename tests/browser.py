@@ -38,7 +38,7 @@ class Browser:
         os.close(there_in)
         os.close(there_out)
         self.reads, self.writes = here_in, here_out
-        self.count, self.unread, self.events = 0, b"", []
+        self.count, self.unread, self.events, self.pages = 0, b"", [], []
 
     def send(self, method, session=None, timeout=60, **parameters):
         """Give a command and return its answer; events that come before it are kept."""
@@ -78,8 +78,15 @@ class Browser:
         message, self.unread = self.unread.split(b"\0", 1)
         return json.loads(message)
 
-    def page(self, **size):
-        return Page(self, **size)
+    def page(self, path, **options):
+        """A tab with this file, see `Page`; it is loaded."""
+        self.pages.append(Page(self, **options))
+        self.pages[-1].open(path.as_uri())
+        return self.pages[-1]
+
+    def close_pages(self):
+        while self.pages:
+            self.send("Target.closeTarget", targetId=self.pages.pop().target)
 
     def close(self):
         try:
@@ -203,6 +210,3 @@ class Page:
         self.browser.listen(0.05)
         asked = [e["params"]["request"]["url"] for e in self.events() if e["method"] == "Network.requestWillBeSent"]
         return [address for address in asked if not address.startswith(("data:", "blob:", "about:"))]
-
-    def close(self):
-        self.browser.send("Target.closeTarget", targetId=self.target)

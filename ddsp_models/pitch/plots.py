@@ -1,4 +1,7 @@
-"""Figures of pitch_report.ipynb. Each takes data and an Axes, and computes nothing but places on paper."""
+"""Figures of pitch trackers: functions of data and an Axes.
+
+Notebook: ddsp_models/pitch_report.ipynb
+"""
 
 import numpy as np
 
@@ -32,15 +35,15 @@ def lag_curve(curve, sample_rate, ax, *, period=None, chosen=None, ylabel=None):
     return ax
 
 
-def tracks(times, truth, found, ax, *, limits=None):
-    """Draw pitch over time, octaves evenly spaced: the truth as a line, grey where it is unvoiced, trackers as dots.
+def tracks(times, truth, estimates, ax, *, limits=None):
+    """Draw pitch over time, octaves evenly spaced: the true f0 as a line, estimates as dots, unvoiced frames grey.
 
     Parameters
     ----------
     times : np.ndarray, (frames,)
     truth : np.ndarray, (frames,)
         in Hz, 0 = unvoiced.
-    found : dict of str to np.ndarray, (frames,)
+    estimates : dict of str -> np.ndarray, (frames,)
         method, or any label, to Hz; 0 is not drawn.
     limits : (float, float), optional
         in Hz.
@@ -49,7 +52,7 @@ def tracks(times, truth, found, ax, *, limits=None):
     if (truth <= 0).any():
         across = {"transform": ax.get_xaxis_transform(), "color": GREY, "alpha": 0.3, "lw": 0}
         ax.fill_between(times, 0, 1, where=truth <= 0, label="unvoiced", **across)
-    for name, f0 in found.items():
+    for name, f0 in estimates.items():
         style = {"ls": "", "ms": 3, "marker": "."} | STYLES.get(name, {})
         ax.plot(times, np.where(f0 > 0, f0, np.nan), label=NAMES.get(name, name), **style)
     ax.set_yscale("log", base=2)
@@ -61,7 +64,7 @@ def tracks(times, truth, found, ax, *, limits=None):
 
 
 def salience(values, hertz, seconds, ax, lines=None, *, limits=None):
-    """Draw activations, (frames, bins), over time and pitch, and up to three lines of pitch over them.
+    """Draw activations, (frames, bins), over time and pitch, and up to three f0 tracks over them.
 
     Parameters
     ----------
@@ -71,7 +74,7 @@ def salience(values, hertz, seconds, ax, lines=None, *, limits=None):
     seconds : float
         that the frames span.
     ax : matplotlib.axes.Axes
-    lines : dict of str to np.ndarray, (frames,), optional
+    lines : dict of str -> np.ndarray, (frames,), optional
         label to Hz; 0 is not drawn.
     limits : (float, float), optional
         in Hz.
@@ -109,7 +112,7 @@ def hardness(records, test, source, ax, *, xlabel, metric="raw_pitch_accuracy", 
     test, source, metric : str
         which of them.
     falling : bool
-        the sound is harder where the number is lower, so the axis falls.
+        a lower number is harder, so the axis falls.
     """
     chosen = [r for r in records if (r["test_set"], r["source"], r["metric"]) == (test, source, metric)]
     for method, style in STYLES.items():

@@ -142,8 +142,7 @@ def raw_pitch_accuracy(reference, estimate, cents=50.0):
         in [0, 1]; NaN if no frame is voiced.
     """
     reference, estimate = np.asarray(reference, np.float64), np.asarray(estimate, np.float64)
-    same = reference.shape == estimate.shape
-    expect(same, "estimate", f"reference's shape, {reference.shape}", estimate.shape)
+    expect(reference.shape == estimate.shape, "estimate", f"reference's shape, {reference.shape}", estimate.shape)
     counts = reference > 0
     if not counts.any():
         return float("nan")
@@ -252,8 +251,7 @@ def cumulative_mean_normalised(difference):
     np.ndarray, (frames, lags)
         1 at lag 0 and in silence, near 0 at the period and its multiples.
     """
-    lags = np.arange(1, difference.shape[1])
-    mean = np.cumsum(difference[:, 1:], axis=1) / lags
+    mean = np.cumsum(difference[:, 1:], axis=1) / np.arange(1, difference.shape[1])
     floor = 1e-9 * mean[:, -1:] + 1e-12  # the rounding errors of silence have no period
     normalised = np.where(mean > floor, difference[:, 1:] / np.maximum(mean, floor), 1.0)
     return np.concatenate([np.ones((len(difference), 1)), normalised], axis=1)

@@ -87,6 +87,7 @@ class ParametricSeparator(Model):
             PitchHead(firsts[i], s.pitch_bins(i), 12 * s.per_semitone, s.filters, name=f"pitch_{source}")
             for i, source in enumerate(s.pitched)
         ]
+        # names in the weight files: "told" conditions on f0, "outlines" predicts the spectral envelopes
         self.told = layers.Dense(s.channels, name="told")
         self.later_blocks = [TemporalBlock(s.channels, s.hidden, d, name=f"later_{i}") for i, d in enumerate((1, 2))]
         self.outlines = layers.Dense(sum(sum(s.envelopes(x).values()) for x in s.sources), name="outlines")

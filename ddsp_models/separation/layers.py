@@ -133,8 +133,7 @@ def mel_triangles(n_bands, n_fft, sample_rate):
     frequency = np.arange(n_fft // 2 + 1) * sample_rate / n_fft
     mel = 2595.0 * np.log10(1.0 + frequency / 700.0)
     centres = np.linspace(0.0, mel[-1], n_bands)
-    distance = np.abs(mel[:, None] - centres) / (centres[1] - centres[0])
-    return np.maximum(0.0, 1.0 - distance).astype(np.float32)
+    return triangles(mel, centres, centres[1] - centres[0]).astype(np.float32)
 
 
 def log_frequency_weights(sizes):

@@ -1,13 +1,10 @@
-"""The drums' synthesisers and even noise: compared with sums in float64, and their defining properties."""
+"""The drums' synthesisers: compared with sums in float64, and their defining properties."""
 
-import keras
 import numpy as np
 import pytest
-import scipy.signal
 from keras import ops
 
 from ddsp_models import drums
-from ddsp_models.even_noise import LEVEL, even_noise
 from ddsp_models.spectral_loss import spectral_loss
 from tests.helpers import array, gradients
 
@@ -102,19 +99,3 @@ def test_impossible_sizes_are_refused():
         drums.Transients(0)
     with pytest.raises(ValueError, match="gains"):
         drums.Transients(2).signal(np.zeros((1, 0, 2), np.float32), np.zeros((2, 1024), np.float32))
-    with pytest.raises(ValueError, match="multiple of 512"):
-        even_noise(5000)
-
-
-def test_even_noise_is_closer_to_any_noise_than_noise_is():
-    loop = even_noise(8192, steps=150)
-    rng = np.random.default_rng(3)
-    one, other = (0.01 * np.sqrt(3) * rng.uniform(-1, 1, (2, 1, 8192))).astype(np.float32)
-    even = (0.01 * loop[None]).astype(np.float32)
-    assert float(spectral_loss(one, even)) < float(spectral_loss(one, other)) - 0.4
-    frequencies, power = scipy.signal.welch(loop, 1.0, nperseg=256)
-    inside = power[8:-8] / power[8:-8].mean()
-    assert inside.min() > 0.6 and inside.max() < 1.6  # white, as it should be
-    assert 0.7 < loop.std() < 1.1 and 0.8 < LEVEL < 0.9
-    np.testing.assert_array_equal(loop, even_noise(8192, steps=150))
-    assert keras.backend.floatx() == "float32"

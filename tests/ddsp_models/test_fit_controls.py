@@ -27,6 +27,7 @@ def features():
     return {"f0": 220 * frames, "voiced": frames, "loudness": -30 * frames, "bands": np.tile(-40 * frames, (1, 16))}
 
 
+@pytest.mark.slow
 def test_harmonics_of_another_decoder_are_found(decoder, features):
     controls = decoder.controls(batch(features, PITCHED))
     share = np.array([0.1, 0.6, 0.1, 0.1, 0.05, 0.05], np.float32)
@@ -53,6 +54,7 @@ def test_parts_that_a_decoder_lacks_are_named(decoder, features):
         fit_controls.FreeControls(drums, drums.controls(batch(struck, STRUCK)), ("harmonics",))
 
 
+@pytest.mark.slow
 def test_the_controls_of_a_note_are_found():
     keras.utils.set_random_seed(0)
     f0 = np.full((1, 40, 1), 300.0, np.float32)

@@ -78,9 +78,3 @@ def test_what_is_exported_loads_and_is_up_to_date_until_settings_or_songs_change
     assert not recipe.with_training(loudness_weight=0.2).is_up_to_date(record["data"])
     save(sorted(places.band.glob("one_artist/train/*/drums.wav"))[0], np.zeros((2, 16000), np.float32), 16000)
     assert not recipe.is_up_to_date(recipe.checksum(lambda songs: folder_of(songs, places=places)))
-
-
-def test_the_command_says_in_one_line_what_is_missing(tmp_path, capsys):
-    assert trainer.main(["band-bass", "--data", str(tmp_path), "--run", str(tmp_path / "run"), "--dry-run"]) == 2
-    error = capsys.readouterr().err
-    assert error.startswith("train_decoder: ") and error.count("\n") == 1 and "make dataset" in error

@@ -93,6 +93,7 @@ def test_a_stopped_run_goes_on_after_the_songs_that_are_done(tiny, monkeypatch):
     assert_alike(resumed, results.read(score(tiny, "irm", options=FORCE)[0])["records"])
 
 
+@pytest.mark.slow
 def test_a_dask_cluster_finishes_what_a_killed_worker_began(tiny):
     distributed = pytest.importorskip("distributed", reason="the package `distributed` is not installed")
     six = replace(tiny, root=make_tree(HERE.root / "six", subset="test", songs=6, seconds=4.0), filters=True)

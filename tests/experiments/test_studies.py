@@ -36,6 +36,7 @@ def small(elsewhere, uncompiled, monkeypatch):
     return HERE.runs / "studies"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["conv_tasnet", "ddsp_masked"])
 def test_a_training_is_done_once_and_scored(small, model):
     study = Study(model, MINUTES, seed=1)
@@ -64,6 +65,7 @@ def test_a_training_is_done_once_and_scored(small, model):
     assert results.read(path)["processor_seconds"] == content["processor_seconds"]
 
 
+@pytest.mark.slow
 def test_masks_are_refined_after_their_separator_was_trained_on_the_same_songs(small):
     study = Study("ddsp_masked@refined", MINUTES)
     content = results.read(studies.run(study, steps=1))

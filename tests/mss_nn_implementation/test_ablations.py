@@ -76,6 +76,7 @@ def forget():
         cached.cache_clear()
 
 
+@pytest.mark.slow
 def test_runs_are_done_once_and_written_with_settings_seeds_and_seconds(small, capsys, monkeypatch):
     path = HERE.results / "ablations-conv_tasnet.json"
     assert ablations.main(["--steps", "3", "--dry-run"]) == 0 and not path.exists()

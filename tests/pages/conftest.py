@@ -14,8 +14,15 @@ def site(tmp_path_factory):
     return folder
 
 
+@pytest.fixture
+def browser(chromium):
+    """Chromium, whose pages are closed after each test."""
+    yield chromium
+    chromium.close_pages()
+
+
 @pytest.fixture(scope="session")
-def browser():
+def chromium():
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed")
     started = Browser()

@@ -11,6 +11,7 @@ import pytest
 from tools.build_site import page_name
 from tools.notebooks import all_notebooks
 
+pytestmark = pytest.mark.slow
 PAGES = [page_name(path) for path in all_notebooks()]
 AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
 SET = "(async () => { if (window.MathJax) await MathJax.startup.promise; return performance.now() / 1000; })()"
@@ -25,8 +26,7 @@ def test_it_loads_alone_in_time_and_fits(site, browser, name, width):
     idle they are seconds of the clock as well; "usable" is: loaded, and every equation set.
     """
     idle = os.getloadavg()[0] < 0.5
-    page = browser.page(width=width)
-    page.open((site / name).as_uri())
+    page = browser.page(site / name, width=width)
     seconds = page.js(SET)
     assert page.busy() < 2
     assert seconds < 2 or not idle
@@ -36,15 +36,13 @@ def test_it_loads_alone_in_time_and_fits(site, browser, name, width):
     assert page.js("document.querySelectorAll('[data-mjx-error], mjx-merror').length") == 0
     assert page.js("document.documentElement.scrollWidth") <= width
     assert page.js("[...document.images].every((image) => image.alt && image.naturalWidth > 0)")
-    page.close()
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_axe_finds_no_serious_violation(site, browser, name):
     if not AXE.is_file():
         pytest.skip("axe-core is not installed: npm ci --prefix tests/pages")
-    page = browser.page()
-    page.open((site / name).as_uri())
+    page = browser.page(site / name)
     page.js(SET)
     page.js("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
     page.js("dispatchEvent(new Event('resize'))")
@@ -56,7 +54,6 @@ def test_axe_finds_no_serious_violation(site, browser, name):
     if name in PAGES[:3]:  # one style sheet for all: text, code and players in the dark
         page.js("document.documentElement.dataset.theme = 'dark'")
         assert page.js(run % "{runOnly: ['color-contrast']}") == []
-    page.close()
 
 
 def test_no_page_names_anything_elsewhere_that_a_browser_would_load(site):
@@ -75,9 +72,8 @@ def test_the_whole_site_is_small(site):
 
 
 def test_contents_and_turns_lead_somewhere(site, browser):
-    page = browser.page()
     for i, name in enumerate(PAGES):
-        page.open((site / name).as_uri())
+        page = browser.page(site / name)
         lost = page.js(
             "[...document.querySelectorAll('.contents a')].filter("
             "(a) => !document.getElementById(decodeURIComponent(a.hash.slice(1)))).map((a) => a.textContent)"
@@ -86,12 +82,10 @@ def test_contents_and_turns_lead_somewhere(site, browser):
         turns = page.js("Object.fromEntries([...document.querySelectorAll('.turn a')].map((a) => [a.rel, a.pathname]))")
         expected = {"prev": PAGES[i - 1] if i else None, "next": PAGES[i + 1] if i + 1 < len(PAGES) else None}
         assert {rel: Path(to).name for rel, to in turns.items()} == {k: v for k, v in expected.items() if v}
-    page.close()
 
 
 def test_search_finds_a_section_of_another_page_and_leads_there(site, browser):
-    page = browser.page()
-    page.open((site / "index.html").as_uri())
+    page = browser.page(site / "index.html")
     page.press("/")
     assert page.js("document.activeElement.id") == "words"
     page.send("Input.insertText", text="overlap-add window")
@@ -107,27 +101,23 @@ def test_search_finds_a_section_of_another_page_and_leads_there(site, browser):
     page.send("Input.insertText", text="xylophonic zebra")
     page.until("document.getElementById('found').textContent === 'Nothing found'")
     assert [address for address in page.requests() if not address.startswith(site.as_uri())] == []
-    page.close()
 
 
 def test_light_and_dark_can_be_chosen_and_stay(site, browser):
     def ground(page):
         return page.js("getComputedStyle(document.body).backgroundColor")
 
-    page = browser.page(dark=True)
-    page.open((site / "index.html").as_uri())
+    page = browser.page(site / "index.html", dark=True)
     assert ground(page) == "rgb(22, 24, 27)"
     page.click("#theme")
     assert ground(page) == "rgb(255, 255, 255)"
     page.open((site / PAGES[1]).as_uri())
     assert ground(page) == "rgb(255, 255, 255)"
     page.js("localStorage.clear()")
-    page.close()
 
 
 def test_tables_sort_by_their_headings(site, browser):
-    page = browser.page()
-    page.open((site / "index.html").as_uri())
+    page = browser.page(site / "index.html")
     table = (
         "[...document.querySelectorAll('caption')].find((each) => each.textContent.includes('SI-SDR')).parentElement"
     )
@@ -143,12 +133,10 @@ def test_tables_sort_by_their_headings(site, browser):
     assert page.js(f"({table}).tHead.rows[0].cells[1].getAttribute('aria-sort')") == "descending"
     page.js(f"({table}).tHead.rows[0].cells[1].querySelector('button').click()")
     assert numbers()[0] == sorted(before)
-    page.close()
 
 
 def test_a_table_of_sounds_has_a_button_in_each_cell(site, browser):
-    page = browser.page(width=390)
-    page.open((site / "mss_basic_implementation-hps_model.html").as_uri())
+    page = browser.page(site / "mss_basic_implementation-hps_model.html", width=390)
     assert page.js("document.querySelectorAll('.sound').length") >= 20
     playing = "[...document.querySelectorAll('.scroll > table td > audio')].filter((each) => !each.paused).length"
     for i in (0, 3):
@@ -157,18 +145,15 @@ def test_a_table_of_sounds_has_a_button_in_each_cell(site, browser):
         assert page.js(playing) == 1
     page.js("document.querySelectorAll('.sound')[3].click()")
     page.until(f"{playing} === 0")
-    page.close()
 
 
 def test_figures_and_players_are_on_the_report(site, browser):
-    page = browser.page()
-    page.open((site / "index.html").as_uri())
+    page = browser.page(site / "index.html")
     page.js(SET)
     assert page.js("document.querySelectorAll('mjx-container').length") >= 5
     assert page.js("document.images.length") >= 3
     assert page.js("document.querySelectorAll('.mss-player[data-ready] .mss-play').length") >= 2
     assert page.js("document.querySelectorAll('script[data-mss-player]').length") == 0  # the page brings it once
-    page.close()
 
 
 def test_only_what_is_looked_at_is_decoded(site, browser):
@@ -181,10 +166,8 @@ def test_only_what_is_looked_at_is_decoded(site, browser):
             return decode.apply(this, given);
         };
     """
-    page = browser.page(before=counting)
-    page.open((site / "index.html").as_uri())
+    page = browser.page(site / "index.html", before=counting)
     time.sleep(0.3)
     assert page.js("window.decodings") == 0
     page.js("[...document.querySelectorAll('.mss-player')].at(-1).scrollIntoView({behavior: 'instant'})")
     page.until("window.decodings > 0")
-    page.close()

@@ -13,6 +13,7 @@ import pytest
 from player import html
 from player.clips import mp3
 
+pytestmark = pytest.mark.slow
 RATE, SECONDS = 16000, 6.0
 TONES = {"drums": 500, "bass": 1000, "other": 2000, "vocals": 4000}  # Hz
 SWELLS = np.arange(0.25, SECONDS, 0.5)  # s
@@ -115,14 +116,12 @@ def page_file(tmp_path_factory):
 
 @pytest.fixture
 def page(page_file, browser):
-    opened = browser.page(before=TAPS)
-    opened.open(page_file.as_uri())
+    opened = browser.page(page_file, before=TAPS)
     opened.until("document.querySelectorAll('.mss-player[data-ready]').length === 2")
     yield opened
     ours = re.compile("ScriptProcessor|willReadFrequently")  # what the taps and the looks at the canvases bring about
     assert [line for line in opened.console_errors() if not ours.search(line)] == []
     assert opened.requests() == [page_file.as_uri()]
-    opened.close()
 
 
 def play(page):
@@ -331,7 +330,7 @@ def test_waves_and_spectrograms_are_drawn_at_one_scale(page):
 
 
 def test_without_scripts_the_browsers_own_players_remain(page_file, browser):
-    page = browser.page()
+    page = browser.page(page_file)
     page.send("Emulation.setScriptExecutionDisabled", value=True)
     page.open(page_file.as_uri())
     document = page.send("DOM.getDocument", depth=-1)["root"]["nodeId"]
@@ -340,7 +339,6 @@ def test_without_scripts_the_browsers_own_players_remain(page_file, browser):
     for player in players:
         box = page.send("DOM.getBoxModel", nodeId=player)["model"]
         assert box["width"] > 100 and box["height"] > 20
-    page.close()
 
 
 def test_readers_who_asked_for_less_motion_get_less(page_file, browser):
@@ -349,13 +347,11 @@ def test_readers_who_asked_for_less_motion_get_less(page_file, browser):
         window.asked = 0;
         window.requestAnimationFrame = (what) => { window.asked++; return ask(what); };
     """
-    page = browser.page(before=counting, still=True)
-    page.open(page_file.as_uri())
+    page = browser.page(page_file, before=counting, still=True)
     page.click(".mss-play")
     page.until("document.querySelector('.mss-play').textContent.includes('Pause')")
     page.browser.listen(1.2)
     assert time_of(page) > 0 and page.js("window.asked") == 0
-    page.close()
 
 
 def test_sound_that_cannot_be_decoded_leaves_the_table(page_file, browser, tmp_path):
@@ -363,11 +359,9 @@ def test_sound_that_cannot_be_decoded_leaves_the_table(page_file, browser, tmp_p
     text = page_file.read_text()
     at = text.index("base64,") + 7
     spoiled.write_text(text[:at] + "AAAA" + text[text.index('"', at) :])
-    page = browser.page()
-    page.open(spoiled.as_uri())
+    page = browser.page(spoiled)
     page.until("document.querySelector('.mss-said').textContent.startsWith('This browser cannot')")
     assert page.js("document.querySelector('.mss-player table').hidden") is False
     assert page.js("document.querySelector('.mss-play').checkVisibility()") is False
     assert page.console_errors() == []
     assert page.js("document.querySelectorAll('.mss-player')[1].querySelector('table').hidden") is True
-    page.close()

@@ -5,11 +5,12 @@ import sys
 
 import pytest
 
+from stress.kills import TASKS
 from tests.helpers import ROOT
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("task", ["separation", "dataset", "results"])  # of training: tests/mss_nn_implementation
+@pytest.mark.parametrize("task", TASKS)
 def test_killed_at_random_moments_it_finishes_as_ever(task):
     options = ["--only", task, "--kills", "4", "--seed", "7", "--dry-run"]
     command = [sys.executable, "-m", "stress.reliability", "kills", *options]

@@ -8,7 +8,6 @@ import pytest
 from ddsp_models.separation.train_separator import SeparatorTraining
 from ddsp_models.separation.train_through_decoders import Through
 from ddsp_models.train_decoder import DecoderTraining
-from mss_nn_implementation.loss import LOSSES
 from mss_nn_implementation.parameters import Training as ConvTasNetTraining
 from training.settings import CropTraining, completed
 
@@ -30,11 +29,6 @@ KINDS = (ConvTasNetTraining, DecoderTraining, SeparatorTraining, Through)
 def test_settings_that_no_training_can_have_are_named(kind, wrong, words):
     with pytest.raises(ValueError, match=words):
         kind(**wrong)
-
-
-def test_the_losses_are_those_there_are():
-    for name in LOSSES:
-        ConvTasNetTraining(loss=name)
 
 
 @pytest.mark.parametrize("kind", KINDS)

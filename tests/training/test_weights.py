@@ -83,6 +83,19 @@ def test_recorded_music_that_is_not_here_is_named(tmp_path):
             command.folder_of((name, "train"), places=places)
 
 
-def test_a_setting_that_a_recipe_lacks_is_refused(capsys):
-    assert train_separation.main(["one_artist", "--mode", "unsupervised"]) == 2
-    assert capsys.readouterr().err == "train: --mode: no setting of one_artist\n"
+@pytest.mark.parametrize(
+    "module, arguments, message",
+    [
+        (train_separation, ["one_artist", "--mode", "unsupervised"], "train: --mode: no setting of one_artist\n"),
+        (train_separation, ["one_artist", "--steps", "0"], "train: steps: expected more than 0, got 0\n"),
+        (train_decoder, ["band-bass", "--data", "nowhere"], "train_decoder: nowhere/one_artist: no songs in train/"),
+    ],
+)
+def test_the_command_says_in_one_line_what_is_wrong(module, arguments, message, capsys):
+    assert module.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(message) and error.count("\n") == 1
+
+
+def test_losses_have_names_that_settings_accept():
+    assert all(train_conv_tasnet.Training(loss=name) for name in train_conv_tasnet.LOSSES)

@@ -1,9 +1,5 @@
-"""CREPE and pitch tracking: alignment, decoding against librosa, weights that are missing, broken or do not fit."""
+"""Pitch tracking: alignment, the steps of YIN, scores, broken sounds and a real voice."""
 
-import bz2
-
-import h5py
-import keras
 import librosa
 import numpy as np
 import pytest
@@ -15,26 +11,6 @@ from ddsp_models.pitch import crepe, tracking
 RATE = 16000
 
 
-@pytest.fixture
-def no_weights(monkeypatch, tmp_path):
-    """A machine without CREPE's weights and without a network."""
-
-    def unreachable(*arguments, **options):
-        raise OSError("no network")
-
-    monkeypatch.delenv("CREPE_WEIGHTS", raising=False)
-    monkeypatch.setattr(crepe, "_installed", lambda: [])
-    monkeypatch.setattr(crepe, "UNREACHED", {})
-    monkeypatch.setattr(keras.utils, "get_file", unreachable)
-
-
-@pytest.fixture
-def published(shared, monkeypatch):
-    """The published weights of CREPE tiny, where real audio and they lie beside the checkout."""
-    monkeypatch.setenv("CREPE_WEIGHTS", str(shared / "crepe"))
-    return shared / "crepe" / "model-tiny.h5.bz2"
-
-
 def sweep(start, stop, seconds=1.0, harmonics=6):
     """A tone that glides exponentially, and its frequency at k / 250 s."""
     t = np.arange(int(seconds * RATE)) / RATE
@@ -42,22 +18,6 @@ def sweep(start, stop, seconds=1.0, harmonics=6):
     phase = 2 * np.pi * start * np.expm1(rate * t) / rate
     audio = sum(np.sin(k * phase) / k for k in range(1, harmonics + 1))
     return (0.1 * audio).astype(np.float32), start * np.exp(rate * np.arange(int(seconds * 250)) / 250)
-
-
-def write_published_layout(path, model, suffix="_3"):
-    """Write a network's weights as Keras 2 wrote CREPE's: one column per convolution, groups within groups."""
-    with h5py.File(path, "w") as file:
-        for layer in model.layers:
-            if not layer.weights:
-                continue
-            short = (
-                ("kernel", "bias") if len(layer.weights) == 2 else ("gamma", "beta", "moving_mean", "moving_variance")
-            )
-            names = [f"{layer.name}{suffix}/{name}:0" for name in short]
-            group = file.create_group(layer.name)
-            group.attrs["weight_names"] = [name.encode() for name in names]
-            for name, array in zip(names, layer.get_weights()):
-                group[name] = array[:, None] if array.ndim == 3 else array
 
 
 # --- alignment -------------------------------------------------------------------------------------------------------
@@ -165,120 +125,10 @@ def test_chroma_forgives_octaves_and_voicing_is_counted():
         tracking.voicing_rates(reference, np.ones(2, bool))
 
 
-# --- decoding --------------------------------------------------------------------------------------------------------
-
-
-def test_viterbi_finds_librosas_path():
-    rng = np.random.default_rng(0)
-    salience = 0.01 + rng.random((60, 40))
-    likely = np.maximum(12 - np.abs(np.arange(40)[:, None] - np.arange(40)), 0)
-    transition = likely / likely.sum(axis=1, keepdims=True)
-    # librosa's observations are p(observation | state) with the frames last, and a uniform start as here
-    expected = librosa.sequence.viterbi(np.minimum(salience.T, 1), transition)
-    np.testing.assert_array_equal(crepe.viterbi(np.minimum(salience, 1)), expected)
-
-
-def test_decoding_undoes_the_target():
-    f0 = np.geomspace(40, 1900, 200)
-    salience = crepe.target(f0)
-    for path in (None, crepe.viterbi(salience)):
-        assert np.abs(1200 * np.log2(crepe.decode(salience, path) / f0)).max() < 2
-    assert (crepe.target(np.array([0.0])) == 0).all()
-
-
-def test_viterbi_does_not_follow_a_frame_that_leaps():
-    salience = np.full((40, 360), 0.01)
-    salience[:, 100] = 0.6
-    salience[20, [100, 220]] = 0.5, 0.9
-    assert salience.argmax(axis=1)[20] == 220
-    assert (crepe.viterbi(salience) == 100).all()
-
-
-def test_voicing_ignores_a_single_frame():
-    confidence = np.repeat([0.1, 0.9, 0.1], 50)
-    confidence[[25, 75]] = 0.9, 0.2
-    np.testing.assert_array_equal(crepe.decode_voicing(confidence), np.repeat([False, True, False], 50))
-
-
 def test_raw_pitch_accuracy_counts_voiced_frames_only():
     reference = np.array([100.0, 100.0, 0.0, 100.0, 100.0])
     assert tracking.raw_pitch_accuracy(reference, np.array([101.0, 0.0, 50.0, 200.0, 98.0])) == 0.5
     assert np.isnan(tracking.raw_pitch_accuracy(np.zeros(3), np.ones(3)))
-
-
-# --- weights ---------------------------------------------------------------------------------------------------------
-
-
-def test_the_full_network_is_as_large_as_the_paper_says():
-    model = crepe.build("full")
-    assert model.count_params() == pytest.approx(22.2e6, rel=0.005)
-    assert model.output_shape == (None, 360)
-
-
-@pytest.mark.parametrize("compressed", [False, True])
-def test_weights_of_the_published_layout_are_read(tmp_path, compressed):
-    source, model = crepe.build(), crepe.build()
-    path = tmp_path / "model-tiny.h5"
-    write_published_layout(path, source)
-    if compressed:
-        path = tmp_path / "model-tiny.h5.bz2"
-        path.write_bytes(bz2.compress((tmp_path / "model-tiny.h5").read_bytes()))
-    crepe.load_weights(model, path)
-    for ours, theirs in zip(model.get_weights(), source.get_weights()):
-        np.testing.assert_array_equal(ours, theirs)
-
-
-def test_weights_of_another_size_or_no_weights_at_all_are_refused(tmp_path):
-    path = tmp_path / "model-tiny.h5"
-    write_published_layout(path, crepe.build("tiny"))
-    with pytest.raises(crepe.WeightsError, match=r"conv1 \(512, 1, 256\) for crepe_small, got \(512, 1, 128\)"):
-        crepe.load_model("small", path)
-    path.write_bytes(b"not weights")
-    with pytest.raises(crepe.WeightsError, match="expected an HDF5 file"):
-        crepe.load_model("tiny", path)
-    with h5py.File(path, "w"):
-        pass
-    with pytest.raises(crepe.WeightsError, match="got no layer conv1"):
-        crepe.load_model("tiny", path)
-    with pytest.raises(ValueError, match="size: .* got 'huge'"):
-        crepe.load_model("huge")
-
-
-def test_the_environment_names_a_file_or_a_folder(tmp_path, monkeypatch):
-    file = tmp_path / "model-tiny.h5.bz2"
-    file.write_bytes(b"")
-    for given in (file, tmp_path):
-        monkeypatch.setenv("CREPE_WEIGHTS", str(given))
-        assert crepe.weights_path("tiny") == file
-    monkeypatch.setenv("CREPE_WEIGHTS", str(tmp_path / "elsewhere"))
-    with pytest.raises(crepe.WeightsError, match="CREPE_WEIGHTS: expected a file or a folder .* got .*elsewhere"):
-        crepe.weights_path("tiny")
-
-
-def test_a_download_is_compared_with_the_published_file(tmp_path, monkeypatch, no_weights):
-    file = tmp_path / "model-tiny.h5.bz2"
-    file.write_bytes(b"tampered with")
-    monkeypatch.setattr(keras.utils, "get_file", lambda *_, **__: str(file))
-    with pytest.raises(crepe.WeightsError, match="checksum differs"):
-        crepe.weights_path("tiny")
-    assert not file.exists()  # or the next try would find it in the cache
-
-
-def test_a_failed_download_is_not_tried_for_every_chunk(monkeypatch, no_weights):
-    asked = []
-    monkeypatch.setattr(keras.utils, "get_file", lambda *_, **__: asked.append(1) or {}["no network"])
-    for _ in range(3):
-        with pytest.raises(crepe.WeightsError, match="cannot be reached"):
-            crepe.weights_path("tiny")
-    assert len(asked) == 1
-    crepe.UNREACHED["model-tiny.h5.bz2"] -= crepe.RETRY  # minutes later
-    with pytest.raises(crepe.WeightsError):
-        crepe.weights_path("tiny")
-    assert len(asked) == 2
-
-
-def test_the_published_file_has_the_checksum_we_ask_for(published):
-    assert crepe._git_blob(published.read_bytes()) == crepe.BLOBS["tiny"]
 
 
 def test_without_weights_the_error_says_where_to_put_them_and_pyin_steps_in(no_weights):

@@ -94,6 +94,7 @@ def test_weights_that_were_changed_are_refused(model, tmp_path):
         separators.load_separator("small", tmp_path)
 
 
+@pytest.mark.slow
 def test_it_learns_what_one_batch_holds():
     keras.utils.set_random_seed(0)
     model = ParametricSeparator(SMALL)

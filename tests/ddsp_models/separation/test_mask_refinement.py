@@ -164,6 +164,7 @@ def test_corrections_are_learned_and_the_analysis_network_is_not(tmp_path):
     np.testing.assert_allclose(again(inputs)["imaginary"], model(inputs)["imaginary"], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_run_is_initialised_from_a_separator_and_resumes(tmp_path, folder):
     songs = [make_song()], [make_song(80.0, 300.0)]
     start = folder / "separator-plain.keras"

@@ -106,6 +106,7 @@ def test_the_truth_has_a_frame_for_each_of_the_networks(masked):
         oracle_substitution.truth({}, SMALL, 32000)
 
 
+@pytest.mark.slow
 def test_every_substitution_is_scored(masked, weights):
     class Known:
         def stems(self, sample_rate, mono, sources):

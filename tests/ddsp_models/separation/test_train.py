@@ -23,6 +23,7 @@ def built(sizes, seed=0):
     return train_separator.initialised(sizes)
 
 
+@pytest.mark.slow
 def test_a_run_resumes_and_keeps_its_best_separator(tmp_path, uncompiled):
     songs = [make_song(), make_song()], [make_song(80.0, 300.0)]
     training = dataclasses.replace(SHORT, minutes=0.02, speeds=(1.5,))
@@ -64,10 +65,3 @@ def test_a_recorded_songs_f0_is_tracked(tmp_path, monkeypatch):
     assert song.stems.shape == (3, 16000) and (song.f0 == 110).all()
     with pytest.raises(FileNotFoundError, match="expected a file other.*, got none"):
         train_separator.recorded_songs(train.FOUR, tmp_path, "validation")
-
-
-def test_the_command_says_in_one_line_what_is_wrong(capsys):
-    assert train.main(["one_artist", "--steps", "0"]) == 2
-    assert capsys.readouterr().err == "train: steps: expected more than 0, got 0\n"
-    assert train.main(["one_artist", "--start-from", "nobody"]) == 2
-    assert "start_from: expected a .keras file" in capsys.readouterr().err

@@ -47,6 +47,7 @@ def weights_of(layer):
     return [ops.convert_to_numpy(w).copy() for w in layer.weights]
 
 
+@pytest.mark.slow
 def test_mixtures_alone_train_the_features_through_the_decoders(decoders):
     model = wrapped(decoders, "unsupervised")
     inputs, targets = song_crops.SongCrops([make_song()], SHORT, SMALL.hop)[0]
@@ -62,6 +63,7 @@ def test_mixtures_alone_train_the_features_through_the_decoders(decoders):
         assert all(np.array_equal(a, b) for a, b in zip(before, weights_of(decoder)))
 
 
+@pytest.mark.slow
 def test_stems_train_everything(decoders):
     model = wrapped(decoders, "supervised", spectral_weight=0.3)
     inputs, targets = song_crops.SongCrops([make_song()], SHORT, SMALL.hop)[0]
@@ -72,6 +74,7 @@ def test_stems_train_everything(decoders):
     assert set(last) == {"loss", "stems", "pitch", "magnitude", "outline", "snr", "features"}
 
 
+@pytest.mark.slow
 def test_a_run_resumes_and_keeps_a_separator(decoders, tmp_path, uncompiled):
     network = partial(train_through_decoders.through_decoders, decoders=decoders)
     songs = [make_song()], [make_song(80.0, 300.0, seconds=0.5)]
