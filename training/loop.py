@@ -248,7 +248,7 @@ def cut_log(run):
         epochs = json.loads(backup.read_text())["epoch"]
     except (OSError, ValueError, KeyError):
         epochs = 0
-    header, *lines = log.read_text().splitlines(keepends=True) if log.exists() else [""]
+    header, *lines = (log.read_text() if log.exists() else "").splitlines(keepends=True) or [""]
     lines = [line for line in lines if (epoch := line.split(",")[0]).isdigit() and int(epoch) < epochs]
     if not lines:
         log.unlink(missing_ok=True)

@@ -82,6 +82,11 @@ def test_a_stopped_run_resumes_with_the_same_curve_and_may_get_more_steps(tmp_pa
     assert settings["changes"] == [{"epochs": 3, "steps": 12}]
 
 
+def test_a_run_that_was_killed_before_its_first_row_starts_again(tmp_path):
+    (tmp_path / "log.csv").touch()
+    assert [row["step"] for row in train(tmp_path)[1]] == ["5", "10", "12"]
+
+
 def test_a_log_from_before_a_column_existed_keeps_its_columns(tmp_path):
     train(tmp_path, dataclasses.replace(SHORT, steps=10))
     log = tmp_path / "log.csv"
