@@ -6,6 +6,7 @@ results, and `Separator` is what every separator inherits: one loop for arrays a
 """
 
 import math
+from abc import ABC, abstractmethod
 
 import numpy as np
 
@@ -165,7 +166,7 @@ def checked_mixture(mixture, sample_rate):
     return np.where(usable(mixture), mixture, np.float32(0))
 
 
-class Separator:
+class Separator(ABC):
     """Separate any song, a chunk at a time: what all separators share.
 
     A child has `sources`, `sample_rate` and `separate_chunk`; its `__init__` takes what is in memory, such as a network
@@ -198,9 +199,9 @@ class Separator:
         """Seconds over which one chunk fades into the next."""
         return CROSSFADE * self.chunk_seconds
 
+    @abstractmethod
     def separate_chunk(self, chunk, sample_rate):
         """Separate a chunk: (channels, samples) -> (sources, channels, samples), float32."""
-        raise NotImplementedError
 
     def chunks(self, read, sample_rate, samples):
         """Cut a stream as this separator takes it: chunks as `cut` yields them, and their overlap in samples."""
