@@ -36,6 +36,12 @@ DECODER = {"channels": 8, "depth": 1, "n_bands": 9, "room_taps": 0, "noise_sampl
 needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
 
 
+def refused(words, function, *arguments, error=ValueError, **options):
+    """Check that a call raises an error whose message holds these words, a regular expression."""
+    with pytest.raises(error, match=words):
+        function(*arguments, **options)
+
+
 def array(tensor):
     """A tensor of any backend as an array."""
     from keras import ops

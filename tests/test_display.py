@@ -17,7 +17,7 @@ from common.files import sha256_of
 from common.places import HERE
 from experiments import catalogue, plots, statistics, values
 from player.clips import mp3
-from tests.helpers import recorded
+from tests.helpers import recorded, refused
 
 TRIO = ("drums", "bass", "vocals")
 
@@ -100,8 +100,12 @@ def test_speed_follows_the_results(write_results):
     nbsp = "\N{NO-BREAK SPACE}"
     for cell in ("the work", f"12.5{nbsp}ms", "a &lt;peer&gt;", f"2500{nbsp}ms", "200.0"):
         assert f">{cell}<" in table
-    with pytest.raises(results.ResultsError, match="no slow in it; `python -m benchmarks` measures"):
-        display.benchmarks.render([("fast", "the work"), ("slow", "none")])
+    refused(
+        "no slow in it; `python -m benchmarks` measures",
+        display.benchmarks.render,
+        [("fast", "the work"), ("slow", "none")],
+        error=results.ResultsError,
+    )
 
 
 def test_plots_follow_the_results(scored, score):
@@ -126,8 +130,13 @@ def test_what_systems_cost_and_their_differences(scored, score, monkeypatch):
     assert table.count(": reached") == 1 and table.count("not reached") == 1 and table.count("not computed") == 1
     assert display.facts.render("same_artist").count("<tr>") == 3
     assert len(display.difference_plot("same_artist", "irm", "mixture").patches) == 3
-    with pytest.raises(results.ResultsError, match="no network was scored"):
-        display.cost_plot.__wrapped__("same_artist", ["irm", "hps"])
+    refused(
+        "no network was scored",
+        display.cost_plot.__wrapped__,
+        "same_artist",
+        ["irm", "hps"],
+        error=results.ResultsError,
+    )
     score("irm", network={"parameters": 1234, "training_seconds": 60.0})
     assert len(display.cost_plot("same_artist", ["irm", "hps"]).lines) == 1
     assert ">1,234<" in display.facts.render("same_artist", ["irm", "hps"])

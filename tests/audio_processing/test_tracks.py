@@ -7,7 +7,7 @@ import pytest
 
 from audio_processing.audio_processing import AudioError, load, save
 from audio_processing.tracks import SOURCES, readable, tracks
-from tests.helpers import needs_ffmpeg, stem_file
+from tests.helpers import needs_ffmpeg, refused, stem_file
 
 
 def test_songs_and_stems_of_a_tree(tree):
@@ -30,19 +30,16 @@ def test_musdb_reads_the_same_tree(tree):
 
 
 def test_a_folder_without_songs_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no songs in train"):
-        tracks(tmp_path, "train")
+    refused("no songs in train", tracks, tmp_path, "train", error=FileNotFoundError)
 
 
 def test_a_missing_stem_and_stems_of_different_length_are_named(tree):
     song = tracks(tree)[0]
     audio, rate = load(song.path / "bass.wav")
     save(song.path / "bass.wav", audio[:, :-5], rate)
-    with pytest.raises(AudioError, match="differ in length"):
-        song.stems()
+    refused("differ in length", song.stems, error=AudioError)
     (song.path / "bass.wav").unlink()
-    with pytest.raises(AudioError, match="bass.wav: no such file"):
-        song.stems()
+    refused("bass.wav: no such file", song.stems, error=AudioError)
 
 
 def test_stem_files_of_musdb(shared):
@@ -126,10 +123,8 @@ def test_a_song_that_cannot_be_read_is_left_out_or_stops_the_run(tree, what):
         readable(tracks(tree), "raise")
     assert bad.name in str(error.value)
     spoil(good, what)
-    with pytest.raises(AudioError, match="none of 2 songs can be read"):
-        readable(tracks(tree), "skip")
-    with pytest.raises(ValueError, match="on_error"):
-        readable([], "ignore")
+    refused("none of 2 songs can be read", readable, tracks(tree), "skip", error=AudioError)
+    refused("on_error", readable, [], "ignore")
 
 
 def test_stems_that_are_not_asked_for_may_be_missing(tree):
@@ -152,12 +147,8 @@ def test_stem_files_that_cannot_be_read_are_named(tree, tmp_path, monkeypatch):
         "few": "few.stem.mp4: holds 3 sounds, other would be number 4",
         "half": "half.stem.mp4: not a stem file that can be read",
     }
-    with pytest.raises(AudioError, match="few.stem.mp4: holds no sound number 4"):
-        songs[0].stems()
-    with pytest.raises(AudioError, match="half.stem.mp4: not a sound file that ffmpeg can decode"):
-        songs[2].stems()
+    refused("few.stem.mp4: holds no sound number 4", songs[0].stems, error=AudioError)
+    refused("half.stem.mp4: not a sound file that ffmpeg can decode", songs[2].stems, error=AudioError)
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(AudioError, match="good.stem.mp4: reading .* needs ffmpeg"):
-        readable(kept)
-    with pytest.raises(AudioError, match="good.stem.mp4: reading .* needs ffmpeg"):
-        kept[0].mixture()
+    refused("good.stem.mp4: reading .* needs ffmpeg", readable, kept, error=AudioError)
+    refused("good.stem.mp4: reading .* needs ffmpeg", kept[0].mixture, error=AudioError)

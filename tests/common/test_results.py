@@ -2,6 +2,7 @@ import pytest
 
 from common import results
 from common.places import HERE
+from tests.helpers import refused
 
 
 def record(value):
@@ -23,24 +24,20 @@ def test_an_edited_value_is_noticed(tmp_path):
     path = tmp_path / "run.json"
     results.write(path, {**results.head("a run"), "records": [record(1.25)]})
     path.write_text(path.read_text().replace("1.25", "9.25"))
-    with pytest.raises(results.ResultsError, match="make results"):
-        results.read(path)
+    refused("make results", results.read, path, error=results.ResultsError)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": 2}', '{"schema": 1}'])
 def test_what_is_no_result_file_is_named(tmp_path, text):
     path = tmp_path / "run.json"
     path.write_text(text)
-    with pytest.raises(results.ResultsError, match="run.json"):
-        results.read(path)
-    with pytest.raises(results.ResultsError, match="no such file"):
-        results.read(tmp_path / "other.json")
+    refused("run.json", results.read, path, error=results.ResultsError)
+    refused("no such file", results.read, tmp_path / "other.json", error=results.ResultsError)
 
 
 def test_values_that_json_cannot_hold_are_refused_and_nothing_is_written(tmp_path):
     path = tmp_path / "run.json"
-    with pytest.raises(ValueError, match="not finite"):
-        results.write(path, {**results.head("a run"), "records": [record(float("nan"))]})
+    refused("not finite", results.write, path, {**results.head("a run"), "records": [record(float("nan"))]})
     assert list(tmp_path.iterdir()) == []
 
 

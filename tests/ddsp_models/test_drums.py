@@ -6,7 +6,7 @@ from keras import ops
 
 from ddsp_models import drums
 from ddsp_models.spectral_loss import spectral_loss
-from tests.helpers import array, gradients
+from tests.helpers import array, gradients, refused
 
 
 def test_modes_equal_a_float64_sum_and_stay_in_tune_for_a_minute():
@@ -93,9 +93,7 @@ def test_layers_come_back_from_their_settings():
 
 
 def test_impossible_sizes_are_refused():
-    with pytest.raises(ValueError, match="Nyquist"):
-        drums.Modes(3, 100.0, 9000.0)
-    with pytest.raises(ValueError, match="at least 1"):
-        drums.Transients(0)
+    refused("Nyquist", drums.Modes, 3, 100.0, 9000.0)
+    refused("at least 1", drums.Transients, 0)
     with pytest.raises(ValueError, match="gains"):
         drums.Transients(2).signal(np.zeros((1, 0, 2), np.float32), np.zeros((2, 1024), np.float32))

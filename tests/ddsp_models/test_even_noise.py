@@ -12,8 +12,7 @@ from ddsp_models.spectral_loss import spectral_loss
 @pytest.mark.slow
 def test_even_noise_is_closer_to_any_noise_than_noise_is():
     loop = even_noise(8192, steps=150)
-    rng = np.random.default_rng(3)
-    one, other = (0.01 * np.sqrt(3) * rng.uniform(-1, 1, (2, 1, 8192))).astype(np.float32)
+    one, other = (0.01 * np.sqrt(3) * np.random.default_rng(3).uniform(-1, 1, (2, 1, 8192))).astype(np.float32)
     even = (0.01 * loop[None]).astype(np.float32)
     assert float(spectral_loss(one, even)) < float(spectral_loss(one, other)) - 0.4
     frequencies, power = scipy.signal.welch(loop, 1.0, nperseg=256)

@@ -10,7 +10,7 @@ from ddsp_models.features import PITCHED, STRUCK, batch
 from ddsp_models.fit_controls import OneNote
 from ddsp_models.spectral_loss import SpectralLoss
 from ddsp_models.synthesisers import harmonic_oscillator
-from tests.helpers import DECODER
+from tests.helpers import DECODER, refused
 
 
 @pytest.fixture(scope="module")
@@ -45,13 +45,17 @@ def test_harmonics_of_another_decoder_are_found(decoder, features):
 
 def test_parts_that_a_decoder_lacks_are_named(decoder, features):
     controls = decoder.controls(batch(features, PITCHED))
-    with pytest.raises(ValueError, match="free: expected .* got reverb"):
-        fit_controls.FreeControls(decoder, controls, ("reverb",))
+    refused("free: expected .* got reverb", fit_controls.FreeControls, decoder, controls, ("reverb",))
     drums = autoencoder.Decoder(autoencoder.Settings(STRUCK, n_harmonics=0, **DECODER))
     struck = {"onset": np.ones((10, 1), np.float32), "bands": np.full((10, 16), -40, np.float32)}
     drums.build({})
-    with pytest.raises(ValueError, match="free: expected noise of this decoder, got harmonics"):
-        fit_controls.FreeControls(drums, drums.controls(batch(struck, STRUCK)), ("harmonics",))
+    refused(
+        "free: expected noise of this decoder, got harmonics",
+        fit_controls.FreeControls,
+        drums,
+        drums.controls(batch(struck, STRUCK)),
+        ("harmonics",),
+    )
 
 
 @pytest.mark.slow

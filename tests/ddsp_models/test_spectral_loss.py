@@ -7,7 +7,7 @@ import scipy.signal
 from keras import ops
 
 from ddsp_models.spectral_loss import SCALES, SpectralLoss, magnitudes, spectral_loss
-from tests.helpers import array, gradients, noise
+from tests.helpers import array, gradients, noise, refused
 
 
 @pytest.mark.parametrize("samples", [4096, 5001])
@@ -55,9 +55,6 @@ def test_the_loss_object_is_the_function_and_can_be_saved():
 
 
 def test_wrong_shapes_are_named():
-    with pytest.raises(ValueError, match="audio: expected target's shape"):
-        spectral_loss(0.1 * noise(2, 4096), 0.1 * noise(2, 4095))
-    with pytest.raises(ValueError, match="target: expected shape"):
-        spectral_loss(0.1 * noise(2, 0), 0.1 * noise(2, 0))
-    with pytest.raises(ValueError, match="definition: .* got 'mine'"):
-        spectral_loss(0.1 * noise(2, 64), 0.1 * noise(2, 64), "mine")
+    refused("audio: expected target's shape", spectral_loss, 0.1 * noise(2, 4096), 0.1 * noise(2, 4095))
+    refused("target: expected shape", spectral_loss, 0.1 * noise(2, 0), 0.1 * noise(2, 0))
+    refused("definition: .* got 'mine'", spectral_loss, 0.1 * noise(2, 64), 0.1 * noise(2, 64), "mine")

@@ -52,8 +52,7 @@ def test_a_note_that_is_a_quartertone_off_is_wrong(source, hertz, no_crepe):
 
 
 def test_cross_entropy_is_that_of_keras_and_least_for_equal_sounds():
-    rng = np.random.default_rng(0)
-    target, other = rng.uniform(0.01, 0.99, (2, 7, 360))
+    target, other = np.random.default_rng(0).uniform(0.01, 0.99, (2, 7, 360))
     expected = float(keras.ops.mean(keras.losses.binary_crossentropy(target, other)))
     assert feature_scores.crepe_bce(target, other) == pytest.approx(expected, rel=1e-5)
     assert feature_scores.crepe_bce(target, target) < feature_scores.crepe_bce(target, 0.9 * target)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from audio_processing.audio_processing import stft
 from mss_basic_implementation.hps import HarmonicPercussive, masks, running_median, split
+from tests.helpers import refused
 
 
 def spectrogram(*shape, seed=0, dtype=np.float32):
@@ -218,13 +219,6 @@ def test_separator_without_a_rate_takes_its_own():
     np.testing.assert_array_equal(given_none["drums"], given["drums"])
 
 
-def test_louder_in_is_louder_out_and_silence_stays_silent():
-    clicks, tone = clicks_and_tone(8000)
-    quiet, loud = HarmonicPercussive().separate(clicks + tone), HarmonicPercussive().separate(8 * (clicks + tone))
-    np.testing.assert_allclose(loud["drums"], 8 * quiet["drums"], atol=1e-5)
-    assert not any(stem.any() for stem in HarmonicPercussive().separate(np.zeros((2, 5000), np.float32)).values())
-
-
 # --- bad input --------------------------------------------------------------------------------------------------------
 
 
@@ -236,14 +230,12 @@ def test_a_kernel_that_has_no_middle_is_refused(kernel):
 
 
 def test_the_running_median_refuses_an_even_size_by_name():
-    with pytest.raises(ValueError, match="^size: expected an odd length of at least 1, got 4"):
-        running_median(np.ones(9), 4)
+    refused("^size: expected an odd length of at least 1, got 4", running_median, np.ones(9), 4)
 
 
 @pytest.mark.parametrize("values", [np.zeros(0), np.zeros((0, 3)), np.float64(3), [1, np.nan], [1, np.inf]])
 def test_the_running_median_refuses_what_has_no_median(values):
-    with pytest.raises(ValueError, match="^values: "):
-        running_median(values, 3)
+    refused("^values: ", running_median, values, 3)
 
 
 def test_a_kernel_longer_than_the_signal_sees_its_mirror_images():
@@ -262,24 +254,20 @@ def test_a_one_sample_signal_is_split():
 
 @pytest.mark.parametrize("margin", [0.9, (1, 0), float("nan"), (1, 2, 3)])
 def test_a_margin_below_one_is_refused(margin):
-    with pytest.raises(ValueError, match="^margin: "):
-        masks(spectrogram(20, 20), margin=margin)
+    refused("^margin: ", masks, spectrogram(20, 20), margin=margin)
 
 
 @pytest.mark.parametrize("power", [0, -2, float("nan")])
 def test_a_power_that_is_not_positive_is_refused(power):
-    with pytest.raises(ValueError, match="^power: "):
-        masks(spectrogram(20, 20), power=power)
+    refused("^power: ", masks, spectrogram(20, 20), power=power)
 
 
 @pytest.mark.parametrize(
     "magnitude", [np.ones(5), np.ones((0, 4)), np.ones((4, 4)) * 1j, -np.ones((4, 4)), np.full((4, 4), np.nan)]
 )
 def test_what_is_no_magnitude_spectrogram_is_refused(magnitude):
-    with pytest.raises(ValueError, match="^magnitude: "):
-        masks(magnitude)
+    refused("^magnitude: ", masks, magnitude)
 
 
 def test_a_hop_longer_than_the_window_is_refused():
-    with pytest.raises(ValueError, match="^hop_length: "):
-        split(np.ones(5000), n_fft=512, hop_length=1024)
+    refused("^hop_length: ", split, np.ones(5000), n_fft=512, hop_length=1024)

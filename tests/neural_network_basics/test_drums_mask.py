@@ -14,6 +14,7 @@ from common.files import sha256_of
 from mss_basic_implementation.hps import HarmonicPercussive
 from neural_network_basics import drums_mask, train_drums_mask
 from neural_network_basics.drums_mask import BANDS, DrumsMask, F
+from tests.helpers import refused
 
 
 @pytest.fixture(scope="module")
@@ -69,13 +70,6 @@ def test_stems_fit_the_mixture(model, samples, channels, rate):
     np.testing.assert_allclose(sum(stems.values()), mixture, atol=1e-6)
 
 
-def test_louder_in_is_louder_out_and_silence_stays_silent(model):
-    mixture = noise(16000)
-    loud, soft = (model.separate(gain * mixture)["drums"] for gain in (1.0, 0.01))
-    np.testing.assert_allclose(soft, 0.01 * loud, atol=1e-6)
-    assert not np.any(model.separate(np.zeros(4000, np.float32))["drums"])
-
-
 def test_fit_learns_and_repeats_itself():
     songs = [
         {"drums": noise(33000) * (np.arange(33000) % 4000 < 500), "bass": np.sin(np.arange(33000, dtype="f") / 20)}
@@ -100,16 +94,13 @@ def test_weights_that_are_missing_changed_damaged_or_pickled_are_named(tmp_path,
     model.save(path)
     content = path.read_bytes()
     path.write_bytes(content[:500] + bytes([content[500] ^ 1]) + content[501:])
-    with pytest.raises(ValueError, match="changed since it was saved"):
-        DrumsMask.load(path)
+    refused("changed since it was saved", DrumsMask.load, path)
     for damaged in (content[:1000], b"no archive"):  # even where the checksum is theirs
         path.write_bytes(damaged)
         record.write_text(json.dumps({"sha256": sha256_of(path)}))
-        with pytest.raises(ValueError, match="holds no such network"):
-            DrumsMask.load(path)
+        refused("holds no such network", DrumsMask.load, path)
     record.unlink()
-    with pytest.raises(ValueError, match="missing or damaged"):
-        DrumsMask.load(path)
+    refused("missing or damaged", DrumsMask.load, path)
 
 
 class RunsCode:
@@ -124,8 +115,7 @@ def test_code_in_weights_is_not_run(tmp_path):
     path = tmp_path / "weights.npz"
     np.savez(path, mean=np.array([RunsCode(tmp_path / "ran")], dtype=object), scale=np.ones(3), parameter_00=np.ones(3))
     (tmp_path / "weights.json").write_text(json.dumps({"sha256": sha256_of(path)}))
-    with pytest.raises(ValueError, match="holds no such network"):
-        DrumsMask.load(path)
+    refused("holds no such network", DrumsMask.load, path)
     assert not (tmp_path / "ran").exists()
 
 

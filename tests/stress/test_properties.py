@@ -11,7 +11,7 @@ from separate import SEPARATORS, separator
 from stress import properties
 
 EXAMPLES = settings(max_examples=4, deadline=None, derandomize=True, database=None)
-MEASURED = ("hps", "numpy_cnn", "conv_tasnet")
+MEASURED = ("hps", "numpy_cnn", pytest.param("conv_tasnet", marks=pytest.mark.slow))
 """Separators that take little time; `python -m stress.reliability properties` measures all of SEPARATORS."""
 
 

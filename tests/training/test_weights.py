@@ -10,7 +10,7 @@ from common.places import Places
 from ddsp_models import train_decoder
 from ddsp_models.separation import train as train_separation
 from mss_nn_implementation import train as train_conv_tasnet
-from tests.helpers import export
+from tests.helpers import export, refused
 from training import command, weights
 
 RECIPES = [
@@ -46,17 +46,26 @@ def network(units=3, seed=0):
 
 def test_weights_are_loaded_if_they_are_those_of_the_record(tmp_path):
     path = tmp_path / "small.net"  # a name may have a dot
-    with pytest.raises(weights.WeightsError, match="small.net.keras: no such file; `make it` writes it"):
-        weights.load_checked(path, "make it")
+    refused(
+        "small.net.keras: no such file; `make it` writes it",
+        weights.load_checked,
+        path,
+        "make it",
+        error=weights.WeightsError,
+    )
     export(network(), tmp_path, "small.net")
     model, record = weights.load_checked(path)
     np.testing.assert_array_equal(model.get_weights()[0], network().get_weights()[0])
     assert list(record) == ["sha256"]
-    with pytest.raises(weights.WeightsError, match="expected a Dense, got a Sequential"):
-        weights.load_checked(path, kind=keras.layers.Dense)
+    refused(
+        "expected a Dense, got a Sequential",
+        weights.load_checked,
+        path,
+        error=weights.WeightsError,
+        kind=keras.layers.Dense,
+    )
     export(network(), tmp_path, "small.net", training={"seconds": -1})
-    with pytest.raises(weights.WeightsError, match="expected crops of more than 0 s, got -1.0 s"):
-        weights.load_checked(path)
+    refused("expected crops of more than 0 s, got -1.0 s", weights.load_checked, path, error=weights.WeightsError)
 
 
 def test_initial_weights_are_exported_ones_those_of_a_run_or_a_file(tmp_path):
@@ -64,14 +73,14 @@ def test_initial_weights_are_exported_ones_those_of_a_run_or_a_file(tmp_path):
     assert recipe.start() == weights.files_of(train_separation.RECIPES["one_artist"].path)[0]
     places = Places(tmp_path)
     many = train_conv_tasnet.RECIPES["many_trio"]
-    with pytest.raises(FileNotFoundError, match="start_from: expected a .keras file or the name .*, got many"):
-        many.start(places)
+    refused("start_from: expected a .keras file or the name .*, got many", many.start, places, error=FileNotFoundError)
     best = tmp_path / "runs" / "conv_tasnet-many" / "best.keras"
     best.parent.mkdir(parents=True)
     network().save(best)
     assert many.start(places) == best and many.with_training(start_from=str(best)).start(places) == best
-    with pytest.raises(ValueError, match="start_from: .*best.keras: expected a trained network that fits"):
-        train_conv_tasnet.start_from(network(), best)
+    refused(
+        "start_from: .*best.keras: expected a trained network that fits", train_conv_tasnet.start_from, network(), best
+    )
 
 
 def test_recorded_music_that_is_not_here_is_named(tmp_path):
@@ -79,8 +88,7 @@ def test_recorded_music_that_is_not_here_is_named(tmp_path):
     assert command.folder_of(("one_artist", "train"), places=places) == (places.band / "one_artist", "train")
     assert command.folder_of(("musdb", "train", "valid"), data=tmp_path) == (tmp_path, "train", "valid")
     for name, words in ((command.MUSDB, "MUSDB_PATH"), (command.AIR_TRAFFIC, "AIR_TRAFFIC_PATH")):
-        with pytest.raises(FileNotFoundError, match=words):
-            command.folder_of((name, "train"), places=places)
+        refused(words, command.folder_of, (name, "train"), error=FileNotFoundError, places=places)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 import soundfile
 
 from audio_processing.tracks import SOURCES, tracks
+from tests.helpers import refused
 from virtual_band import dataset
 from virtual_band.__main__ import main
 
@@ -148,13 +149,11 @@ def test_two_processes_write_the_same_tree_as_one(tmp_path):
 def test_a_folder_of_somebody_else_is_not_touched(tmp_path):
     (tmp_path / "validation").mkdir()
     (tmp_path / "validation" / "thesis.txt").write_text("mine")
-    with pytest.raises(ValueError, match="expected a set that this program wrote"):
-        dataset.build_set(tmp_path, "validation", songs=1, seconds=0.5)
+    refused("expected a set that this program wrote", dataset.build_set, tmp_path, "validation", songs=1, seconds=0.5)
     assert (tmp_path / "validation" / "thesis.txt").read_text() == "mine"
     (tmp_path / "same_artist.partial").mkdir()
     (tmp_path / "same_artist.partial" / "thesis.txt").write_text("mine")
-    with pytest.raises(ValueError, match="expected a set that this program wrote"):
-        dataset.build_set(tmp_path, "same_artist", songs=1, seconds=0.5)
+    refused("expected a set that this program wrote", dataset.build_set, tmp_path, "same_artist", songs=1, seconds=0.5)
 
 
 def test_an_interrupt_ends_the_command_with_a_word(tmp_path, monkeypatch, capsys):

@@ -148,8 +148,7 @@ def test_voiced_frames_are_loud_and_rests_are_not(song):
 
 
 def test_loudness_follows_the_definition_and_the_gain():
-    rng = np.random.default_rng(0)
-    noise = 0.1 * rng.standard_normal(16000).astype(np.float32)
+    noise = 0.1 * np.random.default_rng(0).standard_normal(16000).astype(np.float32)
     a, b = loudness(noise, 16000), loudness(0.5 * noise, 16000)
     np.testing.assert_allclose(a - b, 20 * np.log10(2), atol=1e-3)
     assert (loudness(np.zeros(16000), 16000) == -80).all()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ddsp_models.pitch import crepe
+from tests.helpers import refused
 
 
 def write_published_layout(path, model, suffix="_3"):
@@ -28,8 +29,7 @@ def write_published_layout(path, model, suffix="_3"):
 
 
 def test_viterbi_finds_librosas_path():
-    rng = np.random.default_rng(0)
-    salience = 0.01 + rng.random((60, 40))
+    salience = 0.01 + np.random.default_rng(0).random((60, 40))
     likely = np.maximum(12 - np.abs(np.arange(40)[:, None] - np.arange(40)), 0)
     transition = likely / likely.sum(axis=1, keepdims=True)
     # librosa's observations are p(observation | state) with the frames last, and a uniform start as here
@@ -81,17 +81,19 @@ def test_weights_of_the_published_layout_are_read(tmp_path, compressed):
 def test_weights_of_another_size_or_no_weights_at_all_are_refused(tmp_path):
     path = tmp_path / "model-tiny.h5"
     write_published_layout(path, crepe.build("tiny"))
-    with pytest.raises(crepe.WeightsError, match=r"conv1 \(512, 1, 256\) for crepe_small, got \(512, 1, 128\)"):
-        crepe.load_model("small", path)
+    refused(
+        r"conv1 \(512, 1, 256\) for crepe_small, got \(512, 1, 128\)",
+        crepe.load_model,
+        "small",
+        path,
+        error=crepe.WeightsError,
+    )
     path.write_bytes(b"not weights")
-    with pytest.raises(crepe.WeightsError, match="expected an HDF5 file"):
-        crepe.load_model("tiny", path)
+    refused("expected an HDF5 file", crepe.load_model, "tiny", path, error=crepe.WeightsError)
     with h5py.File(path, "w"):
         pass
-    with pytest.raises(crepe.WeightsError, match="got no layer conv1"):
-        crepe.load_model("tiny", path)
-    with pytest.raises(ValueError, match="size: .* got 'huge'"):
-        crepe.load_model("huge")
+    refused("got no layer conv1", crepe.load_model, "tiny", path, error=crepe.WeightsError)
+    refused("size: .* got 'huge'", crepe.load_model, "huge")
 
 
 def test_the_environment_names_a_file_or_a_folder(tmp_path, monkeypatch):
@@ -101,16 +103,19 @@ def test_the_environment_names_a_file_or_a_folder(tmp_path, monkeypatch):
         monkeypatch.setenv("CREPE_WEIGHTS", str(given))
         assert crepe.weights_path("tiny") == file
     monkeypatch.setenv("CREPE_WEIGHTS", str(tmp_path / "elsewhere"))
-    with pytest.raises(crepe.WeightsError, match="CREPE_WEIGHTS: expected a file or a folder .* got .*elsewhere"):
-        crepe.weights_path("tiny")
+    refused(
+        "CREPE_WEIGHTS: expected a file or a folder .* got .*elsewhere",
+        crepe.weights_path,
+        "tiny",
+        error=crepe.WeightsError,
+    )
 
 
 def test_a_download_is_compared_with_the_published_file(tmp_path, monkeypatch, no_weights):
     file = tmp_path / "model-tiny.h5.bz2"
     file.write_bytes(b"tampered with")
     monkeypatch.setattr(keras.utils, "get_file", lambda *_, **__: str(file))
-    with pytest.raises(crepe.WeightsError, match="checksum differs"):
-        crepe.weights_path("tiny")
+    refused("checksum differs", crepe.weights_path, "tiny", error=crepe.WeightsError)
     assert not file.exists()  # or the next try would find it in the cache
 
 
@@ -118,8 +123,7 @@ def test_a_failed_download_is_not_tried_for_every_chunk(monkeypatch, no_weights)
     asked = []
     monkeypatch.setattr(keras.utils, "get_file", lambda *_, **__: asked.append(1) or {}["no network"])
     for _ in range(3):
-        with pytest.raises(crepe.WeightsError, match="cannot be reached"):
-            crepe.weights_path("tiny")
+        refused("cannot be reached", crepe.weights_path, "tiny", error=crepe.WeightsError)
     assert len(asked) == 1
     crepe.UNREACHED["model-tiny.h5.bz2"] -= crepe.RETRY  # minutes later
     with pytest.raises(crepe.WeightsError):

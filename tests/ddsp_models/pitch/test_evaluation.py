@@ -31,8 +31,7 @@ def test_a_fifth_repeats_an_octave_below_its_lower_note():
 
 
 def test_the_other_sound_lies_so_many_decibels_below():
-    rng = np.random.default_rng(0)
-    stem, other = rng.standard_normal((2, 20000))
+    stem, other = np.random.default_rng(0).standard_normal((2, 20000))
     mixed = evaluation.at_snr(stem, other, 6.0)
     assert 10 * np.log10(np.mean(stem**2) / np.mean((mixed - stem) ** 2)) == pytest.approx(6.0, abs=0.2)
     np.testing.assert_allclose(evaluation.at_snr(stem, other, np.inf), stem, rtol=1e-6)

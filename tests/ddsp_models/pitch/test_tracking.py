@@ -7,6 +7,7 @@ import pytest
 from audio_processing.audio_processing import load
 from ddsp_models.loudness import loudness
 from ddsp_models.pitch import crepe, tracking
+from tests.helpers import refused
 
 RATE = 16000
 
@@ -68,8 +69,7 @@ def test_there_are_as_many_frames_as_lie_within_the_sound(samples, rate, monkeyp
 
 
 def test_sums_over_pairs_follow_their_definition():
-    rng = np.random.default_rng(0)
-    x, window, hop = rng.standard_normal(900), 100, 50
+    x, window, hop = np.random.default_rng(0).standard_normal(900), 100, 50
     d, r = tracking.difference(x, hop, window, 40), tracking.autocorrelation(x, hop, window, 40)
     assert d.shape == r.shape == (18, 41)
     for frame, lag in ((4, 0), (7, 1), (9, 17), (12, 40)):
@@ -121,8 +121,7 @@ def test_chroma_forgives_octaves_and_voicing_is_counted():
     assert tracking.raw_chroma_accuracy(reference, estimate) == pytest.approx(2 / 3)
     assert tracking.raw_chroma_accuracy(reference, 0 * estimate) == 0
     assert tracking.voicing_rates(reference, estimate > 0) == (1.0, 0.5)
-    with pytest.raises(ValueError, match=r"voiced: expected .* got \(2,\)"):
-        tracking.voicing_rates(reference, np.ones(2, bool))
+    refused(r"voiced: expected .* got \(2,\)", tracking.voicing_rates, reference, np.ones(2, bool))
 
 
 def test_raw_pitch_accuracy_counts_voiced_frames_only():
@@ -154,18 +153,22 @@ def test_silence_has_no_pitch(method, request):
 
 def test_sounds_that_cannot_be_tracked_are_named():
     good = np.ones(RATE, np.float32)
-    with pytest.raises(ValueError, match="audio: expected at least one frame .* got 0 samples"):
-        tracking.track_pitch(good[:0], RATE)
-    with pytest.raises(ValueError, match=r"audio: expected shape \(samples,\), got \(2, 8000\)"):
-        tracking.track_pitch(good.reshape(2, -1), RATE)
-    with pytest.raises(ValueError, match="got 1 that are NaN"):
-        tracking.track_pitch(np.append(good, np.nan), RATE)
-    with pytest.raises(ValueError, match="method: expected one of crepe, pyin, yin, autocorrelation, got 'ear'"):
-        tracking.track_pitch(good, RATE, "ear")
-    with pytest.raises(ValueError, match="every: expected a whole number from 1, got 0"):
-        tracking.track_pitch(good, RATE, "yin", every=0)
-    with pytest.raises(ValueError, match="fmin, fmax: expected 0 < fmin < fmax, got 100 and 50 Hz"):
-        tracking.track_pitch(good, RATE, "pyin", fmin=100, fmax=50)
+    refused("audio: expected at least one frame .* got 0 samples", tracking.track_pitch, good[:0], RATE)
+    refused(r"audio: expected shape \(samples,\), got \(2, 8000\)", tracking.track_pitch, good.reshape(2, -1), RATE)
+    refused("got 1 that are NaN", tracking.track_pitch, np.append(good, np.nan), RATE)
+    refused(
+        "method: expected one of crepe, pyin, yin, autocorrelation, got 'ear'", tracking.track_pitch, good, RATE, "ear"
+    )
+    refused("every: expected a whole number from 1, got 0", tracking.track_pitch, good, RATE, "yin", every=0)
+    refused(
+        "fmin, fmax: expected 0 < fmin < fmax, got 100 and 50 Hz",
+        tracking.track_pitch,
+        good,
+        RATE,
+        "pyin",
+        fmin=100,
+        fmax=50,
+    )
 
 
 def test_a_real_voice_is_followed(shared, published):

@@ -16,7 +16,7 @@ from ddsp_models.separation.analysis_network import ParametricSeparator, Sizes, 
 from ddsp_models.separation.mask_refinement import RefinedMasks, RefinedSizes
 from ddsp_models.separation.song_crops import SongCrops
 from ddsp_models.separation.train_separator import SeparatorTraining
-from tests.helpers import ANALYSIS, REFINEMENT, export, make_song, tone
+from tests.helpers import ANALYSIS, REFINEMENT, export, make_song, refused, tone
 from training.weights import WeightsError
 
 SMALL, SIZES = Sizes(**ANALYSIS), RefinedSizes(**REFINEMENT)
@@ -147,8 +147,13 @@ def test_stems_add_up_follow_the_gain_and_are_silent_where_nothing_is(folder):
 
 
 def test_a_network_of_another_kind_is_named(folder):
-    with pytest.raises(WeightsError, match="expected a RefinedMasks, got a ParametricSeparator"):
-        separators.RefinedSeparator.load("plain", folder)
+    refused(
+        "expected a RefinedMasks, got a ParametricSeparator",
+        separators.RefinedSeparator.load,
+        "plain",
+        folder,
+        error=WeightsError,
+    )
 
 
 def test_corrections_are_learned_and_the_analysis_network_is_not(tmp_path):
@@ -179,5 +184,4 @@ def test_a_run_is_initialised_from_a_separator_and_resumes(tmp_path, folder):
 
 
 def test_frames_that_do_not_fit_the_window_are_refused():
-    with pytest.raises(ValueError, match="every: expected .* got 3 · 128 samples"):
-        RefinedSizes(every=3)
+    refused("every: expected .* got 3 · 128 samples", RefinedSizes, every=3)

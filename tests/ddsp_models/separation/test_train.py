@@ -11,7 +11,7 @@ from audio_processing.audio_processing import save
 from ddsp_models.separation import train, train_separator
 from ddsp_models.separation.analysis_network import Sizes
 from ddsp_models.separation.train_separator import SeparatorTraining
-from tests.helpers import ANALYSIS, make_song, trio
+from tests.helpers import ANALYSIS, make_song, refused, trio
 from training import loop
 
 SMALL = Sizes(**ANALYSIS)
@@ -51,8 +51,12 @@ def test_another_separators_weights_go_to_the_sources_of_the_same_name(tmp_path)
         values = np.asarray(after["features"][name])[:, :, same]
         np.testing.assert_allclose(values, np.asarray(before["features"][name]), atol=1e-3)
     np.testing.assert_allclose(np.asarray(after["features"]["onset"]), np.asarray(before["features"]["onset"]))
-    with pytest.raises(ValueError, match="three.keras: expected channels 16, got 12"):
-        train_separator.start_from(built(dataclasses.replace(SMALL, channels=16)), tmp_path / "three.keras")
+    refused(
+        "three.keras: expected channels 16, got 12",
+        train_separator.start_from,
+        built(dataclasses.replace(SMALL, channels=16)),
+        tmp_path / "three.keras",
+    )
 
 
 def test_a_recorded_songs_f0_is_tracked(tmp_path, monkeypatch):
@@ -63,5 +67,11 @@ def test_a_recorded_songs_f0_is_tracked(tmp_path, monkeypatch):
         save(tmp_path / f"{source}.wav", stem, 16000)
     [song] = train_separator.recorded_songs(SMALL, tmp_path, "validation")
     assert song.stems.shape == (3, 16000) and (song.f0 == 110).all()
-    with pytest.raises(FileNotFoundError, match="expected a file other.*, got none"):
-        train_separator.recorded_songs(train.FOUR, tmp_path, "validation")
+    refused(
+        "expected a file other.*, got none",
+        train_separator.recorded_songs,
+        train.FOUR,
+        tmp_path,
+        "validation",
+        error=FileNotFoundError,
+    )
