@@ -3,7 +3,6 @@
 The page takes a sound file, shows how far the separation is, and plays, draws and offers the stems.
 """
 
-import argparse
 import os
 import sys
 import tempfile
@@ -22,6 +21,7 @@ import matplotlib.pyplot as plt
 
 import display
 from audio_processing.audio_processing import AudioError, load, open_audio
+from common.command import options_of
 from separate import DEFAULT, SEPARATORS, separate_file
 
 LARGEST = 300  # MB of a file that may be uploaded
@@ -83,8 +83,7 @@ def separated(song, model, progress=gr.Progress(track_tqdm=True)):  # noqa: B008
         raise gr.Error("Choose a song first.")
     try:
         path = checked(own_upload(song))
-        out = tempfile.mkdtemp(prefix="stems-", dir=get_upload_folder())
-        files = separate_file(path, model, out, limit=PATIENCE)
+        files = separate_file(path, model, tempfile.mkdtemp(prefix="stems-", dir=get_upload_folder()), limit=PATIENCE)
     except (AudioError, ValueError, OSError) as error:
         raise gr.Error(str(error).replace(f"{Path(song).parent}{os.sep}", ""), print_exception=False) from error
     players = [gr.Audio(str(file), label=file.stem, visible=True) for file in files]
@@ -101,8 +100,9 @@ def build():
         )
         with gr.Row():
             song = gr.File(label="song (wav, flac, ogg, mp3, m4a)", type="filepath", file_types=["audio"])
-            models = [(row.label, row.name) for row in SEPARATORS.values()]
-            model = gr.Dropdown(models, value=DEFAULT, label="separator")
+            model = gr.Dropdown(
+                [(row.label, row.name) for row in SEPARATORS.values()], value=DEFAULT, label="separator"
+            )
         button = gr.Button("Separate", variant="primary")
         players = [gr.Audio(visible=False, interactive=False, buttons=["download"]) for _ in range(PLAYERS)]
         picture = gr.Plot(label="spectrograms")
@@ -113,23 +113,27 @@ def build():
 
 def launch(port=None, **options):
     """Serve the page on the loopback interface."""
-    theme = gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["monospace"])  # no fonts from elsewhere
     return build().launch(
         server_name="127.0.0.1",
         server_port=port,
         share=False,
         max_file_size=f"{LARGEST}mb",
-        theme=theme,
+        theme=gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["monospace"]),  # no fonts from elsewhere
         footer_links=[],
         **options,
     )
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="app.py", description=__doc__.split("\n")[0])
-    parser.add_argument("--port", type=int, help="(default: the first free one from 7860)")
-    parser.add_argument("--open", action="store_true", help="open the page in the browser")
-    options = parser.parse_args(arguments)
+    options = options_of(
+        "app.py",
+        __doc__,
+        {
+            "--port": dict(type=int, help="(default: the first free one from 7860)"),
+            "--open": dict(action="store_true", help="open the page in the browser"),
+        },
+        arguments,
+    )
     try:
         launch(options.port, inbrowser=options.open)
     except OSError as error:

@@ -141,10 +141,14 @@ def html_table(rows, columns=None, caption=None, digits=2):
     places = dict.fromkeys(columns, digits) if isinstance(digits, int) else digits
     words = {c for c in columns if any(isinstance(row.get(c), str) for row in rows)}
     head = "".join(f'<th style="text-align:{_side(c in words)}">{html.escape(c)}</th>' for c in columns)
-    lines = ["<table>", *([f"<caption>{captions.as_html(caption)}</caption>"] if caption else [])]
-    lines.append(f"<thead><tr>{head}</tr></thead><tbody>")
-    lines += ["<tr>" + "".join(_cell(row.get(c), places[c]) for c in columns) + "</tr>" for row in rows]
-    return "\n".join([*lines, "</tbody></table>"])
+    lines = [
+        "<table>",
+        *([f"<caption>{captions.as_html(caption)}</caption>"] if caption else []),
+        f"<thead><tr>{head}</tr></thead><tbody>",
+        *("<tr>" + "".join(_cell(row.get(c), places[c]) for c in columns) + "</tr>" for row in rows),
+        "</tbody></table>",
+    ]
+    return "\n".join(lines)
 
 
 def _side(words):
@@ -161,53 +165,19 @@ def _cell(x, digits):
     return f'<td style="text-align:{_side(words)}">{shown}</td>'
 
 
-@rendered("text/html")
-def scores(test_set, metric="si_sdr", systems=None):
-    """Show the scores of systems on a test set: one row each, a column per source, averaged over songs."""
-    return html_table(**tables.scores(test_set, metric, systems))
+def _shown(rows):
+    """Show what a function of `experiments.tables` returns, under its name and with its arguments."""
+    return rendered("text/html")(functools.wraps(rows)(lambda *args, **kwargs: html_table(**rows(*args, **kwargs))))
 
 
-@rendered("text/html")
-def overview(test_set, systems, metrics):
-    """Show several metrics of several systems side by side: means over the stems."""
-    return html_table(**tables.overview(test_set, systems, metrics))
-
-
-@rendered("text/html")
-def facts(test_set, systems=None):
-    """Show how large systems are and what they cost: one row each."""
-    return html_table(**tables.facts(test_set, systems))
-
-
-@rendered("text/html")
-def comparisons():
-    """Show paired differences between systems, song by song, and the differences that were aimed at."""
-    return html_table(**tables.comparisons())
-
-
-@rendered("text/html")
-def studies():
-    """Show every training of `experiments.studies`: one row each."""
-    return html_table(**tables.studies())
-
-
-@rendered("text/html")
-def ablations(each_seed=False):
-    """Show the variants of the DDSP separator, from the earlier report's to ours; `each_seed`: by seed, with more
-    columns."""
-    return html_table(**tables.ablations(each_seed))
-
-
-@rendered("text/html")
-def benchmarks(names):
-    """Show what `python -m benchmarks` measured, our time and the peer's.
-
-    Parameters
-    ----------
-    names : list of (str, str)
-        benchmark, and what its row calls it.
-    """
-    return html_table(**tables.benchmarks(names))
+scores, overview, facts, comparisons, studies, ablations, benchmarks = (
+    _shown(rows)
+    for rows in (
+        tables.scores, tables.overview, tables.facts, tables.comparisons, tables.studies, tables.ablations,
+        tables.benchmarks,
+    )
+)  # fmt: skip
+"""Tables of results."""
 
 
 # --- plots ------------------------------------------------------------------------------------------------------------
@@ -240,17 +210,11 @@ def figure(drawn, *, title, alt, look="", number=None):
     ipython.display({"text/markdown": captions.as_markdown(caption)}, raw=True, metadata={"caption_of": caption})
 
 
-def _axes(ax, size=(8, 3)):
-    import matplotlib.pyplot as plt
-
-    return ax if ax is not None else plt.subplots(figsize=size, layout="constrained")[1]
-
-
 @in_its_place
 def training_curve(name, ax=None):
     """Draw the loss of a training on its training crops and on the validation songs, over minutes."""
     ylabel = "loss: negative SNR (dB)" if name.startswith("conv_tasnet") else "loss"
-    return plots.training_curve(statistics.training_log(name), _axes(ax, (8, 3.2)), ylabel=ylabel)
+    return plots.training_curve(statistics.training_log(name), pictures.axes_of(ax, (8, 3.2)), ylabel=ylabel)
 
 
 @in_its_place
@@ -260,7 +224,7 @@ def score_plot(test_set, metric="si_sdr", systems=None, ax=None):
     Averages that are means carry their 95 % interval over songs (`statistics.bootstrap_interval`).
     """
     bars, row = tables.score_bars(test_set, metric, systems), METRICS[metric]
-    return plots.score_bars(bars, _axes(ax, (9, 3.4)), ylabel=f"{row.label} ({row.unit})")
+    return plots.score_bars(bars, pictures.axes_of(ax, (9, 3.4)), ylabel=f"{row.label} ({row.unit})")
 
 
 @in_its_place
@@ -272,16 +236,16 @@ def study_plot(x="minutes", test_set="same_artist", ax=None):
         "parameters": ("minutes", 3, "parameters"),
     }[x]
     y = "si_sdr" if test_set == "same_artist" else f"si_sdr@{test_set}"
-    points = [p for p in tables.study_points() if p[key] == only and y in p and _alone(p)]
+    points = [p for p in statistics.study_points() if p[key] == only and y in p and _alone(p)]
     ylabel = f"SI-SDR on {test_set},\nmean over songs and stems (dB)"
-    return plots.against(tables.computed(points), x, y, _axes(ax, (8, 3.4)), xlabel=xlabel, ylabel=ylabel)
+    return plots.against(tables.computed(points), x, y, pictures.axes_of(ax, (8, 3.4)), xlabel=xlabel, ylabel=ylabel)
 
 
 @in_its_place
 def study_curves(minutes, ax=None, long=False):
     """Draw the validation loss of the trainings on so many minutes of music over their steps."""
     trainings = [s for s in statistics.read_studies() if (s["minutes"], s["size"]) == (minutes, "middle")]
-    return plots.validation_curves(tables.computed([s for s in trainings if _alone(s, long)]), _axes(ax))
+    return plots.validation_curves(tables.computed([s for s in trainings if _alone(s, long)]), pictures.axes_of(ax))
 
 
 def _alone(training, long=False):
@@ -292,7 +256,7 @@ def _alone(training, long=False):
 @in_its_place
 def cost_plot(test_set, systems, ax=None):
     """Draw SI-SDR against parameters for the systems that were scored on all stems; others are left out."""
-    return plots.cost(tables.costs(test_set, systems), _axes(ax, (8, 3.4)))
+    return plots.cost(tables.costs(test_set, systems), pictures.axes_of(ax, (8, 3.4)))
 
 
 @in_its_place
@@ -301,8 +265,12 @@ def difference_plot(test_set, better, worse, metric="si_sdr", ax=None):
     row = statistics.compared(test_set, better, worse, metric=metric)
     songs = statistics.differences(statistics.read_scores(test_set, [better, worse]), metric, better, worse)
     interval = None if row["low"] is None else (row["low"], row["high"])
-    xlabel = f"{label(better)} ahead of {label(worse)} (dB)"
-    return plots.song_differences(songs, _axes(ax, (8, 2.6)), interval=interval, xlabel=xlabel)
+    return plots.song_differences(
+        songs,
+        pictures.axes_of(ax, (8, 2.6)),
+        interval=interval,
+        xlabel=f"{label(better)} ahead of {label(worse)} (dB)",
+    )
 
 
 # --- sound ------------------------------------------------------------------------------------------------------------
@@ -353,8 +321,10 @@ def player(test_set, caption=None):
         for row, files in index["rows"].items()
         for column in columns
     }
-    drawn = spectrograms(clips, index["sample_rate"], columns=len(columns), height=1.5)
-    _show_picture(drawn, f"Spectrograms of the mixture and of each stem: {', '.join(columns)}")
+    _show_picture(
+        spectrograms(clips, index["sample_rate"], columns=len(columns), height=1.5),
+        f"Spectrograms of the mixture and of each stem: {', '.join(columns)}",
+    )
     player_table(test_set, caption=caption)
     _show_program()
 

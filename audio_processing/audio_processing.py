@@ -71,12 +71,8 @@ def load(path, *, sample_rate=None, mono=False):
         raise AudioError(f"{path}: the sound is zero samples long")
     if not np.isfinite(audio).any():
         raise AudioError(f"{path}: every sample is NaN or infinite")
-    if mono:
-        audio = to_mono(audio)
-    if sample_rate is not None:
-        audio = resample(audio, rate, sample_rate)
-        rate = sample_rate
-    return np.ascontiguousarray(audio), rate
+    to_rate = rate if sample_rate is None else sample_rate
+    return np.ascontiguousarray(resample(to_mono(audio) if mono else audio, rate, to_rate)), to_rate
 
 
 def save(path, audio, sample_rate, *, subtype="FLOAT"):
@@ -140,8 +136,8 @@ def resample(audio, from_rate, to_rate):
     if from_rate == to_rate:
         return audio
     length = resampled_length(audio.shape[-1], from_rate, to_rate)
-    flat = audio.reshape(-1, audio.shape[-1])
-    flat = np.stack([soxr.resample(np.ascontiguousarray(row), from_rate, to_rate) for row in flat])
+    rows = audio.reshape(-1, audio.shape[-1])
+    flat = np.stack([soxr.resample(np.ascontiguousarray(row), from_rate, to_rate) for row in rows])
     return fix_length(flat, length).reshape(*audio.shape[:-1], length)
 
 
@@ -270,8 +266,7 @@ def istft(spectrum, hop_length=512, *, length=None, window_name="hann"):
     by_frame = np.swapaxes(spectrum, -1, -2)  # (..., frames, frequencies)
     block = max(1, CACHED // n_fft)
     for start in range(0, n_frames, block):
-        frames = scipy.fft.irfft(by_frame[..., start : start + block, :], n_fft, axis=-1)
-        frames *= weights
+        frames = scipy.fft.irfft(by_frame[..., start : start + block, :], n_fft, axis=-1) * weights
         count = frames.shape[-2]
         pieces = fix_length(frames, overlap * hop_length).reshape(*shape, count, overlap, hop_length)
         for j in range(overlap):
@@ -286,16 +281,6 @@ def _check_sizes(n_fft, hop_length):
     expect(1 <= hop_length <= n_fft // 2, "hop_length", f"between 1 and n_fft / 2 = {n_fft // 2}", hop_length)
 
 
-def magnitude(spectrum):
-    """|X|: the modulus of each bin, of the same shape as `spectrum`."""
-    return np.abs(spectrum)
-
-
-def phase(spectrum):
-    """The angle of each bin in radians, in (-π, π]."""
-    return np.angle(spectrum)
-
-
 def amplitude_to_db(amplitude, *, reference=1.0, floor=-100.0):
     """20·log10(amplitude / reference), never below `floor` dB; silence gives the floor, not -inf.
 
@@ -304,10 +289,4 @@ def amplitude_to_db(amplitude, *, reference=1.0, floor=-100.0):
     >>> amplitude_to_db([1.0, 0.1, 0.0])
     array([   0.,  -20., -100.])
     """
-    smallest = 10 ** (floor / 20)
-    return 20 * np.log10(np.maximum(np.abs(amplitude) / reference, smallest))
-
-
-def db_to_amplitude(decibels, *, reference=1.0):
-    """Inverse of `amplitude_to_db`: reference · 10^(dB / 20)."""
-    return reference * 10 ** (np.asarray(decibels) / 20)
+    return 20 * np.log10(np.maximum(np.abs(amplitude) / reference, 10 ** (floor / 20)))

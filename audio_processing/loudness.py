@@ -70,7 +70,6 @@ def loudness(audio, sample_rate):
     frames = frame_times(audio.shape[-1], sample_rate).size
     audio = resample(np.asarray(audio, dtype=np.float32), sample_rate, LOUDNESS_RATE)
     spectrum = stft(audio, LOUDNESS_FFT, LOUDNESS_RATE // FRAME_RATE)  # (frequencies, frames)
-    weight = a_weights(LOUDNESS_RATE, LOUDNESS_FFT)
-    power = np.mean(weight[:, None] * np.abs(spectrum) ** 2, axis=0)
+    power = np.mean(a_weights(LOUDNESS_RATE, LOUDNESS_FFT)[:, None] * np.abs(spectrum) ** 2, axis=0)
     decibels = 10.0 * np.log10(np.maximum(power, 10.0 ** (LOUDNESS_FLOOR / 10.0)))
     return decibels[:frames].astype(np.float32)

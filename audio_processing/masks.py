@@ -23,6 +23,7 @@ import numpy as np
 import scipy.fft
 
 from audio_processing.audio_processing import fix_length, istft, resample, stft
+from common.checks import expect
 
 HOP_SECONDS = 0.0232  # hop of the masks of `masked_channels`, whose windows are four hops: 4,096 samples at 44.1 kHz
 QUIET = 1e-9  # added to magnitudes before they are divided, so that silence is shared equally
@@ -45,8 +46,7 @@ def ratio_masks(magnitudes, power=1):
     dict of str to np.ndarray
         masks from 0 to 1 that add up to 1; equal in bins in which every source is silent.
     """
-    if not power > 0:
-        raise ValueError(f"power: expected a number above 0, got {power}")
+    expect(power > 0, "power", "a number above 0", power)
     loudest = functools.reduce(np.maximum, magnitudes.values())
     audible = loudest > 0
     if power != 1:  # relative to the loudest, no power leaves the range of the numbers
@@ -197,9 +197,7 @@ def mwf(stems, *, n_fft=1024, hop_length=256, mixture=None):
     and the sum of the filters at 1.
     """
     stems, mixture = checked(stems, mixture)
-    if mixture.ndim > 2:
-        raise ValueError(f"stems: expected shape (samples,) or (channels, samples), got {mixture.shape}")
-    length = mixture.shape[-1]
+    expect(mixture.ndim <= 2, "stems", "shape (samples,) or (channels, samples)", mixture.shape)
     mixed = stft(np.atleast_2d(mixture), n_fft, hop_length)  # (channels, frequencies, frames)
     spectra = np.stack([stft(np.atleast_2d(stem), n_fft, hop_length) for stem in stems.values()])
     estimates = np.empty_like(spectra)  # (sources, channels, frequencies, frames)
@@ -208,7 +206,8 @@ def mwf(stems, *, n_fft=1024, hop_length=256, mixture=None):
         part = slice(start, start + step)
         estimates[..., part, :] = _wiener(spectra[..., part, :], mixed[..., part, :])
     return {
-        source: istft(estimates[j], hop_length, length=length).reshape(mixture.shape) for j, source in enumerate(stems)
+        source: istft(estimate, hop_length, length=mixture.shape[-1]).reshape(mixture.shape)
+        for source, estimate in zip(stems, estimates)
     }
 
 
@@ -238,10 +237,9 @@ def _wiener(spectra, mixed):
 def _filter(stems, mixture, n_fft, hop_length, masks_of):
     """Multiply the mixture's STFT, channel by channel, by `masks_of(spectra of the stems, spectrum of the mixture)`."""
     stems, mixture = checked(stems, mixture)
-    length = mixture.shape[-1]
     mixed = stft(mixture, n_fft, hop_length)
     masks = masks_of({source: stft(stem, n_fft, hop_length) for source, stem in stems.items()}, mixed)
-    return {source: istft(mask * mixed, hop_length, length=length) for source, mask in masks.items()}
+    return {source: istft(mask * mixed, hop_length, length=mixture.shape[-1]) for source, mask in masks.items()}
 
 
 def _magnitudes(spectra):
@@ -256,20 +254,16 @@ def checked(stems, mixture=None):
     ValueError
         if a stem is empty, not finite or of another shape than the first one.
     """
-    if not stems:
-        raise ValueError("stems: expected at least one source, got none")
+    expect(stems, "stems", "at least one source", "none")
     stems = {source: np.asarray(stem) for source, stem in stems.items()}
     named = {f"stems[{source!r}]": stem for source, stem in stems.items()}
     if mixture is not None:
         named["mixture"] = mixture = np.asarray(mixture)
     first, shape = next((name, stem.shape) for name, stem in named.items())
     for name, audio in named.items():
-        if audio.ndim == 0 or audio.shape[-1] == 0:
-            raise ValueError(f"{name}: expected at least one sample, got shape {audio.shape}")
-        if audio.shape != shape:
-            raise ValueError(f"{name}: expected the shape {shape} of {first}, got {audio.shape}")
-        if not np.isfinite(audio).all():
-            raise ValueError(f"{name}: expected finite samples, got NaN or infinity")
+        expect(audio.ndim and audio.shape[-1], name, "at least one sample", f"shape {audio.shape}")
+        expect(audio.shape == shape, name, f"the shape {shape} of {first}", audio.shape)
+        expect(np.isfinite(audio).all(), name, "finite samples", "NaN or infinity")
     return stems, sum(stems.values()) if mixture is None else mixture
 
 

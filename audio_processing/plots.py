@@ -7,6 +7,12 @@ from audio_processing.style import MIXTURE, STEMS
 COLOURS = {**STEMS, "mixture": MIXTURE}
 
 
+def framed(ax, **settings):
+    """Set labels, limits or scales of axes, and draw a faint grid."""
+    ax.set(**settings)
+    ax.grid(alpha=0.3)
+
+
 def waveform(audio, sample_rate, ax, *, start=0.0, unit="s", **line):
     """Draw (samples,) over time; `start` is the time of the first one in seconds, `unit` "s" or "ms"."""
     scale = {"s": 1, "ms": 1000}[unit]
@@ -45,19 +51,25 @@ def winners(index, loudness, sources, seconds, kilohertz, ax):
 
     palette = np.array([to_rgb(COLOURS[source]) for source in sources])
     image = palette[index] * np.clip(loudness, 0, 1)[..., None]
-    ax.imshow(image, origin="lower", aspect="auto", extent=(0, seconds, 0, kilohertz), interpolation="nearest")
-    ax.set(xlabel="time (s)", ylabel="frequency (kHz)")
+    time_frequency(image, seconds, kilohertz, ax, colourbar=False)
     handles = [Patch(color=COLOURS[source], label=source) for source in sources]
     ax.legend(handles=handles, ncols=len(sources), fontsize=9, frameon=False, loc="lower right", bbox_to_anchor=(1, 1))
+
+
+def numbers(values, rows, columns, ax, form, dark):
+    """Name rows and columns of an image of an array; write its finite numbers there, in white where `dark` is true."""
+    ax.set_xticks(range(len(columns)), columns)
+    ax.set_yticks(range(len(rows)), rows)
+    for i, j in np.argwhere(np.isfinite(values)):
+        colour = "white" if dark[i, j] else "black"
+        ax.text(j, i, form(values[i, j]), ha="center", va="center", color=colour, fontsize=9)
 
 
 def lines(x, curves, ax, *, xlabel, ylabel, legend=True, **line):
     """Draw label → y over a common x; curves named after a source have its colour. `legend`: True, False or "right"."""
     for label, y in curves.items():
-        colour = {"color": COLOURS[label]} if label in COLOURS else {}
-        ax.plot(x, y, label=label, **(colour | line))
-    ax.set(xlabel=xlabel, ylabel=ylabel)
-    ax.grid(alpha=0.3)
+        ax.plot(x, y, label=label, **({"color": COLOURS.get(label)} | line))
+    framed(ax, xlabel=xlabel, ylabel=ylabel)
     if legend:
         place = {"loc": "center left", "bbox_to_anchor": (1, 0.5)} if legend == "right" else {}
         ax.legend(frameon=False, fontsize=9, **place)

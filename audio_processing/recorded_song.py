@@ -1,6 +1,6 @@
 """The recorded song as a test set of one: what is left of it after the part that networks are trained on."""
 
-from dataclasses import dataclass
+from collections import namedtuple
 from pathlib import Path
 
 from audio_processing.audio_processing import fix_length, load
@@ -27,8 +27,7 @@ def song_path(path=None):
     return Path(path)
 
 
-@dataclass(frozen=True)
-class RecordedSong:
+class RecordedSong(namedtuple("RecordedSong", "path name", defaults=("Clara Berry And Wooldog - Air Traffic",))):
     """The test part of a recorded song, with the methods of `audio_processing.tracks.Track` that scoring calls.
 
     Parameters
@@ -38,18 +37,12 @@ class RecordedSong:
     name : str
     """
 
-    path: Path
-    name: str = "Clara Berry And Wooldog - Air Traffic"
-
     def stems(self, sample_rate, mono=True, sources=SOURCES):
         """The true stems, from the second on at which training and validation end, in the order of `sources`."""
-        start, _ = SONG_PARTS["test"]
-        stems = {}
-        for source, path in zip(sources, self._files(sources)):
-            audio, rate = load(path, sample_rate=sample_rate, mono=mono)
-            stems[source] = audio[..., start * rate :]
-        longest = max(stem.shape[-1] for stem in stems.values())  # files may end some samples apart
-        return {source: fix_length(stem, longest) for source, stem in stems.items()}
+        read = (load(path, sample_rate=sample_rate, mono=mono) for path in self._files(sources))
+        stems = [audio[..., SONG_PARTS["test"][0] * rate :] for audio, rate in read]
+        longest = max(stem.shape[-1] for stem in stems)  # files may end some samples apart
+        return {source: fix_length(stem, longest) for source, stem in zip(sources, stems)}
 
     def files(self):
         """The sound files of its three sources."""

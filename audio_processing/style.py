@@ -99,8 +99,7 @@ def svg(figure, alt):
         _simplify(element, used)
     sizes = {element.get("font-size") for element in root.iter() if element.get("font-size")}
     small = "".join(f'.mss-figure [font-size="{s}"]{{font-size:{SHRINK * float(s[:-2]):g}px}}' for s in sorted(sizes))
-    rule = f"svg.mss-figure:root{{color:{IN_AN_IMAGE}}}@media(min-width:{WIDE}px){{{small}}}"
-    root[0][0].text = rule
+    root[0][0].text = f"svg.mss-figure:root{{color:{IN_AN_IMAGE}}}@media(min-width:{WIDE}px){{{small}}}"
     width, height = (float(root.get(side)[:-2]) * 4 / 3 for side in ("width", "height"))
     root.attrib |= {"class": "mss-figure", "role": "img", "aria-label": alt, "width": f"{width:.0f}",
                     "height": f"{height:.0f}", "font-family": "system-ui,'Noto Sans',sans-serif",

@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import zipfile
-from dataclasses import dataclass
+from collections import namedtuple
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ import soundfile
 
 from audio_processing.audio_processing import load, resample, to_mono
 from audio_processing.sound_files import AudioError, announced_samples, open_audio, open_stream, read_block
+from common.checks import expect
 
 SOURCES = ("drums", "bass", "other", "vocals")  # MUSDB's four stems, in MUSDB's order
 TRIO = ("drums", "bass", "vocals")  # the stems of songs without other instruments, in the same order
@@ -22,8 +23,7 @@ PARTS = ("mixture", *SOURCES)  # the sounds of a .stem.mp4 file, in their order 
 EXCERPT_SECONDS = 10.0  # songs of MUSDB18 last longer than this, its excerpts do not
 
 
-@dataclass(frozen=True)
-class Track:
+class Track(namedtuple("Track", "name path subset")):
     """One song of a dataset.
 
     Parameters
@@ -35,10 +35,6 @@ class Track:
     subset : str
         "train" or "test".
     """
-
-    name: str
-    path: Path
-    subset: str
 
     def _read(self, part, sample_rate, mono):
         if self.path.is_dir():
@@ -80,9 +76,9 @@ class Track:
             if one is missing, damaged or cut off, or they differ in length, rate or channels: the message names the
             track and the stem.
         """
-        mixture = None
-        for part, header in self._headers(("mixture", *sources)):
-            mixture = mixture or header
+        headers = self._headers(("mixture", *sources))
+        _, mixture = next(headers)
+        for part, header in headers:
             for field, value in header.items():
                 if value != mixture[field]:
                     raise AudioError(f"{self.path}: {field} of {part} is {value}, that of the mixture {mixture[field]}")
@@ -163,8 +159,7 @@ def readable(songs, on_error="raise", sources=SOURCES):
     ValueError
         if `on_error` is neither.
     """
-    if on_error not in ("raise", "skip"):
-        raise ValueError(f"on_error: expected 'raise' or 'skip', got {on_error!r}")
+    expect(on_error in ("raise", "skip"), "on_error", "'raise' or 'skip'", repr(on_error))
     good, left_out = [], {}
     for song in songs:
         try:
@@ -203,10 +198,9 @@ def musdb_name(root, subset="test"):
     for song in tracks(root, subset):
         try:
             ((_, header),) = song._headers(("mixture",))
+            return "musdb18_7s" if header["length"] <= EXCERPT_SECONDS * header["sample rate"] else "musdb18"
         except (AudioError, OSError) as error:
             first = first or error
-            continue
-        return "musdb18_7s" if header["length"] <= EXCERPT_SECONDS * header["sample rate"] else "musdb18"
     raise AudioError(str(first))
 
 
@@ -229,15 +223,13 @@ def tracks(root, subset=None):
     FileNotFoundError
         if the folder holds no song; the message names the folder and what it should hold.
     """
-    root = Path(root)
     songs = []
     for name in ("train", "test") if subset is None else (subset,):
-        folder = root / name
+        folder = Path(root) / name
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-            if path.is_dir() and not path.name.startswith(".") and any(path.glob("*.wav")):
-                songs.append(Track(path.name, path, name))
-            elif path.name.endswith(".stem.mp4"):
-                songs.append(Track(path.name.removesuffix(".stem.mp4"), path, name))
+            whole = path.is_dir() and not path.name.startswith(".") and any(path.glob("*.wav"))
+            if whole or path.name.endswith(".stem.mp4"):
+                songs.append(Track(path.name if whole else path.name.removesuffix(".stem.mp4"), path, name))
     if not songs:
         expected = "train or test" if subset is None else subset
         raise FileNotFoundError(

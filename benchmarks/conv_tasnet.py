@@ -44,22 +44,31 @@ def asteroids(model):
     from asteroid.models import ConvTasNet as Peer
 
     p = model.sizes
-    sizes = {"n_filters": p.N, "kernel_size": p.L, "stride": p.hop, "n_blocks": p.X, "n_repeats": p.R, "bn_chan": p.B}
-    sizes |= {"hid_chan": p.H, "skip_chan": p.Sc, "conv_kernel_size": p.P, "norm_type": "gLN"}
-    peer = Peer(len(p.sources), **sizes, mask_act=p.mask, encoder_activation="relu", sample_rate=p.sample_rate)
+    peer = Peer(
+        len(p.sources), n_filters=p.N, kernel_size=p.L, stride=p.hop, n_blocks=p.X, n_repeats=p.R, bn_chan=p.B,
+        hid_chan=p.H, skip_chan=p.Sc, conv_kernel_size=p.P, norm_type="gLN", mask_act=p.mask,
+        encoder_activation="relu", sample_rate=p.sample_rate,
+    )  # fmt: skip
 
     def give(module, *weights):
         """Set a module's parameters, in their order; PyTorch's kernels are the transpose of Keras's."""
         for parameter, weight in zip(module.parameters(), weights, strict=True):
-            array = np.reshape(np.transpose(keras.ops.convert_to_numpy(weight)), parameter.shape)
-            parameter.data = torch.tensor(np.ascontiguousarray(array))
+            transposed = np.transpose(keras.ops.convert_to_numpy(weight))
+            parameter.data = torch.tensor(np.ascontiguousarray(np.reshape(transposed, parameter.shape)))
 
     give(peer.encoder, model.encoder.kernel)
     give(peer.decoder, np.transpose(keras.ops.convert_to_numpy(model.decoder.kernel)))
     give(peer.masker.bottleneck, *model.norm.weights, *model.bottleneck.weights)
     for block, layer in zip(peer.masker.TCN, model.blocks):
-        first = (*layer.widen.weights, layer.activation_1.slope, *layer.norm_1.weights)
-        give(block.shared_block, *first, *layer.depthwise.weights, layer.activation_2.slope, *layer.norm_2.weights)
+        give(
+            block.shared_block,
+            *layer.widen.weights,
+            layer.activation_1.slope,
+            *layer.norm_1.weights,
+            *layer.depthwise.weights,
+            layer.activation_2.slope,
+            *layer.norm_2.weights,
+        )
         kernel, bias = layer.outputs.get_weights()
         if kernel.shape[1] > p.Sc:  # the last block of ours has no residual output; Asteroid's is not read
             give(block.res_conv, kernel[:, : p.B], bias[: p.B])
@@ -70,9 +79,8 @@ def asteroids(model):
 
 def crops():
     """Mixtures (batch, samples), at a root mean square of 1, and their stems (batch, sources, samples)."""
-    rng = np.random.default_rng(0)
-    samples = round(TRAINING.seconds * SIZES.sample_rate)
-    stems = rng.normal(size=(TRAINING.batch_size, len(SIZES.sources), samples)).astype(np.float32)
+    shape = TRAINING.batch_size, len(SIZES.sources), round(TRAINING.seconds * SIZES.sample_rate)
+    stems = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     stems /= np.sqrt(np.mean(stems.sum(axis=1) ** 2, axis=-1))[:, None, None]
     return stems.sum(axis=1), stems
 
@@ -120,8 +128,7 @@ def torch_step(peer, mixtures, stems, forward=None, half=False):
 
 def problem():
     """What both benchmarks compare: mixtures, stems, our network, Asteroid's, and the error of their outputs."""
-    mixtures, stems = crops()
-    model = ours()
+    (mixtures, stems), model = crops(), ours()
     peer = asteroids(model)
     return mixtures, stems, model, peer, output_error(model, peer, mixtures)
 
@@ -141,9 +148,11 @@ def conv_tasnet_train():
 
     mixtures, stems, model, peer, error = problem()
     step = partial(torch_step, peer, mixtures, stems)
-    rows = [("", "eager", model, step()), ("@compile", "torch.compile", model, step(torch.compile(peer)))]
-    rows.append(("@bfloat16", "autocast", ours("mixed_bfloat16"), step(half=True)))
-    for variant, how, network, theirs in rows:
+    for variant, how, network, theirs in (
+        ("", "eager", model, step()),
+        ("@compile", "torch.compile", model, step(torch.compile(peer))),
+        ("@bfloat16", "autocast", ours("mixed_bfloat16"), step(half=True)),
+    ):
         mine = partial(network.train_on_batch, mixtures, stems)
         yield record("conv_tasnet_train" + variant, mine, name_of(how), theirs, max_error=error, repeats=REPEATS)
 

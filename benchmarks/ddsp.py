@@ -26,11 +26,6 @@ def filtered(magnitudes, noise):
     return ds.fir_filter(noise, ds.exp_sigmoid(magnitudes - 5.0), latency=2)
 
 
-def distance(audio, target):
-    """The spectral loss."""
-    return losses.spectral_loss(target, audio)
-
-
 def compared(name, signal, peer_name, truth=None):
     """Records of a signal and of its gradient (_grad), each against a graph of ddsp and against it under XLA (@xla).
 
@@ -49,13 +44,12 @@ def compared(name, signal, peer_name, truth=None):
         for asked, gradient in ((name, None), (f"{name}_grad", upstream)):
             ours = ddsp_peer.compiled(arrays, signal, arguments, given=given, upstream=gradient, xla=True)
             for variant, compiler in (("", ""), ("@xla", ", XLA")):
-                exact = peer.results(asked + (truth or variant))
                 yield record(
                     asked + variant,
                     ours,
                     peer_name + compiler,
                     partial(peer.ask, "run", asked + variant),
-                    max_error=largest_error(ours(), exact, least=1e-12),
+                    max_error=largest_error(ours(), peer.results(asked + (truth or variant)), least=1e-12),
                     peer_peak=partial(peer.peak_mb, asked + variant),
                 )
 
@@ -72,7 +66,9 @@ def harmonic_synthesis():
 
 def spectral_loss():
     """The loss between two sounds at six scales."""
-    return compared("spectral_loss", distance, "ddsp.losses.SpectralLoss 3.7.0")
+    return compared(
+        "spectral_loss", lambda audio, target: losses.spectral_loss(target, audio), "ddsp.losses.SpectralLoss 3.7.0"
+    )
 
 
 def step(settings, loss):
@@ -85,10 +81,11 @@ def step(settings, loss):
         of a Keras loss.
     """
     arrays, rng = ddsp_peer.problem(), np.random.default_rng(1)
-    features = {"f0": arrays["f0"], "loudness": arrays["decibels"]}
-    for name in set(settings.inputs) - set(features):
-        features[name] = rng.uniform(-60, -20, (*arrays["f0"].shape[:2], CHANNELS[name])).astype(np.float32)
-    features = {name: features[name] for name in settings.inputs}
+    known, frames = {"f0": arrays["f0"], "loudness": arrays["decibels"]}, arrays["f0"].shape[:2]
+    features = {
+        name: known[name] if name in known else rng.uniform(-60, -20, (*frames, CHANNELS[name])).astype(np.float32)
+        for name in settings.inputs
+    }
     keras.utils.set_random_seed(0)
     model = Decoder(settings)
     model.build({name: array.shape for name, array in features.items()})

@@ -18,10 +18,13 @@ from benchmarks.timing import peak_mb
 
 ROOT = Path(__file__).resolve().parent.parent
 BATCH, SECONDS, RATE, HOP, HARMONICS, BANDS = 4, 4, 16000, 64, 60, 65
+SAMPLES, FRAMES = SECONDS * RATE, SECONDS * RATE // HOP
 ROOM = 48000
 """Taps of the room in ddsp's solo instrument, whose other sizes are `autoencoder.PRESETS["solo"]`."""
-NOT_NEEDED = ("google.cloud", "hypertune", "matplotlib", "mir_eval", "note_seq", "tensorflow_datasets")
-NOT_NEEDED += ("matplotlib.gridspec", "matplotlib.patches", "matplotlib.pyplot", "matplotlib.ticker")
+NOT_NEEDED = (
+    "google.cloud", "hypertune", "matplotlib", "mir_eval", "note_seq", "tensorflow_datasets",
+    "matplotlib.gridspec", "matplotlib.patches", "matplotlib.pyplot", "matplotlib.ticker",
+)  # fmt: skip
 """Packages that the peer's environment lacks, and that no training step calls."""
 SIGNALS = {
     # name: arrays that its gradient is taken of, others that it takes, gradient of a loss with respect to it
@@ -35,19 +38,17 @@ SIGNALS = {
 def problem():
     """Possible outputs of a decoder for a batch of 4 s, by name, and the gradient of a loss with respect to sound."""
     rng = np.random.default_rng(0)
-    frames, samples = SECONDS * RATE // HOP, SECONDS * RATE
-    vibrato = 2 ** (0.5 / 12 * np.sin(2 * np.pi * 5.5 * np.arange(frames) / 250))
-    f0 = np.array([82.0, 110.0, 220.0, 440.0])[:, None] * vibrato
+    vibrato = 2 ** (0.5 / 12 * np.sin(2 * np.pi * 5.5 * np.arange(FRAMES) / 250))
     arrays = {
-        "amplitude": rng.normal(size=(BATCH, frames, 1)),
-        "distribution": rng.normal(size=(BATCH, frames, HARMONICS)),
-        "f0": f0[..., None],
-        "magnitudes": rng.normal(size=(BATCH, frames, BANDS)),
-        "noise": rng.uniform(-1, 1, (BATCH, samples)),
-        "target": 0.1 * rng.normal(size=(BATCH, samples)),
-        "audio": 0.1 * rng.normal(size=(BATCH, samples)),
-        "upstream": rng.normal(size=(BATCH, samples)),
-        "decibels": rng.uniform(-60, -20, (BATCH, frames, 1)),
+        "amplitude": rng.normal(size=(BATCH, FRAMES, 1)),
+        "distribution": rng.normal(size=(BATCH, FRAMES, HARMONICS)),
+        "f0": (np.array([82.0, 110.0, 220.0, 440.0])[:, None] * vibrato)[..., None],
+        "magnitudes": rng.normal(size=(BATCH, FRAMES, BANDS)),
+        "noise": rng.uniform(-1, 1, (BATCH, SAMPLES)),
+        "target": 0.1 * rng.normal(size=(BATCH, SAMPLES)),
+        "audio": 0.1 * rng.normal(size=(BATCH, SAMPLES)),
+        "upstream": rng.normal(size=(BATCH, SAMPLES)),
+        "decibels": rng.uniform(-60, -20, (BATCH, FRAMES, 1)),
     }
     return {name: array.astype(np.float32) for name, array in arrays.items()}
 
@@ -68,11 +69,17 @@ class Peer(contextlib.ExitStack):
         super().__init__()
         self.folder = Path(self.enter_context(tempfile.TemporaryDirectory()))
         np.savez(self.folder / "inputs.npz", **problem())
-        settings = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-        settings |= {"TF_USE_LEGACY_KERAS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
-        command = [python, "-m", "benchmarks.ddsp_peer", self.folder / "inputs.npz"]
-        self.process = self.enter_context(subprocess.Popen(command, cwd=ROOT, env=settings, **pipes))
+        kept = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+        process = subprocess.Popen(
+            [python, "-m", "benchmarks.ddsp_peer", self.folder / "inputs.npz"],
+            cwd=ROOT,
+            env=kept | {"TF_USE_LEGACY_KERAS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        self.process = self.enter_context(process)
 
     def ask(self, *words):
         """Send one line, wait for the answer; "run NAME" computes something once.
@@ -144,14 +151,8 @@ def functions(arrays):
     sys.modules["crepe"] = types.ModuleType("crepe")  # ddsp imports it at the top, and uses it only to track pitch
     from ddsp import core, losses, synths
 
-    harmonic = synths.Harmonic(n_samples=SECONDS * RATE, sample_rate=RATE)
+    harmonic = synths.Harmonic(n_samples=SAMPLES, sample_rate=RATE)
     loss = losses.SpectralLoss(mag_weight=1.0, logmag_weight=1.0)
-
-    def filtered(magnitudes, noise):
-        return core.frequency_filter(noise, core.exp_sigmoid(magnitudes - 5.0), window_size=257)
-
-    def distance(audio, target):
-        return loss(target, audio)
 
     def exact(amplitude, distribution, f0):
         """Their harmonic synthesis with frequencies and phases in float64: in float32 they drift by a radian in 4 s."""
@@ -159,15 +160,21 @@ def functions(arrays):
 
         controls = harmonic.get_controls(amplitude, distribution, f0)
         amplitudes = controls["amplitudes"] * controls["harmonic_distribution"]
-        amplitudes = core.resample(amplitudes, SECONDS * RATE, method="window")
-        multiples = tf.cast(core.resample(f0, SECONDS * RATE), tf.float64) * np.arange(1, HARMONICS + 1)
+        amplitudes = core.resample(amplitudes, SAMPLES, method="window")
+        multiples = tf.cast(core.resample(f0, SAMPLES), tf.float64) * np.arange(1, HARMONICS + 1)
         single, core.tf_float32 = core.tf_float32, lambda x: tf.cast(x, tf.float64)
         sound = core.oscillator_bank(multiples, amplitudes)
         core.tf_float32 = single
         return tf.cast(sound, tf.float32)
 
-    signals = {"harmonic_synthesis@exact": exact, "harmonic_synthesis": harmonic}
-    signals |= {"filtered_noise": filtered, "spectral_loss": distance}
+    signals = {
+        "harmonic_synthesis@exact": exact,
+        "harmonic_synthesis": harmonic,
+        "filtered_noise": lambda magnitudes, noise: core.frequency_filter(
+            noise, core.exp_sigmoid(magnitudes - 5.0), window_size=257
+        ),
+        "spectral_loss": lambda audio, target: loss(target, audio),
+    }
     graphs = {}
     for name, signal in signals.items():
         plain, at, variant = name.partition("@")
@@ -201,26 +208,29 @@ def solo(arrays):
     from ddsp import effects, losses, processors, synths
     from ddsp.training import decoders, models, preprocessing
 
-    samples = SECONDS * RATE
     splits = (("amps", 1), ("harmonic_distribution", HARMONICS), ("noise_magnitudes", BANDS))
-    harmonic = synths.Harmonic(n_samples=samples, sample_rate=RATE, name="harmonic")
-    noise = synths.FilteredNoise(n_samples=samples, window_size=0, initial_bias=-5.0, name="filtered_noise")
-    room = effects.Reverb(reverb_length=ROOM, trainable=True, name="reverb")
+    harmonic = synths.Harmonic(n_samples=SAMPLES, sample_rate=RATE, name="harmonic")
     dag = [
         (harmonic, ["amps", "harmonic_distribution", "f0_hz"]),
-        (noise, ["noise_magnitudes"]),
+        (
+            synths.FilteredNoise(n_samples=SAMPLES, window_size=0, initial_bias=-5.0, name="filtered_noise"),
+            ["noise_magnitudes"],
+        ),
         (processors.Add(name="add"), ["filtered_noise/signal", "harmonic/signal"]),
-        (room, ["add/signal"]),
+        (effects.Reverb(reverb_length=ROOM, trainable=True, name="reverb"), ["add/signal"]),
     ]
     model = models.Autoencoder(
-        preprocessor=preprocessing.F0LoudnessPreprocessor(time_steps=SECONDS * RATE // HOP, compute_loudness=False),
+        preprocessor=preprocessing.F0LoudnessPreprocessor(time_steps=FRAMES, compute_loudness=False),
         decoder=decoders.RnnFcDecoder(512, "gru", 512, 3, input_keys=("ld_scaled", "f0_scaled"), output_splits=splits),
         processor_group=processors.ProcessorGroup(dag=dag),
         losses=[losses.SpectralLoss(loss_type="L1", mag_weight=1.0, logmag_weight=1.0)],
     )
     optimizer = tf.keras.optimizers.Adam(1e-4)
-    names = {"f0_hz": "f0", "loudness_db": "decibels", "audio": "target"}
-    given = {key: tf.constant(arrays[name]) for key, name in names.items()}
+    given = {
+        "f0_hz": tf.constant(arrays["f0"]),
+        "loudness_db": tf.constant(arrays["decibels"]),
+        "audio": tf.constant(arrays["target"]),
+    }
 
     @tf.function
     def graph(batch):
@@ -232,7 +242,7 @@ def solo(arrays):
         return losses["total_loss"]
 
     def step():
-        loss = np.asarray(graph(given))
+        loss = np.asarray(graph(given))  # builds the network, the first time
         return [loss, np.asarray(sum(int(np.prod(w.shape)) for w in model.trainable_variables))]
 
     return step

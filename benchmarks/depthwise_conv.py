@@ -70,14 +70,10 @@ def torch_peer(layers, x, dy, threads=None):
     return [lambda layer=layer: forward_and_backward(layer) for layer in theirs]
 
 
-def all_of(functions):
-    """A function that calls each of `functions` and keeps nothing."""
-
-    def call():
-        for function in functions:
-            function()
-
-    return call
+def call(functions):
+    """Call each of `functions` and keep nothing."""
+    for function in functions:
+        function()
 
 
 def results(functions):
@@ -89,13 +85,14 @@ def depthwise_conv():
     """A record per peer; Keras's own layer carries the benchmark's plain name."""
     layers, x, dy = problem()
     mine = ours(layers, x, dy)
-    peers = [
+    for variant, name, make in (  # PyTorch may be missing: then the runner leaves the rest out
         ("", "keras.layers.DepthwiseConv1D (TensorFlow graph)", partial(keras_peer, shifted=False)),
         ("@xla", "keras.ops shifted multiply-adds (TensorFlow, XLA)", partial(keras_peer, shifted=True)),
         ("@torch", "torch.nn.Conv1d(groups=128)", torch_peer),
         ("@torch1", "torch.nn.Conv1d(groups=128), 1 thread", partial(torch_peer, threads=1)),
-    ]
-    for variant, name, make in peers:  # PyTorch may be missing: then the runner leaves the rest out
+    ):
         theirs = make(layers, x, dy)
-        error = largest_error(results(mine), results(theirs))
-        yield record("depthwise_conv" + variant, all_of(mine), name, all_of(theirs), max_error=error, repeats=21)
+        both = partial(call, mine), name, partial(call, theirs)
+        yield record(
+            "depthwise_conv" + variant, *both, max_error=largest_error(results(mine), results(theirs)), repeats=21
+        )

@@ -3,12 +3,11 @@
 Results go to results/benchmarks.json; records of benchmarks that are not run now stay as they are.
 """
 
-import argparse
 import importlib
 import sys
 from itertools import chain
 
-from common import results
+from common import command, results
 from common.places import HERE
 
 BENCHMARKS = {
@@ -47,11 +46,17 @@ def merged(old, new):
 
 def main(arguments=None, places=HERE):
     """The command. Returns its exit status: 0, or 2 for a result file that was changed."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.split("\n")[0])
     names = ("all", *BENCHMARKS)
-    parser.add_argument("names", nargs="*", default="all", metavar="NAME", choices=names, help=f"of {', '.join(names)}")
-    parser.add_argument("--dry-run", action="store_true", help="measure and print, write nothing")
-    options, path = parser.parse_args(arguments), places.results / "benchmarks.json"
+    options = command.options_of(
+        "benchmarks",
+        __doc__,
+        {
+            "names": dict(nargs="*", default="all", metavar="NAME", choices=names, help=f"of {', '.join(names)}"),
+            "--dry-run": dict(action="store_true", help="measure and print, write nothing"),
+        },
+        arguments,
+    )
+    path = places.results / "benchmarks.json"
     try:
         old = results.read(path)["records"] if path.exists() else []
     except results.ResultsError as error:

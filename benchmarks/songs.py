@@ -58,8 +58,10 @@ def by_blocks(seconds):
 def in_one_piece(seconds):
     """The same with all controls and samples in memory."""
     blocks = list(controls(seconds))
-    names = ("f0", "amplitudes", "magnitudes")
-    f0, amplitudes, magnitudes = (np.concatenate([b[n] for b in blocks], axis=1, dtype=np.float32) for n in names)
+    f0, amplitudes, magnitudes = (
+        np.concatenate([block[name] for block in blocks], axis=1, dtype=np.float32)
+        for name in ("f0", "amplitudes", "magnitudes")
+    )
     noise = np.random.default_rng(0).uniform(-1.0, 1.0, (f0.shape[1] * ds.HOP_LENGTH, 1)).T.astype(np.float32)
     sound = np.asarray(ds.harmonic_oscillator(f0, amplitudes)) + np.asarray(ds.fir_filter(noise, magnitudes))
     return float(np.sum(np.square(sound), dtype=np.float64))
@@ -105,7 +107,6 @@ def separated(minutes, model="conv_tasnet"):
     Time and memory are those of the whole process, from the command to the last file: Python, TensorFlow, loading and
     compiling the network included. `ratio` is how many times faster than real time; the stems must add up to the song.
     """
-    name = "separate_song" + (f"@{model}" if model != "conv_tasnet" else "")
     with tempfile.TemporaryDirectory() as folder:
         song, out = Path(folder) / "song.wav", Path(folder) / "out"
         write_song(song, minutes)
@@ -116,9 +117,9 @@ def separated(minutes, model="conv_tasnet"):
         if process.returncode:
             raise RuntimeError(f"{' '.join(command)}: exit status {process.returncode}")
         error = largest_error(song, sorted((out / "song").glob("*.wav")))
-    name += "" if minutes == MINUTES[0] else f"@{minutes:g}min"
+    variant = ("" if model == "conv_tasnet" else f"@{model}") + ("" if minutes == MINUTES[0] else f"@{minutes:g}min")
     peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
-    return row(name, seconds, REAL_TIME, 60 * minutes, error, peak)
+    return row("separate_song" + variant, seconds, REAL_TIME, 60 * minutes, error, peak)
 
 
 def separate_song():

@@ -5,7 +5,7 @@ from functools import partial
 import librosa
 import numpy as np
 
-from audio_processing.audio_processing import istft, stft
+from audio_processing import audio_processing
 from benchmarks.timing import largest_error, record
 from mss_basic_implementation.hps import masks
 
@@ -17,24 +17,21 @@ KERNELS = (31, 11, 61, 101, 201)
 def minute():
     """A minute of decaying tones over noise, a different one every half second: float32, (samples,)."""
     rng = np.random.default_rng(0)
-    samples = RATE * SECONDS
-    time = np.arange(samples) / RATE
+    time = np.arange(RATE * SECONDS) / RATE
     pitch = np.repeat(110 * 2 ** (rng.integers(0, 36, 2 * SECONDS) / 12), RATE // 2)
     tone = np.sin(2 * np.pi * np.cumsum(pitch) / RATE) * np.exp(-6 * (time % 0.5))
-    return (0.3 * tone + 0.03 * rng.normal(size=samples)).astype(np.float32)
+    return (0.3 * tone + 0.03 * rng.normal(size=time.size)).astype(np.float32)
 
 
 def stft_istft():
     """A minute to its spectrogram and back; the error is that of the spectrograms or of the sounds."""
     audio = minute()
 
-    def ours():
-        return istft(stft(audio), length=audio.size)
+    def there_and_back(of):
+        return of.istft(of.stft(audio), length=audio.size)
 
-    def peer():
-        return librosa.istft(librosa.stft(audio), length=audio.size)
-
-    error = max(largest_error([stft(audio)], [librosa.stft(audio)]), largest_error([ours()], [peer()]))
+    ours, peer = partial(there_and_back, audio_processing), partial(there_and_back, librosa)
+    error = max(largest_error([audio_processing.stft(audio)], [librosa.stft(audio)]), largest_error([ours()], [peer()]))
     yield record("stft_istft", ours, "librosa.stft + librosa.istft", peer, max_error=error, repeats=15)
 
 
@@ -43,8 +40,11 @@ def hpss_masks():
     audio = minute()
     for kernel in KERNELS:
         plain = kernel == KERNELS[0]
-        magnitude = np.abs(stft(audio if plain else audio[: 10 * RATE]))
-        ours = partial(masks, magnitude, kernel=kernel)
-        peer = partial(librosa.decompose.hpss, magnitude, kernel_size=kernel, mask=True)
-        name = "hpss_masks" + ("" if plain else f"@kernel{kernel}")
-        yield record(name, ours, "librosa.decompose.hpss", peer, repeats=5)
+        magnitude = np.abs(audio_processing.stft(audio if plain else audio[: 10 * RATE]))
+        yield record(
+            "hpss_masks" + ("" if plain else f"@kernel{kernel}"),
+            partial(masks, magnitude, kernel=kernel),
+            "librosa.decompose.hpss",
+            partial(librosa.decompose.hpss, magnitude, kernel_size=kernel, mask=True),
+            repeats=5,
+        )

@@ -79,10 +79,12 @@ def row(benchmark, ours_s, peer, peer_s, max_error, peak, peer_peak=0.0):
     dict
         benchmark, ours_s, peer, peer_s, ratio (above 1: ours is faster), max_error, peak_mb, peer_peak_mb.
     """
-    seconds = {"ours_s": ours_s, "peer": peer, "peer_s": peer_s, "ratio": peer_s / ours_s}
     return {
         "benchmark": benchmark,
-        **seconds,
+        "ours_s": ours_s,
+        "peer": peer,
+        "peer_s": peer_s,
+        "ratio": peer_s / ours_s,
         "max_error": float(max_error),
         "peak_mb": peak,
         "peer_peak_mb": peer_peak,

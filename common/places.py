@@ -29,11 +29,10 @@ class Places:
     def named_by(cls, environment, root=ROOT):
         """The places that MUSDB_PATH and AIR_TRAFFIC_PATH name; without the first, the excerpts that `make musdb`
         fetched."""
-        places = cls(root)
-        named = {name: Path(path) for name in ("MUSDB_PATH", "AIR_TRAFFIC_PATH") if (path := environment.get(name))}
-        places.musdb = named.get("MUSDB_PATH", places.excerpts if places.excerpts.is_dir() else None)
-        places.air_traffic = named.get("AIR_TRAFFIC_PATH")
-        return places
+        named = (environment.get(name) for name in ("MUSDB_PATH", "AIR_TRAFFIC_PATH"))
+        musdb, air_traffic = (Path(path) if path else None for path in named)
+        excerpts = cls(root).excerpts
+        return cls(root, musdb or (excerpts if excerpts.is_dir() else None), air_traffic)
 
     @property
     def results(self):

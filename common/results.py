@@ -8,6 +8,7 @@ import platform
 import shlex
 import subprocess
 import sys
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
@@ -61,10 +62,8 @@ def environment():
     """Versions of Python and of what computes, cores, and Keras's backend and device, as a dict."""
     versions = {}
     for package in ("numpy", "scipy", "librosa", "keras", "tensorflow", "jax", "torch", "numba", "musdb", "museval"):
-        try:
+        with suppress(metadata.PackageNotFoundError):
             versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
     backend = device = None
     if "keras" in sys.modules:  # asking must not load a backend that the run does not use
         import keras
@@ -86,12 +85,9 @@ def environment():
 
 def _command():
     """The command line, with this repository's folder and the interpreter's left out."""
-    main = sys.modules.get("__main__")
-    module = getattr(getattr(main, "__spec__", None), "name", None)
-    words = list(sys.argv[1:])
-    if module:
-        return shlex.join(["python", "-m", module.removesuffix(".__main__"), *map(_relative, words)])
-    return shlex.join(["python", *map(_relative, [sys.argv[0], *words])])
+    module = getattr(sys.modules.get("__main__"), "__spec__", None)
+    program = ["-m", module.name.removesuffix(".__main__")] if module else [_relative(sys.argv[0])]
+    return shlex.join(["python", *program, *map(_relative, sys.argv[1:])])
 
 
 def _relative(word):
@@ -122,7 +118,12 @@ def write(path, content):
     content : dict
         `head(...)` and what the run measured.
     """
-    if bad := [record for record in content.get("records", []) if not _finite(record)]:
+    bad = [
+        record
+        for record in content.get("records", [])
+        if any(isinstance(value, float) and not math.isfinite(value) for value in record.values())
+    ]
+    if bad:
         raise ValueError(f"records: {len(bad)} of them are not finite, the first is {bad[0]}; leave such records out")
     content = {**content, "sha256": _checksum(content)}
     with atomic_path(path) as temporary:
@@ -199,7 +200,3 @@ def report(name, write):
 def _checksum(content):
     rest = {key: value for key, value in content.items() if key != "sha256"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True, allow_nan=False).encode()).hexdigest()
-
-
-def _finite(record):
-    return all(not isinstance(value, float) or math.isfinite(value) for value in record.values())

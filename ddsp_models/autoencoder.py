@@ -98,19 +98,17 @@ class Settings:
     def __post_init__(self):
         object.__setattr__(self, "inputs", tuple(self.inputs))  # a list once it has been through JSON
         given, inputs = set(self.inputs), ", ".join(self.inputs) or "none"
-        known = given and given <= feature.CHANNELS.keys()
-        expect(known, "inputs", f"some of {', '.join(feature.CHANNELS)}", inputs)
+        expect(given and given <= feature.CHANNELS.keys(), "inputs", f"some of {', '.join(feature.CHANNELS)}", inputs)
         check_choices(self, network=("conv", "gru"), scale=("mel", "octave"))
         envelope = {"f0", "loudness", "bands"} if self.n_harmonics else {"bands"}
         for name, needed in {**NEEDS, "outline": envelope}.items():
-            satisfied = not getattr(self, name) or needed <= given
-            expect(satisfied, "inputs", f"{', '.join(sorted(needed))} for {name}", inputs)
+            expect(
+                not getattr(self, name) or needed <= given, "inputs", f"{', '.join(sorted(needed))} for {name}", inputs
+            )
         for name in ("channels", "depth", "taps", "n_bands", "noise_frames"):
             expect(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
 
-    def to_dict(self):
-        """The fields as plain types."""
-        return plain(self)
+    to_dict = plain  # the fields as plain types
 
 
 # `solo` and `tiny` are the paper's; `conv` is what the course ships, `drums` the same without pitch.
@@ -144,7 +142,7 @@ def band_limit(taps=257):
 
 
 @saving.register_keras_serializable("mss")
-class Decoder(Model):
+class Decoder(Configured, Model):
     """Synthesises sound from features (Engel et al. 2020, figure 2).
 
     Parameters
@@ -160,13 +158,14 @@ class Decoder(Model):
     """
 
     def __init__(self, settings, **kwargs):
-        super().__init__(**kwargs)
         s = settings if isinstance(settings, Settings) else Settings(**settings)
+        super().__init__({"settings": s}, **kwargs)
         self.sizes = s
-        if s.network == "gru":
-            self.network = RecurrentNetwork(s.inputs, s.channels, s.depth, name="network")
-        else:
-            self.network = ConvolutionalNetwork(s.inputs, s.channels, s.depth, s.taps, name="network")
+        self.network = (
+            RecurrentNetwork(s.inputs, s.channels, s.depth, name="network")
+            if s.network == "gru"
+            else ConvolutionalNetwork(s.inputs, s.channels, s.depth, s.taps, name="network")
+        )
         self.heads = {
             "amplitude": 1 if s.n_harmonics else 0,
             "distribution": s.n_harmonics,
@@ -179,8 +178,8 @@ class Decoder(Model):
         self.noise = FilteredNoise(HOP_LENGTH // s.noise_frames, name="noise")
         self.modes = Modes(s.n_modes, name="modes") if s.n_modes else None
         self.transients = Transients(s.n_shots, s.shot_taps, name="transients") if s.n_shots else None
-        reverb = {"decay": s.room_taps / ROOM_DECAYS, "level": ROOM_LEVEL, "name": "room"}
-        self.room = Reverb(s.room_taps, **reverb) if s.room_taps else None
+        decay = s.room_taps / ROOM_DECAYS
+        self.room = Reverb(s.room_taps, decay=decay, level=ROOM_LEVEL, name="room") if s.room_taps else None
         self.limit = band_limit()
         self.offsets = random.SeedGenerator(0)
 
@@ -192,8 +191,12 @@ class Decoder(Model):
             if part:
                 part.build((None, None, width))
         if s.noise_samples:
-            white = initializers.RandomUniform(-np.sqrt(3), np.sqrt(3), seed=0)
-            self.loop = self.add_weight(shape=(s.noise_samples,), initializer=white, trainable=False, name="loop")
+            self.loop = self.add_weight(
+                shape=(s.noise_samples,),
+                initializer=initializers.RandomUniform(-np.sqrt(3), np.sqrt(3), seed=0),
+                trainable=False,
+                name="loop",
+            )
 
     def controls(self, features):
         """The controls of all synthesisers.
@@ -212,8 +215,8 @@ class Decoder(Model):
         s = self.sizes
         features = {name: ops.convert_to_tensor(features[name], "float32") for name in s.inputs}
         outputs = self.head(self.network(scaled(features)))  # (batch, frames, all heads)
-        ends = dict(zip(self.heads, np.cumsum(list(self.heads.values()))))
-        parts = {name: outputs[..., end - self.heads[name] : end] for name, end in ends.items()}
+        ends = np.cumsum(list(self.heads.values()))
+        parts = {name: outputs[..., end - width : end] for (name, width), end in zip(self.heads.items(), ends)}
         if s.outline:
             for name, envelope in spectral_envelope(features, s.n_harmonics, s.n_bands, s.scale).items():
                 parts[name] = parts[name] + ops.tile(envelope, [1, 1, s.noise_frames if name == "noise" else 1])
@@ -249,8 +252,9 @@ class Decoder(Model):
         magnitudes = controls["magnitudes"]
         sounds = {"noise": self.noise.signal(magnitudes, self._noise(magnitudes, training))}
         if self.harmonic:
-            names = ("amplitude", "distribution", "f0", "restarts")
-            sounds["harmonic"] = self.harmonic.signal(*(controls.get(name) for name in names))
+            sounds["harmonic"] = self.harmonic.signal(
+                *map(controls.get, ("amplitude", "distribution", "f0", "restarts"))
+            )
         if self.modes:
             sounds["modes"] = self.modes.signal(controls["amplitudes"], controls["frequencies"])
         if self.transients:
@@ -275,8 +279,9 @@ class Decoder(Model):
         noise = self._loop(samples)
         if training:
             start = random.randint((1,), 0, self.sizes.noise_samples, seed=self.offsets)
-            places = ops.mod(start + ops.arange(samples), self.sizes.noise_samples)
-            noise = ops.take(ops.convert_to_tensor(self.loop), places)
+            noise = ops.take(
+                ops.convert_to_tensor(self.loop), ops.mod(start + ops.arange(samples), self.sizes.noise_samples)
+            )
         return ops.broadcast_to(noise[None], (ops.shape(magnitudes)[0], samples))
 
     def _loop(self, samples):
@@ -285,9 +290,6 @@ class Decoder(Model):
 
     def call(self, features, training=False):
         return self.signal(self.controls(features), training)
-
-    def get_config(self):
-        return {**super().get_config(), "settings": self.sizes.to_dict()}
 
 
 @saving.register_keras_serializable("mss")
@@ -351,6 +353,5 @@ def resynthesise(model, features):
     inputs = feature.batch(features, model.sizes.inputs)
     sound = np.array(ops.convert_to_numpy(model(inputs, training=False))[0])
     loudest = np.max([inputs[name][0].max(axis=1) for name in ("loudness", "bands") if name in inputs], axis=0)
-    audible = np.append(loudest > LOUDNESS_FLOOR, True)
-    sound[: HOP_LENGTH * int(audible.argmax())] = 0
+    sound[: HOP_LENGTH * int(np.append(loudest > LOUDNESS_FLOOR, True).argmax())] = 0
     return sound

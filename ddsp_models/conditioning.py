@@ -10,14 +10,13 @@ from keras import ops
 
 from audio_processing.loudness import LOUDNESS_FLOOR
 from ddsp_models.features import N_BANDS, band_places, triangles
-from ddsp_models.framing import SAMPLE_RATE
+from ddsp_models.framing import SAMPLE_RATE, earlier
 from ddsp_models.oscillators import audible_f0
 
 LOWEST_F0 = 20.0  # Hz: a pitch that cannot be played counts as this one
 # Initial gains of `spectral_envelope`, in decades of amplitude (`exp_sigmoid` multiplies by ten for each 1):
 NOISE_GAIN = 3.0  # `FilteredNoise` subtracts 5: noise begins 40 dB below the bands, softer than the harmonics
 AMPLITUDE_GAIN = -0.5  # from the loudness of a voice to about the sum of its harmonics' amplitudes
-LEAP_RATIO = 3  # a pitch leaps if it moves three times as far as in the frames before and after
 GATE_DECADES, GATE_FRAMES = 4.5, 32  # a closing gate loses 90 dB within 128 ms
 
 
@@ -36,8 +35,7 @@ def scaled(features):
     """
     values = dict(features)
     if "f0" in values:
-        midi = 69 + 12 / math.log(2) * ops.log(ops.maximum(audible_f0(values["f0"]), LOWEST_F0) / 440)
-        values["f0"] = midi / 127
+        values["f0"] = (69 + 12 / math.log(2) * ops.log(ops.maximum(audible_f0(values["f0"]), LOWEST_F0) / 440)) / 127
     for name in {"loudness", "bands"} & values.keys():
         values[name] = ops.maximum(values[name], LOUDNESS_FLOOR) / -LOUDNESS_FLOOR + 1
     return values
@@ -63,8 +61,7 @@ def spectral_envelope(features, n_harmonics, n_bands, scale="mel"):
     dict of str -> tensor, (batch, frames, channels)
         "amplitude" (1), "distribution" (n_harmonics) and "noise" (n_bands).
     """
-    hertz = np.arange(SAMPLE_RATE // 2 + 1)
-    places = np.clip(band_places(hertz, scale), 0, N_BANDS - 1)
+    places = np.clip(band_places(np.arange(SAMPLE_RATE // 2 + 1), scale), 0, N_BANDS - 1)  # of every hertz
     weights = triangles(places, np.arange(N_BANDS)).astype(np.float32)  # (hertz, bands)
     levels = ops.maximum(features["bands"], LOUDNESS_FLOOR) / 20  # decades of amplitude
     noise_hertz = np.linspace(0, SAMPLE_RATE // 2, n_bands).astype(int)
@@ -74,9 +71,11 @@ def spectral_envelope(features, n_harmonics, n_bands, scale="mel"):
     harmonics = audible_f0(features["f0"]) * ops.arange(1, n_harmonics + 1, dtype="float32")
     hertz = ops.cast(ops.minimum(harmonics, SAMPLE_RATE / 2), "int32")  # (batch, frames, n_harmonics)
     weights = ops.take(ops.convert_to_tensor(weights), hertz, axis=0)  # (batch, frames, n_harmonics, bands)
-    distribution = ops.sum(weights * levels[:, :, None], axis=-1)
-    amplitude = ops.maximum(features["loudness"], LOUDNESS_FLOOR) / 20 + AMPLITUDE_GAIN
-    return {"amplitude": amplitude, "distribution": distribution, "noise": noise}
+    return {
+        "amplitude": ops.maximum(features["loudness"], LOUDNESS_FLOOR) / 20 + AMPLITUDE_GAIN,
+        "distribution": ops.sum(weights * levels[:, :, None], axis=-1),
+        "noise": noise,
+    }
 
 
 def note_onsets(f0, voiced, cents):
@@ -96,10 +95,10 @@ def note_onsets(f0, voiced, cents):
     """
     octaves = ops.log(ops.maximum(audible_f0(f0), LOWEST_F0)) / math.log(2)
     steps = ops.pad(ops.abs(octaves[:, 1:] - octaves[:, :-1]), ((0, 0), (1, 0), (0, 0)))
-    around = ops.maximum(_later(steps, 1), ops.pad(steps[:, 1:], ((0, 0), (0, 1), (0, 0))))
-    leaps = ops.logical_and(steps > cents / 1200, steps > LEAP_RATIO * around)
+    around = ops.maximum(earlier(steps, 1), ops.pad(steps[:, 1:], ((0, 0), (0, 1), (0, 0))))
+    leaps = ops.logical_and(steps > cents / 1200, steps > 3 * around)  # thrice as far as before and after
     voiced = voiced > 0.5
-    begins = _later(ops.cast(voiced, "float32"), 1) < 0.5
+    begins = earlier(ops.cast(voiced, "float32"), 1) < 0.5
     return ops.cast(ops.logical_and(voiced, ops.logical_or(begins, leaps)), "float32")
 
 
@@ -121,12 +120,5 @@ def gate(features):
     levels = [ops.max(features[name], axis=-1, keepdims=True) for name in ("loudness", "bands") if name in features]
     opened = ops.cast(ops.max(ops.stack(levels), axis=0) > LOUDNESS_FLOOR, "float32")
     for frames in (1, 2, 4, 8, 16):  # 1/32 less for every frame since it was open
-        opened = ops.maximum(opened, _later(opened, frames) - frames / GATE_FRAMES)
+        opened = ops.maximum(opened, earlier(opened, frames) - frames / GATE_FRAMES)
     return ops.power(10.0, -GATE_DECADES * (1 - ops.maximum(opened, 0.0)))
-
-
-def _later(x, frames):
-    """`x` as it was so many frames before; 0 before its beginning."""
-    if frames >= x.shape[1]:
-        return ops.zeros_like(x)
-    return ops.pad(x[:, :-frames], ((0, 0), (frames, 0), (0, 0)))

@@ -17,8 +17,14 @@ LEAK = 0.2  # slope of the activations below 0
 
 def _stack(channels, depth, name):
     """Dense, normalised, leaky ReLU; `depth` times: the paper's "MLP" (Engel et al. 2020, appendix B.2)."""
-    steps = [(layers.Dense(channels), layers.LayerNormalization(), layers.LeakyReLU(LEAK)) for _ in range(depth)]
-    return Sequential([layer for step in steps for layer in step], name=name)
+    return Sequential(
+        [
+            layer
+            for _ in range(depth)
+            for layer in (layers.Dense(channels), layers.LayerNormalization(), layers.LeakyReLU(LEAK))
+        ],
+        name=name,
+    )
 
 
 @saving.register_keras_serializable("mss")

@@ -10,14 +10,12 @@ one-shots at onsets, as a sampler does. Wires, sticks and everything that has to
 
 import numpy as np
 import scipy.signal
-from keras import ops, saving
+from keras import initializers, ops, saving
 
 from common.checks import expect
 from ddsp_models.framing import HOP_LENGTH, SAMPLE_RATE, Synthesiser, check_frames, exp_sigmoid, next_frame, ramp
 
 LOWEST, HIGHEST = 35.0, 1500.0  # Hz: from a kick's head to where modes are too dense to be tones
-WELCH = 8192  # samples: peaks 2 Hz apart at 16 kHz
-SURROUNDINGS = 16  # the envelope that peaks stand out of is a median over an eighth of the spectrum
 FIRST_LEVEL, FIRST_DECAYS = 0.3, (0.02, 0.25)  # untrained one-shots: peak, and decays as shares of their length
 
 
@@ -38,14 +36,14 @@ def resonances(audio, n_modes, lowest=LOWEST, highest=HIGHEST, sample_rate=SAMPL
     np.ndarray, (n_modes,)
         in Hz, rising. If there are fewer peaks, the rest is spread evenly in octaves.
     """
-    frequency, power = scipy.signal.welch(audio, sample_rate, nperseg=WELCH)
+    frequency, power = scipy.signal.welch(audio, sample_rate, nperseg=8192)  # bins 2 Hz wide at 16 kHz
     inside = (frequency >= lowest) & (frequency <= highest)
     frequency, level = frequency[inside], np.log(power[inside] + 1e-20)
-    envelope = scipy.signal.medfilt(level, 2 * (len(level) // SURROUNDINGS) + 1)
+    envelope = scipy.signal.medfilt(level, 2 * (len(level) // 16) + 1)  # a median over an eighth of the spectrum
     peaks, _ = scipy.signal.find_peaks(level, distance=3)
     best = peaks[np.argsort((envelope - level)[peaks])][:n_modes]
-    spread = np.geomspace(lowest, highest, n_modes)
-    return np.sort(np.concatenate([frequency[best], spread[: n_modes - len(best)]])).astype(np.float32)
+    spread = np.geomspace(lowest, highest, n_modes)[: n_modes - len(best)]
+    return np.sort(np.concatenate([frequency[best], spread])).astype(np.float32)
 
 
 @saving.register_keras_serializable("mss")
@@ -70,19 +68,26 @@ class Modes(Synthesiser):
     def __init__(
         self, n_modes=32, lowest=LOWEST, highest=HIGHEST, hop_length=HOP_LENGTH, sample_rate=SAMPLE_RATE, **kwargs
     ):
-        inside = 0 < lowest < highest < sample_rate / 2
-        expect(inside, "lowest, highest", "0 < lowest < highest < Nyquist", f"{lowest} and {highest} Hz")
-        sizes = {"n_modes": n_modes, "lowest": lowest, "highest": highest}
-        super().__init__({**sizes, "hop_length": hop_length, "sample_rate": sample_rate}, **kwargs)
+        expect(
+            0 < lowest < highest < sample_rate / 2,
+            "lowest, highest",
+            "0 < lowest < highest < Nyquist",
+            f"{lowest} and {highest} Hz",
+        )
+        super().__init__(
+            {
+                "n_modes": n_modes,
+                "lowest": lowest,
+                "highest": highest,
+                "hop_length": hop_length,
+                "sample_rate": sample_rate,
+            },
+            **kwargs,
+        )
 
     def build(self, shape):
-        spread = np.geomspace(self.lowest, self.highest, self.n_modes)
-        self.frequencies = self.add_weight(
-            shape=(self.n_modes,),
-            initializer=lambda shape, dtype=None: ops.convert_to_tensor(spread, dtype or "float32"),
-            trainable=False,
-            name="frequencies",
-        )
+        spread = initializers.Constant(np.geomspace(self.lowest, self.highest, self.n_modes))
+        self.frequencies = self.add_weight((self.n_modes,), spread, trainable=False, name="frequencies")
 
     def controls(self, amplitudes):
         """From a network's outputs (batch, frames, n_modes) to {"amplitudes", "frequencies" (n_modes,) in Hz}."""
@@ -106,8 +111,9 @@ class Modes(Synthesiser):
         sine, cosine, after = ops.sin(start), ops.cos(start), next_frame(amplitudes)
         frames = [amplitudes * sine, amplitudes * cosine, after * sine, after * cosine]
         samples = [f(within) * share for share in (1 - weight, weight) for f in (ops.cos, ops.sin)]
-        sound = ops.matmul(ops.concatenate(frames, axis=-1), ops.concatenate(samples, axis=0))
-        return ops.reshape(sound, (-1, n_frames * hop))
+        return ops.reshape(
+            ops.matmul(ops.concatenate(frames, axis=-1), ops.concatenate(samples, axis=0)), (-1, n_frames * hop)
+        )
 
 
 @saving.register_keras_serializable("mss")
@@ -134,12 +140,8 @@ class Transients(Synthesiser):
     def build(self, shape):
         noise = np.random.default_rng(self.seed).standard_normal((self.n_shots, self.taps))
         decay = np.geomspace(*FIRST_DECAYS, self.n_shots)[:, None] * self.taps  # samples
-        first = FIRST_LEVEL * noise * np.exp(-np.arange(self.taps) / decay)
-        self.shots = self.add_weight(
-            shape=(self.n_shots, self.taps),
-            initializer=lambda shape, dtype=None: ops.convert_to_tensor(first, dtype or "float32"),
-            name="shots",
-        )
+        first = initializers.Constant(FIRST_LEVEL * noise * np.exp(-np.arange(self.taps) / decay))
+        self.shots = self.add_weight((self.n_shots, self.taps), first, name="shots")
 
     def controls(self, gains, onset):
         """From a network's outputs to controls.

@@ -16,9 +16,7 @@ from common.checks import expect
 from ddsp_models.spectral_loss import SCALES, magnitudes
 
 LEVEL = float(np.sqrt(np.log(2)))  # median magnitude of white noise of power 1: the best guess for another noise
-HANN_POWER = 0.375  # mean square of the Hann window
 STEP = SCALES[0] // 4  # samples: the loop is a whole number of the longest hop
-LEARNING_RATE = 3e-2
 
 
 class Loop(Model):
@@ -49,7 +47,7 @@ class Loop(Model):
         loop = ops.concatenate([sound, sound[:, : max(SCALES)]], axis=1)
         distances = []
         for n_fft in SCALES:
-            unit = LEVEL * np.sqrt(HANN_POWER * n_fft)
+            unit = LEVEL * np.sqrt(0.375 * n_fft)  # mean square of the Hann window
             spectrum = magnitudes(loop, n_fft)[:, : self.samples // (n_fft // 4), 1:-1] / unit
             distances.append(ops.reshape(ops.log(spectrum + 1e-6), (1, -1)))
         return ops.concatenate(distances, axis=1)
@@ -70,11 +68,14 @@ def even_noise(samples=32768, seed=0, steps=700):
     np.ndarray, float32, (samples,)
         of about unit power.
     """
-    expected = f"a multiple of {STEP} that is at least {max(SCALES)}"
-    expect(samples % STEP == 0 and samples >= max(SCALES), "samples", expected, samples)
+    expect(
+        samples % STEP == 0 and samples >= max(SCALES),
+        "samples",
+        f"a multiple of {STEP} that is at least {max(SCALES)}",
+        samples,
+    )
     loop, nothing = Loop(samples, seed), np.zeros((steps, 1), np.float32)
-    schedule = optimizers.schedules.CosineDecay(LEARNING_RATE, steps, alpha=0.1)
-    compiles = backend.backend() != "torch"
-    loop.compile(optimizers.Adam(schedule), loss="mean_absolute_error", jit_compile=compiles)
+    schedule = optimizers.schedules.CosineDecay(3e-2, steps, alpha=0.1)
+    loop.compile(optimizers.Adam(schedule), loss="mean_absolute_error", jit_compile=backend.backend() != "torch")
     loop.fit(nothing, nothing, batch_size=1, verbose=0)
     return ops.convert_to_numpy(loop.sound)[0]

@@ -123,7 +123,6 @@ def band_places(hertz, scale):
         0 for the centre of the first band, 1 for that of the second.
     """
     expect(scale in ("mel", "octave"), "scale", "'mel' or 'octave'", repr(scale))
-    hertz = np.asarray(hertz, np.float64)
     if scale == "mel":
         return librosa.hz_to_mel(hertz) / librosa.hz_to_mel(SAMPLE_RATE / 2) * (N_BANDS + 1) - 1
     return np.log2(np.maximum(hertz, 1.0) / LOWEST_CENTRE) * BANDS_PER_OCTAVE
@@ -223,14 +222,13 @@ def pitched_features(
     sound = whole_frames(audio, sample_rate)
     n_frames = len(sound) // HOP_LENGTH
     if f0 is None:
-        track = tracking.track_pitch_or_fall_back if method == "crepe" else tracking.track_pitch
-        pitch = track(sound, SAMPLE_RATE, method, fmin=fmin, fmax=fmax)
+        pitch = tracking.track_pitch_or_fall_back(sound, SAMPLE_RATE, method, fmin=fmin, fmax=fmax)
         f0, voiced = pitch.f0, pitch.voiced
     expect(np.shape(f0) == (n_frames,), "f0", f"shape ({n_frames},), a value for each frame of audio", np.shape(f0))
     f0, voiced = fill_gaps(f0, voiced)
-    features = {"f0": f0, "voiced": voiced, "loudness": loudness(sound, SAMPLE_RATE)}
-    features = {name: value[:, None].astype(np.float32) for name, value in features.items()}
-    return {**features, "bands": band_loudness(sound, layout)}
+    lines = {"f0": f0, "voiced": voiced, "loudness": loudness(sound, SAMPLE_RATE)}
+    columns = {name: line[:, None].astype(np.float32) for name, line in lines.items()}
+    return columns | {"bands": band_loudness(sound, layout)}
 
 
 def drum_features(audio, sample_rate):
@@ -255,6 +253,15 @@ def drum_features(audio, sample_rate):
     sound = whole_frames(audio, sample_rate)
     bands = band_loudness(sound)
     return {"onset": onset_strength(bands), "bands": bands, "loudness": loudness(sound, SAMPLE_RATE)[:, None]}
+
+
+def features_of(source, audio, sample_rate, f0=None, voiced=None):
+    """`drum_features` of drums; `pitched_features` of a bass or a voice, with its tracker and layout."""
+    return (
+        drum_features(audio, sample_rate)
+        if source == "drums"
+        else pitched_features(audio, sample_rate, f0, voiced, **PITCHED_SOURCES[source])
+    )
 
 
 def adapted(features, statistics, octaves=None):
@@ -313,8 +320,12 @@ def batch(features, names):
     shapes = ", ".join(f"{key} {value.shape}" for key, value in arrays.items())
     n_frames = {array.shape[1] for array in arrays.values() if array.ndim == 3}
     for name, array in arrays.items():
-        fits = array.ndim == 3 and array.shape[2] == CHANNELS[name] and len({*n_frames, 0}) == 2
-        expect(fits, name, f"(frames, {CHANNELS[name]}) and equally many frames, at least one", shapes)
+        expect(
+            array.ndim == 3 and array.shape[2] == CHANNELS[name] and len({*n_frames, 0}) == 2,
+            name,
+            f"(frames, {CHANNELS[name]}) and equally many frames, at least one",
+            shapes,
+        )
         expect(name == "f0" or not np.isnan(array).any(), name, "numbers", f"{np.isnan(array).sum()} NaN")
         if name in ("loudness", "bands"):
             arrays[name] = np.maximum(array, LOUDNESS_FLOOR)
@@ -339,11 +350,7 @@ def song_features(song, source, sample_rate=SAMPLE_RATE):
     audio : np.ndarray, (frames · 64,)
     """
     audio = song.stems(sample_rate, mono=True, sources=(source,))[source]
-    sound = whole_frames(audio, sample_rate)
-    if source == "drums":
-        return drum_features(audio, sample_rate), sound
-    annotations = song.annotations()
-    f0, voiced = (annotations.get(f"{name}_{source}") for name in ("f0", "voiced"))
-    if f0 is not None:
-        f0, voiced = (fix_length(x, len(sound) // HOP_LENGTH) for x in (f0, voiced))
-    return pitched_features(audio, sample_rate, f0, voiced, **PITCHED_SOURCES[source]), sound
+    sound, known = whole_frames(audio, sample_rate), song.annotations()
+    names = (f"f0_{source}", f"voiced_{source}")
+    pitch = [fix_length(known[name], len(sound) // HOP_LENGTH) for name in names if name in known]
+    return features_of(source, audio, sample_rate, *pitch), sound

@@ -80,8 +80,12 @@ def fir_filter(audio, magnitudes, hop_length=HOP_LENGTH, latency=0):
     audio, magnitudes = ops.convert_to_tensor(audio, "float32"), ops.convert_to_tensor(magnitudes, "float32")
     check_frames(hop_length, magnitudes=magnitudes)
     n_frames, taps = magnitudes.shape[1], _taps(magnitudes)
-    expected = f"shape (batch, {n_frames * hop_length}) for {n_frames} frames of {hop_length} samples"
-    expect(audio.shape[1:] == (n_frames * hop_length,), "audio", expected, tuple(audio.shape))
+    expect(
+        audio.shape[1:] == (n_frames * hop_length,),
+        "audio",
+        f"shape (batch, {n_frames * hop_length}) for {n_frames} frames of {hop_length} samples",
+        tuple(audio.shape),
+    )
     size = _power_of_two(hop_length + taps - 1)
     gains = ops.matmul(magnitudes, ops.convert_to_tensor(_smoothed(magnitudes.shape[-1], size)))
     frames = ops.reshape(audio, (-1, n_frames, hop_length))
@@ -171,8 +175,8 @@ class FilteredNoise(Synthesiser):
         tensor, (batch, frames · hop_length)
         """
         if noise is None:
-            shape = (ops.shape(magnitudes)[0], magnitudes.shape[1] * self.hop_length)
-            noise = random.uniform(shape, -1.0, 1.0, seed=self.generator)
+            samples = magnitudes.shape[1] * self.hop_length
+            noise = random.uniform((ops.shape(magnitudes)[0], samples), -1.0, 1.0, seed=self.generator)
         return fir_filter(noise, magnitudes, self.hop_length)
 
 
@@ -236,15 +240,17 @@ class Reverb(Synthesiser):
         super().__init__({"taps": taps, "seed": seed, "decay": decay, "level": level}, **kwargs)
 
     def build(self, shape):
-        first_values = initializers.RandomNormal(stddev=1e-6, seed=self.seed)
-        self.impulse_response = self.add_weight(shape=(self.taps,), initializer=first_values, name="impulse_response")
+        self.impulse_response = self.add_weight(
+            shape=(self.taps,),
+            initializer=initializers.RandomNormal(stddev=1e-6, seed=self.seed),
+            name="impulse_response",
+        )
 
     def controls(self, audio):
         """The sound and the impulse response that it is convolved with: {"audio", "impulse_response" (taps,)}."""
         response = self.level * ops.convert_to_tensor(self.impulse_response)
         if self.decay is not None:
-            envelope = np.exp(-np.arange(self.taps) / self.decay).astype(np.float32)
-            response = response * ops.convert_to_tensor(envelope)
+            response = response * ops.convert_to_tensor(np.exp(-np.arange(self.taps) / self.decay).astype(np.float32))
         return {"audio": audio, "impulse_response": response}
 
     def signal(self, audio, impulse_response):
@@ -260,5 +266,4 @@ class Reverb(Synthesiser):
         tensor, (batch, samples)
         """
         audio, impulse_response = ops.convert_to_tensor(audio), ops.convert_to_tensor(impulse_response)
-        wet = ops.pad(impulse_response[1:], ((1, 0),))  # (taps,)
-        return audio + convolve(audio, wet[None])
+        return audio + convolve(audio, ops.pad(impulse_response[1:], ((1, 0),))[None])

@@ -11,8 +11,6 @@ from ddsp_models.framing import Configured
 from ddsp_models.spectral_loss import SpectralLoss
 from ddsp_models.synthesisers import FilteredNoise, Harmonic
 
-FIRST_AMPLITUDE = -1.0  # as a network's output: a quiet tone
-SOFTEST = 1e-8  # amplitudes count as at least this much: the logarithm of 0 has no gradient
 PARTS = ("harmonics", "noise")
 
 
@@ -37,20 +35,19 @@ class OneNote(Configured, Model):
         self.harmonic, self.noise = Harmonic(), FilteredNoise()
 
     def build(self, shape):
-        frames, quiet = self.n_frames, initializers.Constant(FIRST_AMPLITUDE)
-        self.amplitude = self.add_weight(shape=(1, frames, 1), initializer=quiet, name="amplitude")
+        frames, quiet = self.n_frames, initializers.Constant(-1.0)  # as a network's output: a quiet tone
+        self.amplitude = self.add_weight((1, frames, 1), quiet, name="amplitude")
         self.distribution = self.add_weight((1, frames, self.n_harmonics), "zeros", name="distribution")
         self.magnitudes = self.add_weight((1, frames, self.n_bands), "zeros", name="magnitudes")
 
     def controls(self, f0):
         """The controls as a dict: "amplitude", "distribution", "f0" and "magnitudes" (of the noise)."""
         controls = self.harmonic.controls(self.amplitude.value, self.distribution.value, f0)
-        return {**controls, **self.noise.controls(self.magnitudes.value)}
+        return controls | self.noise.controls(self.magnitudes.value)
 
     def call(self, f0):
         controls = self.controls(f0)
-        noise = self.noise.signal(controls.pop("magnitudes"))
-        return self.harmonic.signal(**controls) + noise
+        return self.noise.signal(controls.pop("magnitudes")) + self.harmonic.signal(**controls)
 
 
 @saving.register_keras_serializable("mss")
@@ -82,9 +79,8 @@ class FreeControls(Model):
         decoder.trainable = False
         self.logarithms = {}
         for name in self.free:
-            start = ops.convert_to_numpy(ops.log(ops.maximum(first[name], SOFTEST)))
-            initial = initializers.Constant(start)
-            self.logarithms[name] = self.add_weight(shape=start.shape, initializer=initial, name=name)
+            start = ops.convert_to_numpy(ops.log(ops.maximum(first[name], 1e-8)))  # the logarithm of 0 has no gradient
+            self.logarithms[name] = self.add_weight(start.shape, initializers.Constant(start), name=name)
         self.built = True
 
     def call(self, features):
@@ -122,5 +118,5 @@ def fitting_losses(decoder, features, sound, free=PARTS, steps=100, learning_rat
     model = FreeControls(decoder, decoder.controls(inputs), free)
     rate = optimizers.schedules.CosineDecay(learning_rate, steps)
     model.compile(optimizers.Adam(rate), SpectralLoss(), jit_compile=backend.backend() != "torch")
-    inputs = inputs["loudness" if "loudness" in inputs else "bands"]
-    return model.fit(inputs, sound[None], epochs=steps, verbose=0).history["loss"]
+    unused = inputs["loudness" if "loudness" in inputs else "bands"]
+    return model.fit(unused, sound[None], epochs=steps, verbose=0).history["loss"]

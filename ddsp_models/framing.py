@@ -54,6 +54,11 @@ def next_frame(x):
     return ops.concatenate([x[:, 1:], x[:, -1:]], axis=1)
 
 
+def earlier(x, frames):
+    """`x` as it was so many frames before, along axis 1 of (batch, frames, channels); 0 before its beginning."""
+    return ops.pad(x[:, :-frames], ((0, 0), (min(frames, x.shape[1]), 0), (0, 0)))
+
+
 def upsample(frames, hop_length=HOP_LENGTH, shape="hann"):
     r"""Bring controls from one value per frame to one per sample.
 
@@ -89,7 +94,7 @@ class Configured:
     Parameters
     ----------
     arguments : dict
-        by name.
+        by name; settings, a dataclass with `to_dict`, become a dict of their fields in the configuration.
     **kwargs
         of Keras's class.
     """
@@ -101,7 +106,9 @@ class Configured:
             setattr(self, name, value)
 
     def get_config(self):
-        return {**super().get_config(), **self.arguments}
+        return super().get_config() | {
+            name: value.to_dict() if hasattr(value, "to_dict") else value for name, value in self.arguments.items()
+        }
 
 
 class Synthesiser(Configured, layers.Layer):
@@ -118,10 +125,9 @@ def check_frames(hop_length, **frames):
     """Refuse a hop that is no number of samples, and what is not (batch, frames, channels), by its name."""
     whole = isinstance(hop_length, int) and hop_length > 0
     expect(whole, "hop_length", "a positive whole number of samples", repr(hop_length))
+    expected = "(batch, frames, channels) with at least one frame and one channel"
     for name, values in frames.items():
-        fits = len(values.shape) == 3 and 0 not in values.shape[1:]
-        expected = "(batch, frames, channels) with at least one frame and one channel"
-        expect(fits, name, expected, f"shape {tuple(values.shape)}")
+        expect(len(values.shape) == 3 and 0 not in values.shape[1:], name, expected, f"shape {tuple(values.shape)}")
 
 
 def check_f0(hop_length, f0, amplitudes):

@@ -74,9 +74,13 @@ def _states(inputs, kernel, bias):
 
         _, totals = ops.scan(backward, first, (upstream, z, to_recurrent), reverse=True)  # (frames, batch, H)
         tripled = ops.tile(totals, [1, 1, 3])
-        for_inputs = tripled * ops.concatenate([to_z, to_r, to_candidate], axis=-1)
+
         for_recurrent = ops.reshape(tripled * to_recurrent, (-1, to_recurrent.shape[-1]))  # (frames · batch, 3 H)
         for_kernel = ops.matmul(ops.transpose(ops.reshape(before, (-1, before.shape[-1]))), for_recurrent)
-        return for_inputs, for_kernel, ops.sum(for_recurrent, axis=0)
+        return (
+            tripled * ops.concatenate([to_z, to_r, to_candidate], axis=-1),
+            for_kernel,
+            ops.sum(for_recurrent, axis=0),
+        )
 
     return states, gradient

@@ -61,13 +61,12 @@ def loudness(audio, sample_rate=LOUDNESS_RATE, n_fft=LOUDNESS_FFT):
     expect(len(audio.shape) in (1, 2), "audio", "shape (batch, samples) or (samples,)", tuple(audio.shape))
     n_frames = audio.shape[-1] // hop_length
     expect(n_frames, "audio", f"at least {hop_length} samples (one frame)", audio.shape[-1])
-    batch = audio if len(audio.shape) == 2 else audio[None]
-    batch = ops.pad(batch, ((0, 0), (n_fft // 2, n_fft // 2)))
+    batch = ops.pad(audio if len(audio.shape) == 2 else audio[None], ((0, 0), (n_fft // 2, n_fft // 2)))
     frames = ops.extract_sequences(batch, n_fft, hop_length)[:, :n_frames]  # (batch, frames, n_fft)
-    hann = ops.convert_to_tensor(window("hann", n_fft).astype(np.float32))
-    real, imaginary = ops.rfft(frames * hann, n_fft)  # (batch, frames, bins)
+    hann = window("hann", n_fft).astype(np.float32)
+    real, imaginary = ops.rfft(frames * ops.convert_to_tensor(hann), n_fft)  # (batch, frames, bins)
     weight = ops.convert_to_tensor(a_weights(sample_rate, n_fft).astype(np.float32))
     power = ops.mean((ops.square(real) + ops.square(imaginary)) * weight, axis=-1)  # (batch, frames)
-    decibels = 10 / np.log(10) * ops.log(ops.maximum(power, 10 ** (LOUDNESS_FLOOR / 10)))
-    decibels = ops.maximum(decibels, LOUDNESS_FLOOR)  # rounding of the logarithm
+    # twice not below the floor, for the logarithm is rounded:
+    decibels = ops.maximum(10 / np.log(10) * ops.log(ops.maximum(power, 10 ** (LOUDNESS_FLOOR / 10))), LOUDNESS_FLOOR)
     return decibels if len(audio.shape) == 2 else decibels[0]

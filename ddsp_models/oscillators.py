@@ -8,7 +8,7 @@ import math
 import numpy as np
 from keras import ops, saving
 
-from ddsp_models.framing import HOP_LENGTH, SAMPLE_RATE, Synthesiser, check_f0, exp_sigmoid, next_frame, ramp
+from ddsp_models.framing import HOP_LENGTH, SAMPLE_RATE, Synthesiser, check_f0, earlier, exp_sigmoid, next_frame, ramp
 
 
 def audible_f0(f0, sample_rate=SAMPLE_RATE):
@@ -81,20 +81,20 @@ def frame_phase(f0, hop_length=HOP_LENGTH, sample_rate=SAMPLE_RATE, restarts=Non
     """
     after, n_frames = next_frame(f0), f0.shape[1]
     turned, cycle = turns(f0, after, hop_length, sample_rate)
-    total = _earlier(turned, 1)  # the turns before the frame, not those in it
+    total = earlier(turned, 1)  # the turns before the frame, not those in it
     strides = [2**i for i in range((n_frames - 1).bit_length())]
     for stride in strides:
-        total = ops.mod(total + _earlier(total, stride), cycle)
+        total = ops.mod(total + earlier(total, stride), cycle)
     phase = ops.cast(total, "float32") / cycle
-    plain = _earlier(ops.cumsum((hop_length + 1) * f0 + (hop_length - 1) * after, axis=1) / (2 * sample_rate), 1)
+    plain = earlier(ops.cumsum((hop_length + 1) * f0 + (hop_length - 1) * after, axis=1) / (2 * sample_rate), 1)
     phase = phase + (plain - ops.stop_gradient(plain))  # the exact value with the plain sum's gradient
     if restarts is None:
         return phase
     restarted = ops.cast(ops.convert_to_tensor(restarts) > 0, "float32")
     offset = restarted * (phase - hop_length / 2 / sample_rate * f0)  # what a frame that restarts subtracts
     for stride in strides:  # the frames after it subtract what the last one did
-        offset = offset + (1 - restarted) * _earlier(offset, stride)
-        restarted = ops.maximum(restarted, _earlier(restarted, stride))
+        offset = offset + (1 - restarted) * earlier(offset, stride)
+        restarted = ops.maximum(restarted, earlier(restarted, stride))
     phase = phase - offset
     return phase - ops.stop_gradient(ops.floor(phase))
 
@@ -122,11 +122,6 @@ def turns(f0, after, hop_length, sample_rate):
     hertz = (hop_length + 1) * ops.cast(whole, "int32") + (hop_length - 1) * ops.cast(whole_after, "int32")
     fraction = ops.round(scale * ((hop_length + 1) * (f0 - whole) + (hop_length - 1) * (after - whole_after)))
     return ops.mod(ops.mod(hertz, 2 * sample_rate) * scale + ops.cast(fraction, "int32"), cycle), cycle
-
-
-def _earlier(x, frames):
-    """`x` as it was so many frames before, along axis 1; 0 before its beginning."""
-    return ops.pad(x[:, :-frames], ((0, 0), (frames, 0), (0, 0)))
 
 
 def harmonic_oscillator(f0, amplitudes, hop_length=HOP_LENGTH, sample_rate=SAMPLE_RATE, restarts=None):

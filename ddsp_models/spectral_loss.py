@@ -33,11 +33,9 @@ def magnitudes(audio, n_fft):
     tensor, (batch, frames, n_fft // 2 + 1)
         as many frames as hops begin within the sound. The gradient is finite, in silence too.
     """
-    hop = n_fft // 4
-    samples = audio.shape[1]
+    hop, samples = n_fft // 4, audio.shape[1]
     n_frames = -(-samples // hop)
-    padded = ops.pad(audio, ((0, 0), (0, (n_frames + 3) * hop - samples)))
-    hops = ops.reshape(padded, (-1, n_frames + 3, hop))
+    hops = ops.reshape(ops.pad(audio, ((0, 0), (0, (n_frames + 3) * hop - samples))), (-1, n_frames + 3, hop))
     frames = ops.concatenate([hops[:, q : q + n_frames] for q in range(4)], axis=-1)  # (batch, frames, n_fft)
     hann = ops.convert_to_tensor(window("hann", n_fft).astype(np.float32))
     real, imaginary = ops.rfft(frames * hann, n_fft)  # (batch, frames, n_fft // 2 + 1)
@@ -90,23 +88,19 @@ def spectral_loss(target, audio, definition="ddsp", scales=SCALES):
 
 def loss_per_item(target, audio, definition="ddsp", scales=SCALES):
     """`spectral_loss` of each item, (batch,); the parameters are the same."""
-    _check(target, audio, definition)
-    total, bins = 0.0, 0
-    for n_fft in scales:
-        spectrum, estimate = magnitudes(target, n_fft), magnitudes(audio, n_fft)  # (batch, frames, n_fft // 2 + 1)
-        audible, audible_estimate = (ops.where(x > 0, x, QUIETEST) for x in (spectrum, estimate))
-        ratio = ops.log(audible / audible_estimate)  # one logarithm instead of two
-        distance = ops.abs(spectrum - estimate) + ops.abs(ratio)
-        total = total + (ops.mean if definition == "ddsp" else ops.sum)(distance, axis=(1, 2))  # (batch,)
-        bins += spectrum.shape[1] * spectrum.shape[2]
-    return total if definition == "ddsp" else total / bins
-
-
-def _check(target, audio, definition):
     ours, theirs = tuple(audio.shape), tuple(target.shape)
     expect(definition in ("ddsp", "per_bin"), "definition", "'ddsp' or 'per_bin'", repr(definition))
     expect(len(theirs) == 2 and theirs[1], "target", "shape (batch, samples)", theirs)
     expect(ours[1:] == theirs[1:], "audio", f"target's shape, {theirs}", ours)
+    total, bins = 0.0, 0
+    for n_fft in scales:
+        spectrum, estimate = magnitudes(target, n_fft), magnitudes(audio, n_fft)  # (batch, frames, n_fft // 2 + 1)
+        audible, audible_estimate = (ops.where(x > 0, x, QUIETEST) for x in (spectrum, estimate))
+        # one logarithm, of a ratio, instead of two:
+        distance = ops.abs(spectrum - estimate) + ops.abs(ops.log(audible / audible_estimate))
+        total = total + (ops.mean if definition == "ddsp" else ops.sum)(distance, axis=(1, 2))  # (batch,)
+        bins += spectrum.shape[1] * spectrum.shape[2]
+    return total if definition == "ddsp" else total / bins
 
 
 @saving.register_keras_serializable("mss")

@@ -90,18 +90,20 @@ def _dry(blocks, rng, hop_length, sample_rate):
 def _checked(block):
     """A block as float32 arrays, if its controls fit each other."""
     frames = {key: np.shape(value)[1] for key, value in block.items()}
-    fits = set(frames) in (HARMONICS, NOISE, HARMONICS | NOISE) and len({*frames.values(), 0}) == 2
-    expected = "equally many frames of f0 and amplitudes, of magnitudes, or of all three"
-    expect(fits, "blocks", expected, f"frames {frames}")
+    expect(
+        set(frames) in (HARMONICS, NOISE, HARMONICS | NOISE) and len({*frames.values(), 0}) == 2,
+        "blocks",
+        "equally many frames of f0 and amplitudes, of magnitudes, or of all three",
+        f"frames {frames}",
+    )
     return {key: np.asarray(value, np.float32) for key, value in block.items()}
 
 
 def _filtered(noise, magnitudes, reach, hop_length):
     """Noise through its filters, `reach` samples longer on both sides: nothing is cut off."""
     frames = reach // hop_length
-    noise = np.pad(noise, ((0, 0), (reach, reach)))
     magnitudes = np.pad(magnitudes, ((0, 0), (frames, frames), (0, 0)))
-    return ops.convert_to_numpy(fir_filter(noise, magnitudes, hop_length))
+    return ops.convert_to_numpy(fir_filter(np.pad(noise, ((0, 0), (reach, reach))), magnitudes, hop_length))
 
 
 def _harmonics(block, following, turned, hop_length, sample_rate):

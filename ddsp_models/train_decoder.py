@@ -11,7 +11,6 @@ band-vocals@tiny                   the paper's small recurrent decoder
 
 import dataclasses
 import sys
-from dataclasses import dataclass
 
 import numpy as np
 from tqdm import tqdm
@@ -34,7 +33,7 @@ from training.weights import initialise_from
 AUDIBLE_DB = -60.0  # loudness from which a frame counts in `statistics`
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class DecoderTraining(Training):
     """How a decoder is trained; what is not named here as in `training.settings.Training`.
 
@@ -56,13 +55,23 @@ class DecoderTraining(Training):
 
 def band_examples(config, root, subset, source):
     """Features and sound of one source of the virtual band's songs: `features.song_features` of each song."""
-    songs = tracks(root, subset)
-    return [feature.song_features(s, source) for s in tqdm(songs, desc=f"{source} features", unit="song", leave=False)]
+    songs = tqdm(tracks(root, subset), desc=f"{source} features", unit="song", leave=False)
+    return [feature.song_features(song, source) for song in songs]
 
 
 def band_files(root, subset, source):
     """The sound files that `band_examples` reads."""
     return [song.path / f"{source}.wav" for song in tracks(root, subset)]
+
+
+def recorded_stem(folder, part, source):
+    """One stem of a part of the recorded song, (samples,), at 16 kHz; parameters as of `recorded_examples`."""
+    files = sorted(folder.glob(f"{source}.*"))
+    if not files:
+        raise FileNotFoundError(f"{folder}: expected a file {source}.*, got none")
+    audio, rate = load(files[0], sample_rate=feature.SAMPLE_RATE, mono=True)
+    start, stop = (second and second * rate for second in SONG_PARTS[part])
+    return audio[start:stop]
 
 
 def recorded_examples(config, folder, part, source):
@@ -81,13 +90,8 @@ def recorded_examples(config, folder, part, source):
     list of (dict of np.ndarray, np.ndarray)
         one.
     """
-    audio, rate = load(sorted(folder.glob(f"{source}.*"))[0], sample_rate=feature.SAMPLE_RATE, mono=True)
-    start, stop = SONG_PARTS[part]
-    audio = audio[start * rate : None if stop is None else stop * rate]
-    sound = feature.whole_frames(audio, rate)
-    if source == "drums":
-        return [(feature.drum_features(audio, rate), sound)]
-    return [(feature.pitched_features(audio, rate, **feature.PITCHED_SOURCES[source]), sound)]
+    audio, rate = recorded_stem(folder, part, source), feature.SAMPLE_RATE
+    return [(feature.features_of(source, audio, rate), feature.whole_frames(audio, rate))]
 
 
 def recorded_files(folder, part, source):
@@ -113,8 +117,13 @@ class Crops(SeededCrops):
 
     def __init__(self, songs, inputs, training):
         self.inputs, self.frames = inputs, frames_of(training.seconds)
-        lengths = [len(sound) for _, sound in songs]
-        super().__init__(songs, lengths, self.frames * feature.HOP_LENGTH, training, feature.HOP_LENGTH)
+        super().__init__(
+            songs,
+            [len(sound) for _, sound in songs],
+            self.frames * feature.HOP_LENGTH,
+            training,
+            feature.HOP_LENGTH,
+        )
 
     def batch(self, rng, index):
         places = [self.somewhere(rng) for _ in range(self.training.batch_size)]
@@ -128,14 +137,14 @@ def frames_of(seconds):
 
 def cut(features, sound, start, frames, inputs):
     """The `frames` frames from `start` on: features by name, and sound."""
-    span = slice(start * feature.HOP_LENGTH, (start + frames) * feature.HOP_LENGTH)
-    return {name: features[name][start : start + frames] for name in inputs}, sound[span]
+    stop, hop = start + frames, feature.HOP_LENGTH
+    return {name: features[name][start:stop] for name in inputs}, sound[start * hop : stop * hop]
 
 
 def stack(cuts):
     """Several of `cut` as a batch."""
-    features = {name: np.stack([one[name] for one, _ in cuts]) for name in cuts[0][0]}
-    return features, np.stack([sound for _, sound in cuts])
+    features, sounds = zip(*cuts)
+    return {name: np.stack([one[name] for one in features]) for name in features[0]}, np.stack(sounds)
 
 
 def fixed_crops(songs, inputs, seconds=4.0):
@@ -166,8 +175,7 @@ def statistics(songs, inputs):
     joined = {name: np.concatenate([features[name] for features, _ in songs]) for name in (*inputs, "loudness")}
     moments = {}
     for name in inputs:
-        counts = joined["loudness"][:, 0] > AUDIBLE_DB
-        value = joined[name]
+        value, counts = joined[name], joined["loudness"][:, 0] > AUDIBLE_DB
         if name == "f0":
             counts &= (joined["voiced"][:, 0] > 0) & (value[:, 0] > 0)
             value = np.log2(np.maximum(value, 1.0))
@@ -200,8 +208,7 @@ def prepared(config, songs, start=None):
     elif config.noise_samples:
         model.loop.assign(even_noise(config.noise_samples))
     if config.n_modes:
-        sound = np.concatenate([sound for _, sound in songs])
-        model.modes.frequencies.assign(resonances(sound, config.n_modes))
+        model.modes.frequencies.assign(resonances(np.concatenate([sound for _, sound in songs]), config.n_modes))
     return model
 
 
@@ -227,16 +234,23 @@ def train(training, config, songs, validation, run, start=None, *, versions=1):
         with the best weights on the validation songs.
     """
     crops = Crops(songs, config.inputs, training)
-    facts = {
-        "training_minutes": sum(crops.lengths) / feature.SAMPLE_RATE / 60 / versions,
-        "statistics": statistics(songs, config.inputs),
-    }
 
     def build():
-        loss = ResynthesisLoss(training.loudness_weight)
-        return loop.compiled(prepared(config, songs, start), adam(training, cosine), loss)
+        return loop.compiled(
+            prepared(config, songs, start), adam(training, cosine), ResynthesisLoss(training.loudness_weight)
+        )
 
-    return loop.train(build, config, training, crops, fixed_crops(validation, config.inputs), run, start=start, **facts)
+    return loop.train(
+        build,
+        config,
+        training,
+        crops,
+        fixed_crops(validation, config.inputs),
+        run,
+        start=start,
+        training_minutes=sum(crops.lengths) / feature.SAMPLE_RATE / 60 / versions,
+        statistics=statistics(songs, config.inputs),
+    )
 
 
 # a low string has partials up to 5 kHz, and every pluck restarts its phase
@@ -248,13 +262,14 @@ BASS = dataclasses.replace(
     restart_cents=30.0,
     gate=True,
 )
-VOICE = dataclasses.replace(PRESETS["conv"], gate=True)
+CONFIGS = {"drums": PRESETS["drums"], "bass": BASS, "vocals": dataclasses.replace(PRESETS["conv"], gate=True)}
 # a tracker's pitch leaps for other reasons than plucks, and a recording's pauses are not those of the band
-RECORDED_BASS = dataclasses.replace(BASS, restart_cents=0.0, gate=False)
-CONFIGS = {"drums": PRESETS["drums"], "bass": BASS, "vocals": VOICE}
-RECORDED_CONFIGS = {"drums": PRESETS["drums"], "bass": RECORDED_BASS, "vocals": PRESETS["conv"]}
+RECORDED_CONFIGS = {
+    "drums": PRESETS["drums"],
+    "bass": dataclasses.replace(BASS, restart_cents=0.0, gate=False),
+    "vocals": PRESETS["conv"],
+}
 TINY = dataclasses.replace(PRESETS["tiny"], inputs=feature.PITCHED, noise_samples=32768, outline=True)
-STEPS = {"drums": 6000, "bass": 6000, "vocals": 9000}
 ONE = ("one_artist", "train"), ("validation", "test")
 SONG = (AIR_TRAFFIC, "train"), (AIR_TRAFFIC, "validation")
 
@@ -281,11 +296,21 @@ def recipes_of(family, trainer, configs, sets, trainings):
     }
 
 
-LONG = {source: DecoderTraining(steps=steps, steps_per_epoch=500) for source, steps in STEPS.items()}
-SHORT = {s: DecoderTraining(steps=500, learning_rate=2e-3, start_from=f"band-{s}") for s in TRIO}
 RECIPES = {
-    **recipes_of("band", BAND, CONFIGS, ONE, LONG),
-    **recipes_of("air_traffic", RECORDED, RECORDED_CONFIGS, SONG, SHORT),
+    **recipes_of(
+        "band",
+        BAND,
+        CONFIGS,
+        ONE,
+        {s: DecoderTraining(steps=9000 if s == "vocals" else 6000, steps_per_epoch=500) for s in TRIO},
+    ),
+    **recipes_of(
+        "air_traffic",
+        RECORDED,
+        RECORDED_CONFIGS,
+        SONG,
+        {s: DecoderTraining(steps=500, learning_rate=2e-3, start_from=f"band-{s}") for s in TRIO},
+    ),
     "band-vocals@tiny": Recipe("band-vocals@tiny", BAND, TINY, DecoderTraining(), *((*s, "vocals") for s in ONE)),
 }
 

@@ -76,8 +76,7 @@ class TestSet:
 
     def folder(self, places=HERE):
         """Where its songs are; None if they are not on this machine."""
-        place = getattr(places, self.place)
-        return None if place is None else place / self.root
+        return None if (place := getattr(places, self.place)) is None else place / self.root
 
     def songs(self, places=HERE):
         """The songs that are scored.
@@ -91,8 +90,9 @@ class TestSet:
         """
         folder = self.folder(places)
         if folder is None:
-            variable = f"{self.place.upper()}_PATH"
-            raise ValueError(f"{self.name}: {variable} is not set; it names the folder that holds the music")
+            raise ValueError(
+                f"{self.name}: {self.place.upper()}_PATH is not set; it names the folder that holds the music"
+            )
         if self.place == "air_traffic":
             return [RecordedSong(folder)]
         return [song for song in tracks(folder, self.subset) if song.name not in self.excluded]
@@ -182,15 +182,6 @@ _oracle = partial(System, kind="oracle", test_sets=("band", "musdb", "air_traffi
 _long_oracle = partial(_oracle, test_sets=("band", "air_traffic"), features=False)
 
 
-def _given_true_f0(name, of):
-    words = f"Oracle substitution: {of!r} is told the true pitch of every source."
-    row = SEPARATORS[of]
-    return replace(
-        row, name=name, label=f"{row.label}, given the true f0", purpose="", make=None, colour="", marker="o",
-        test_sets=("same_artist", "other_artist"), true_f0_of=of, description=words,
-    )  # fmt: skip
-
-
 _SHORT = "STFT 1024/256 up to 16 kHz, 2048/512 above."
 _AS_WIDE = "with the window that the DDSP masks have, STFT 4096/128."
 
@@ -251,7 +242,18 @@ ORACLES = {
 }  # fmt: skip
 
 WITH_TRUE_F0 = {
-    name: _given_true_f0(name, of)
+    name: replace(
+        SEPARATORS[of],
+        name=name,
+        label=f"{SEPARATORS[of].label}, given the true f0",
+        purpose="",
+        make=None,
+        colour="",
+        marker="o",
+        test_sets=("same_artist", "other_artist"),
+        true_f0_of=of,
+        description=f"Oracle substitution: {of!r} is told the true pitch of every source.",
+    )
     for name, of in (
         ("ddsp_masked@true_f0", "ddsp_masked"),
         ("ddsp_masked@refined_true_f0", "ddsp_masked@refined"),
@@ -274,5 +276,4 @@ REFERENCES = {
 
 def label(name):
     """What pages call a system; the name itself if it has no row."""
-    row = SYSTEMS.get(name) or REFERENCES.get(name)
-    return name if row is None else row.label
+    return getattr(SYSTEMS.get(name) or REFERENCES.get(name), "label", name)

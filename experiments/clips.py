@@ -5,13 +5,11 @@ for which the first system's score is the median of the test set, so that the ex
 Only test sets whose songs may be published have clips.
 """
 
-import argparse
-import sys
-
 import numpy as np
 import soundfile
 
 from common import results
+from common.command import command
 from common.files import atomic_path, sha256_of
 from common.places import HERE
 from experiments import provenance
@@ -26,10 +24,8 @@ PLAYED = ("conv_tasnet", "ddsp_masked", "ddsp_resynthesis")  # systems whose est
 
 def typical_song(test_set, system):
     """Name of the song whose si_sdr, averaged over its stems, is the median of the test set (the lower one of two)."""
-    scores = {}
-    for record in read_scores(test_set, [system]):
-        if record["metric"] == "si_sdr":
-            scores.setdefault(record["track"], []).append(record["value"])
+    records = [record for record in read_scores(test_set, [system]) if record["metric"] == "si_sdr"]
+    scores = {song: [r["value"] for r in records if r["track"] == song] for song in (r["track"] for r in records)}
     ranked = sorted(scores, key=lambda song: np.mean(scores[song]))
     return ranked[(len(ranked) - 1) // 2]
 
@@ -70,10 +66,13 @@ def write_folder(folder, clips, sample_rate, index):
     for file, audio in every:
         with atomic_path(folder / file) as temporary:
             soundfile.write(temporary, gain * audio, sample_rate, format="MP3")
-    rows = {row: {column: file for column, (file, _) in columns.items()} for row, columns in clips.items()}
-    index |= {"sample_rate": sample_rate, "gain_db": float(20 * np.log10(gain)), "rows": rows}
-    index["files_sha256"] = sha256_of(*sorted(folder.glob("*.mp3")))
-    results.write(folder / "index.json", index)
+    about = {
+        "sample_rate": sample_rate,
+        "gain_db": float(20 * np.log10(gain)),
+        "rows": {row: {column: file for column, (file, _) in columns.items()} for row, columns in clips.items()},
+        "files_sha256": sha256_of(*sorted(folder.glob("*.mp3"))),
+    }
+    results.write(folder / "index.json", index | about)
     return folder / "index.json"
 
 
@@ -93,42 +92,46 @@ def write_clips(test_set, systems, places=HERE):
     """
     rate, name = test_set.sample_rate, typical_song(test_set.name, systems[0].name)
     song = next(song for song in test_set.songs(places) if song.name == name)
-    config = {"song": name, "systems": {system.name: system.label for system in systems}, "seconds": SECONDS}
-    config["weights"] = {s.name: sha256_of(*provenance.files(s)) for s in systems if s.weights}
     masks = {"masks": {s.name: provenance.checksums(s).get("masks") for s in systems}}  # older files do not have them
-    config, data = config | masks, sha256_of(*song.files())
+    config = {
+        "song": name,
+        "systems": {s.name: s.label for s in systems},
+        "seconds": SECONDS,
+        "weights": {s.name: sha256_of(*provenance.files(s)) for s in systems if s.weights},
+        **masks,
+    }
+    data = sha256_of(*song.files())
     folder = places.results / "audio" / test_set.name
     if results.is_up_to_date(folder / "index.json", config, data, missing=masks) and intact(folder):
         return None
     stems = song.stems(rate, mono=True, sources=test_set.sources)
     mixture = sum(stems.values())
-    columns = {"true": ("true", stems)}
-    columns |= {s.label: (s.name, estimates(s, mixture, stems, rate)) for s in systems}
+    columns = {"true": ("true", stems)} | {s.label: (s.name, estimates(s, mixture, stems, rate)) for s in systems}
     start = loudest_part(mixture, int(SECONDS * rate))
     part = slice(start, start + int(SECONDS * rate))
-    clips = {"mixture": {"true": ("mixture-true.mp3", mixture[part])}}
-    for source in test_set.sources:
-        clips[source] = {
-            label: (f"{source}-{file}.mp3", sounds[source][part]) for label, (file, sounds) in columns.items()
-        }
-    index = results.head(f"clips {test_set.name}", config=config, data=data) | {"start": start / rate}
-    index["caption"] = f"“{name}”, {SECONDS:.0f} s from {start / rate:.1f} s on; one gain for all"
+    clips = {"mixture": {"true": ("mixture-true.mp3", mixture[part])}} | {
+        source: {label: (f"{source}-{file}.mp3", sounds[source][part]) for label, (file, sounds) in columns.items()}
+        for source in test_set.sources
+    }
+    index = results.head(f"clips {test_set.name}", config=config, data=data) | {
+        "start": start / rate,
+        "caption": f"“{name}”, {SECONDS:.0f} s from {start / rate:.1f} s on; one gain for all",
+    }
     return write_folder(folder, clips, rate, index)
 
 
-def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m experiments.clips", description=__doc__)
-    publishable = [name for name, row in TEST_SETS.items() if row.publishable]
-    parser.add_argument("--test-sets", nargs="+", default=["same_artist"], choices=publishable, metavar="NAME")
-    given = parser.parse_args(arguments)
+def write(test_sets):
+    """Write the clips of test sets, by name; returns the folders."""
     systems = [SYSTEMS[name] for name in PLAYED]
+    return [path.parent for name in test_sets if (path := write_clips(TEST_SETS[name], systems))]
 
-    def write():
-        indexes = [write_clips(TEST_SETS[name], systems) for name in given.test_sets]
-        return [path.parent for path in indexes if path]
 
-    return results.report("experiments.clips", write)
+def main(arguments=None):
+    names = {"default": ["same_artist"], "choices": [name for name, row in TEST_SETS.items() if row.publishable]}
+    return command(
+        "experiments.clips", __doc__, write, {"--test-sets": dict(nargs="+", metavar="NAME", **names)}, arguments
+    )
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

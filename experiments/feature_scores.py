@@ -14,6 +14,7 @@ as much: a song of 20 s takes about three seconds of one core for all of this.
 import functools
 import math
 import os
+from contextlib import suppress
 
 import numpy as np
 from keras import ops
@@ -56,17 +57,17 @@ def sound_scores(stem, sound):
     """
     size = min(round(EXAMPLE * SAMPLE_RATE), len(stem))
     reference, estimate = (x[: len(x) // size * size].reshape(-1, size) for x in (stem, sound))
-    sums = [0.0, 0.0]
+    bins = [-(-size // (n_fft // 4)) * (n_fft // 2 + 1) for n_fft in SCALES]
+    sums = np.zeros(2)
     for start in range(0, len(reference), BATCH):
         part = slice(start, start + BATCH)
         # one pass for both definitions: a mean per scale, added up; the same, weighted by the scales' bins
         means = [float(spectral_loss(reference[part], estimate[part], scales=(n_fft,))) for n_fft in SCALES]
-        bins = [-(-size // (n_fft // 4)) * (n_fft // 2 + 1) for n_fft in SCALES]
-        sums[0] += len(reference[part]) * sum(means)
-        sums[1] += len(reference[part]) * float(np.average(means, weights=bins))
+        sums += len(reference[part]) * np.array([sum(means), np.average(means, weights=bins)])
+    per_scale, per_bin = (sums / len(reference)).tolist()
     return {
-        "spectral_loss": sums[0] / len(reference),
-        "spectral_loss_per_bin": sums[1] / len(reference),
+        "spectral_loss": per_scale,
+        "spectral_loss_per_bin": per_bin,
         "loudness_l1": loudness_l1(ops.convert_to_numpy(loudness(stem)), sound),
     }
 
@@ -96,6 +97,11 @@ def trackers():
     """The pitch tracker of each source with an f0 on this machine: source → method."""
     fallback = "pyin" if crepe_network() is None else "crepe"
     return {source: fallback if how["method"] == "crepe" else how["method"] for source, how in PITCHED_SOURCES.items()}
+
+
+def listening():
+    """What decides scores of pitch besides the sounds: the trackers, and how often a second they look."""
+    return {"listeners": trackers(), "looks_per_second": SAMPLE_RATE / HOP_LENGTH}
 
 
 def available(source):
@@ -133,16 +139,14 @@ def track(sound, source):
 
 def _track_piece(sound, source):
     tracked, method = {}, trackers()[source]
-    fmin, fmax = PITCHED_SOURCES[source]["fmin"], PITCHED_SOURCES[source]["fmax"]
+    limits = {name: PITCHED_SOURCES[source][name] for name in ("fmin", "fmax")}
     if (network := crepe_network()) is not None:
         salience, level = crepe.activations(network, sound, HOP_LENGTH)
         tracked["salience"] = salience * (level > tracking.SILENCE)[:, None]  # inaudible noise has no pitch
     if method == "crepe":
-        f0, confidence = _crepe_f0(tracked["salience"], fmin, fmax)
-    else:
-        pitch = tracking.track_pitch(sound, SAMPLE_RATE, method, fmin=fmin, fmax=fmax, every=EVERY)
-        f0, confidence = pitch.f0[::EVERY], pitch.confidence[::EVERY]
-    return tracked | {"f0": f0, "confidence": confidence}
+        return tracked | _crepe_f0(tracked["salience"], **limits)
+    pitch = tracking.track_pitch(sound, SAMPLE_RATE, method, every=EVERY, **limits)
+    return tracked | {"f0": pitch.f0[::EVERY], "confidence": pitch.confidence[::EVERY]}
 
 
 def _crepe_f0(salience, fmin, fmax):
@@ -150,7 +154,8 @@ def _crepe_f0(salience, fmin, fmax):
     hertz = crepe.cents_to_hz(crepe.bin_cents())
     salience = salience * ((hertz >= fmin) & (hertz <= fmax))
     confidence = salience.max(axis=1)
-    return np.where(confidence > 0, crepe.decode(salience, crepe.viterbi(salience)), 0.0), confidence
+    decoded = crepe.decode(salience, crepe.viterbi(salience))
+    return {"f0": np.where(confidence > 0, decoded, 0.0), "confidence": confidence}
 
 
 def pitch_scores(reference, tracked):
@@ -206,6 +211,22 @@ def crepe_bce(target, estimate):
     return float(np.mean(-(y * np.log(guess) + (1 - y) * np.log(1 - guess))))
 
 
+def f0_scores(reference, tracked, target):
+    """`pitch_scores` of a sound and, where CREPE's weights are here, its `crepe_bce`.
+
+    Parameters
+    ----------
+    reference : np.ndarray, (frames,)
+        the f0 in Hz, 0 = unvoiced.
+    tracked, target : dict of np.ndarray
+        as returned by `track`, of the sound and of the true stem.
+    """
+    scores = pitch_scores(reference, tracked)
+    if "salience" in tracked and "salience" in target:
+        scores["crepe_bce"] = crepe_bce(target["salience"], tracked["salience"])
+    return scores
+
+
 # --- a song ----------------------------------------------------------------------------------------------------------
 
 
@@ -225,11 +246,8 @@ def track_target(stem, source, path=None):
         of the file, whose name must identify the stem and the trackers (`target_path`).
     """
     if path is not None:
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                return {name: arrays[name] for name in arrays.files}
-        except (OSError, ValueError, EOFError):
-            pass
+        with suppress(OSError, ValueError, EOFError), np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
     tracked = {name: np.asarray(x, np.float32) for name, x in track(stem, source).items()}
     if path is not None:
         with atomic_path(path) as temporary, open(temporary, "wb") as file:
@@ -273,12 +291,11 @@ def score_features(stems, estimates, annotations, keep=None):
         scores = sound_scores(stem, estimate)
         if source in PITCHED_SOURCES:
             target, tracked = track_target(stem, source, keep and keep(source)), track(estimate, source)
-            scores |= pitch_scores(reference_f0(annotations, source, target), tracked)
-            if "salience" in tracked and "salience" in target:
-                scores["crepe_bce"] = crepe_bce(target["salience"], tracked["salience"])
-        records += [
-            {"source": source, "metric": metric, "unit": METRICS[metric].unit, "value": float(value)}
-            for metric, value in scores.items()
-            if math.isfinite(value)
-        ]
+            scores |= f0_scores(reference_f0(annotations, source, target), tracked, target)
+        records += as_records({name: float(x) for name, x in scores.items() if math.isfinite(x)}, source=source)
     return records
+
+
+def as_records(scores, **names):
+    """Scores by the names of metrics as records, which begin with these names."""
+    return [{**names, "metric": name, "unit": METRICS[name].unit, "value": value} for name, value in scores.items()]

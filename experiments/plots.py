@@ -24,11 +24,11 @@ def marker(system):
     return SYSTEMS[system].marker if system in SYSTEMS else "o"
 
 
-def _dressed(ax, *, legend=True, **labels):
-    """A grid, a legend and labels."""
-    ax.grid(alpha=0.3)
+def _dressed(ax, *, legend=True, axis="both", **labels):
+    """A grid along an axis, a legend (`legend`: whether, or how), and labels."""
+    ax.grid(axis=axis, alpha=0.3)
     if legend:
-        ax.legend(frameon=False)
+        ax.legend(frameon=False, **({} if legend is True else legend))
     ax.set(**labels)
     return ax
 
@@ -63,15 +63,12 @@ def score_bars(bars, ax, *, ylabel):
         if bar["interval"]:
             ax.vlines(x + width / 6, *bar["interval"], color=INK, linewidth=1.8)
     ax.axhline(0, color=INK, linewidth=0.8)
-    ax.set_xticks(range(len(sources)), sources)
-    ax.set(ylabel=ylabel)
-    ax.grid(axis="y", alpha=0.3)
     handles, names = ax.get_legend_handles_labels()
     columns = min(len(names), 4 if max(map(len, names)) < 25 else 3)  # else it is wider than the plot
     if ax.figure.get_layout_engine() is None:
         ax.figure.set_layout_engine("constrained")
     ax.figure.legend(handles, names, frameon=False, fontsize=9, ncols=columns, loc="outside upper center")
-    return ax
+    return _dressed(ax, legend=False, axis="y", xticks=range(len(sources)), xticklabels=sources, ylabel=ylabel)
 
 
 def against(points, x, y, ax, *, xlabel, ylabel):
@@ -145,9 +142,12 @@ def cost(points, ax):
         ax.plot(thousands, point["value"], marker(name), color=colour[name], label=label(name))
     ax.margins(x=0.15, y=0.15)
     ax.set_xlim(left=0)
-    ax.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
-    ylabel = "SI-SDR, mean over\nsongs and stems (dB)"
-    return _dressed(ax, legend=False, xlabel="thousand parameters, decoders included", ylabel=ylabel)
+    return _dressed(
+        ax,
+        legend={"fontsize": 9, "loc": "center left", "bbox_to_anchor": (1, 0.5)},
+        xlabel="thousand parameters, decoders included",
+        ylabel="SI-SDR, mean over\nsongs and stems (dB)",
+    )
 
 
 def song_differences(differences, ax, *, interval=None, xlabel="difference (dB)"):

@@ -29,10 +29,8 @@ def checksums(system):
     """SHA-256 of each trained file of a system, by name, and the settings of its masks."""
     sums = {path.name: sha256_of(path) for path in files(system)}
     chosen = results.read(MASKS)["chosen"] if MASKS.exists() else {}
-    for name, settings in chosen.items():
-        if f"separator-{name}.keras" in sums:
-            sums["masks"] = {key: settings[key] for key in ("n_fft", "power")}
-    return sums
+    masks = [settings for name, settings in chosen.items() if f"separator-{name}.keras" in sums]
+    return sums | ({"masks": {key: masks[-1][key] for key in ("n_fft", "power")}} if masks else {})
 
 
 def facts(system):
@@ -69,8 +67,7 @@ def _record(path):
 
 def _array_parameters(path):
     with np.load(path, allow_pickle=False) as arrays:
-        trained = [arrays[name] for name in arrays.files]
-    return sum(array.size for array in trained if np.issubdtype(array.dtype, np.floating))
+        return sum(array.size for array in arrays.values() if np.issubdtype(array.dtype, np.floating))
 
 
 def _training_seconds(path, record):

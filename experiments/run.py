@@ -6,10 +6,10 @@ import json
 import shutil
 import sys
 import time
+from collections import namedtuple
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import joblib
 from joblib import Parallel, delayed
@@ -22,8 +22,7 @@ from common.files import atomic_path, sha256_of
 from common.places import HERE, Places
 from experiments import provenance
 from experiments.catalogue import METRICS, TEST_SETS
-from experiments.scores import write_museval
-from experiments.scoring import computed, score_song, summary
+from experiments.scores import computed, score_song, summary, write_museval
 
 ALWAYS_SCORED = ["si_sdr", "snr", "sdr"]  # metrics that the settings of a run do not name if there are no others
 
@@ -63,22 +62,18 @@ class Options:
         return self.out / path.name if self.out else path
 
 
-class Music(NamedTuple):
-    """The songs of a test set, the SHA-256 of all their files, and which are left out, and why."""
-
-    songs: list
-    checksum: str
-    left_out: dict
+Music = namedtuple("Music", "songs checksum left_out")
+"""The songs of a test set, a list; the SHA-256 of all their files; which are left out, and why, a dict."""
 
 
 def test_sets_here(places=HERE):
     """Names of the test sets whose music is on this machine."""
-    rows = [row for row in TEST_SETS.values() if row.folder(places) is not None]
     try:
         copy = places.musdb and musdb_name(places.musdb)
     except AudioError:  # no song can be read: scoring them says so
         copy = "musdb18_7s"
-    return [row.name for row in rows if row.place != "musdb" or row.name == copy]
+    known = {name: row for name, row in TEST_SETS.items() if row.place != "musdb" or name == copy}
+    return [name for name, row in known.items() if row.folder(places) is not None]
 
 
 def by_default(test_set, system):
@@ -107,8 +102,8 @@ def read_music(test_set, on_error="stop", places=HERE):
     ValueError
         if excerpts are called whole songs, or the other way round.
     """
-    songs = test_set.songs(places)
-    songs, left_out = readable(songs, "raise" if on_error == "stop" else on_error, test_set.sources)
+    on_error = "raise" if on_error == "stop" else on_error
+    songs, left_out = readable(test_set.songs(places), on_error, test_set.sources)
     if test_set.place == "musdb" and (name := musdb_name(folder := test_set.folder(places))) != test_set.name:
         raise ValueError(f"{test_set.name}: {folder} holds the songs of {name}; choose --test-sets {name}")
     return Music(songs, sha256_of(*[path for song in songs for path in song.files()]), left_out)
@@ -117,26 +112,22 @@ def read_music(test_set, on_error="stop", places=HERE):
 def settings(test_set, system):
     """What decides the scores besides the songs, as plain types: a file with other settings is out of date."""
     needs = computed(test_set, system)
-    config = {
+    metrics, listening = [metric.name for metric in METRICS.values() if metric.needs in needs], {}
+    if "features" in needs:
+        from experiments import feature_scores  # with Keras, which the other scores do not need
+
+        listening = feature_scores.listening()
+    return {
         "system": system.name,
         "sources": list(test_set.sources),
         "sample_rate": test_set.sample_rate,
         "mono": test_set.mono,
         "description": system.description or f"The separator {system.name!r} of separate.py.",
-        "metrics": [metric.name for metric in METRICS.values() if metric.needs in needs],
+        **({} if metrics == ALWAYS_SCORED else {"metrics": metrics}),
+        **({"frames": "of sdr, sir and sar: those in which every stem sounds"} if "filters" in needs else {}),
+        **listening,
+        **({"weights": provenance.checksums(system)} if system.weights else {}),
     }
-    if config["metrics"] == ALWAYS_SCORED:
-        del config["metrics"]
-    if "filters" in needs:
-        config["frames"] = "of sdr, sir and sar: those in which every stem sounds"
-    if "features" in needs:
-        from experiments import feature_scores  # with Keras, which the other scores do not need
-
-        config["listeners"] = feature_scores.trackers()
-        config["looks_per_second"] = feature_scores.SAMPLE_RATE / feature_scores.HOP_LENGTH
-    if system.weights:
-        config["weights"] = provenance.checksums(system)
-    return config
 
 
 def is_up_to_date(path, config, data):
@@ -174,8 +165,7 @@ def run(test_set, systems, options=Options(), music=None):
         if trained weights are missing.
     """
     music = music or read_music(test_set, options.on_error, options.places)
-    paths = [score_system(test_set, system, options, music) for system in systems]
-    return [path for path in paths if path is not None]
+    return [path for system in systems if (path := score_system(test_set, system, options, music))]
 
 
 def score_system(test_set, system, options, music):
@@ -199,12 +189,15 @@ def score_system(test_set, system, options, music):
     start = time.perf_counter()
     scored, damaged = score_songs(test_set, system, options, music, finished)
     left_out = music.left_out | damaged
-    content = results.head(f"{test_set.name} {system.name}", config=config, data=music.checksum)
-    content |= {"seconds": round(time.perf_counter() - start, 3), **summary(scored.values())}
-    content |= {"excluded": test_set.excluded, **({"left_out": left_out} if left_out else {})}
-    content["network"] = provenance.facts(system)
-    content["records"] = [{"test_set": test_set.name, **row} for song in scored.values() for row in song["records"]]
-    results.write(path, content)
+    content = {
+        "seconds": round(time.perf_counter() - start, 3),
+        **summary(scored.values()),
+        "excluded": test_set.excluded,
+        **({"left_out": left_out} if left_out else {}),
+        "network": provenance.facts(system),
+        "records": [{"test_set": test_set.name, **row} for song in scored.values() for row in song["records"]],
+    }
+    results.write(path, results.head(f"{test_set.name} {system.name}", config=config, data=music.checksum) | content)
     if museval_folder is not None:
         _write_all_museval(museval_folder, scored, key)
     shutil.rmtree(finished, ignore_errors=True)
@@ -237,9 +230,9 @@ def score_songs(test_set, system, options, music, finished):
     """
     job = delayed(partial(_score_and_keep, options.on_error, system, test_set, options.places.runs / "targets"))
     work = [job(finished / f"{i}.json", song) for i, song in enumerate(music.songs)]
+    name = f"{test_set.name} {system.name}"
     with _workers(options.cluster):
         scores = Parallel(n_jobs=options.jobs, return_as="generator_unordered")(work)
-        name = f"{test_set.name} {system.name}"
         scores = dict(tqdm(scores, total=len(work), desc=name, unit="song", leave=False))
     damaged = {song.name: why for song in music.songs if (why := scores[song.name].get("left_out"))}
     scored = {song.name: scores[song.name] for song in music.songs if song.name not in damaged}
@@ -275,10 +268,10 @@ def _workers(cluster):
         return
     try:
         from distributed import Client
+
+        client = Client(cluster, timeout="10s")
     except ImportError as error:
         raise ValueError("--dask: needs the package `distributed` (pip install distributed)") from error
-    try:
-        client = Client(cluster, timeout="10s")
     except (OSError, ValueError) as error:
         raise ValueError(f"--dask: no Dask scheduler answers at {cluster}") from error
     with client, joblib.parallel_config("dask", wait_for_workers_timeout=30):

@@ -1,15 +1,19 @@
-"""Scores of one song as records for a result file.
+"""Scores of one song: separate it, compare the estimates with the true stems, count what is not defined.
 
 Notebook: experiments/experiments_report.ipynb
 """
 
 import math
+import time
+from collections import Counter
+from functools import partial
 
 import museval
 import numpy as np
 
 from audio_processing.metrics import frame_sdr
-from common.files import atomic_path
+from common.files import atomic_path, sha256_of
+from experiments import systems
 from experiments.catalogue import METRICS
 
 FRAMES = ("SDR", "ISR", "SIR", "SAR")  # what museval stores of every frame
@@ -65,18 +69,10 @@ def score_frames(stems, estimates, sample_rate, *, filters=False):
         source → SDR, ISR, SIR, SAR → one value per second in dB; NaN where a stem is silent or nothing was computed.
     """
     scored = [source for source in stems if source in estimates and np.any(stems[source])]
-    records = []
-
-    def note(source, metric, value):
-        if math.isfinite(value):
-            records.append({"source": source, "metric": metric, "unit": METRICS[metric].unit, "value": float(value)})
-
-    for source in scored:
-        for metric in METRICS.values():
-            if metric.compute:
-                note(source, metric.name, metric.compute(stems[source], estimates[source]))
     if not scored:
-        return records, 0, {}
+        return [], 0, {}
+    compute = {metric.name: metric.compute for metric in METRICS.values() if metric.compute}
+    values = [(source, name, compute[name](stems[source], estimates[source])) for source in scored for name in compute]
     rows = frame_sdr([stems[s] for s in scored], [estimates[s] for s in scored], sample_rate)
     frames = {source: {name: [math.nan] * rows.shape[1] for name in FRAMES} for source in scored}
     # a frame counts if every stem sounds, estimated by this system or not: all systems are scored on the same frames
@@ -84,16 +80,19 @@ def score_frames(stems, estimates, sample_rate, *, filters=False):
     counted = ~np.isnan(rows).all(axis=0) & ~np.isnan(frame_sdr(sounding, sounding, sample_rate)).all(axis=0)
     for source, row in zip(scored, rows):
         frames[source]["SDR"] = row.tolist()
-        note(source, "sdr", np.median(row[counted]) if counted.any() else np.nan)
+        values.append((source, "sdr", np.median(row[counted]) if counted.any() else np.nan))
     if filters and counted.any():
         for metric, rows in interference_and_artefacts(stems, estimates, scored, sample_rate).items():
             for source, row in zip(scored, rows):
                 row = np.where(counted[: len(row)], row, np.nan)  # noise stands in for a silent stem there
                 frames[source][metric.upper()] = row.tolist()
-                row = row[np.isfinite(row)]
-                value = np.median(row) if row.size else np.nan
-                if metric in METRICS:
-                    note(source, metric, value if value < ROUNDING else np.nan)
+                value = np.median(row[np.isfinite(row)]) if np.isfinite(row).any() else np.nan
+                values.append((source, metric, value if value < ROUNDING else np.nan))
+    records = [
+        {"source": source, "metric": metric, "unit": METRICS[metric].unit, "value": float(value)}
+        for source, metric, value in values
+        if metric in METRICS and math.isfinite(value)  # isr stands in museval's files alone
+    ]
     return records, int((~counted).sum()), frames
 
 
@@ -139,17 +138,100 @@ def interference_and_artefacts(stems, estimates, scored, sample_rate):
         "isr", "sir" and "sar", (sources, frames) in dB; where a stem is silent they compare with its noise.
     """
     rest = 0 if "rest" in scored else sum(stem for source, stem in stems.items() if source not in scored)
-    reference = [stems[source] for source in scored]
-    estimate = [estimates[source] for source in scored]
-    if np.any(rest):
-        reference, estimate = [*reference, rest], [*estimate, rest]  # its own estimate: others' scores do not change
+    others = [rest] if np.any(rest) else []  # its own estimate: others' scores do not change
     reference, estimate = (
-        np.stack([np.atleast_2d(x).T for x in sounds]).astype(np.float64) for sounds in (reference, estimate)
+        np.stack([np.atleast_2d(x).T for x in [*(of[name] for name in scored), *others]]).astype(np.float64)
+        for of in (stems, estimates)
     )  # (sources, samples, channels)
     if reference.shape[1] < sample_rate:
         return {}
     noise = np.random.default_rng(0).standard_normal(reference.shape)
     reference = reference + NOISE * np.sqrt(np.mean(reference**2, axis=(1, 2), keepdims=True)) * noise
-    frame = dict(window=sample_rate, hop=sample_rate)
-    _, isr, sir, sar, _ = museval.metrics.bss_eval(reference, estimate, compute_permutation=False, **frame)
+    _, isr, sir, sar, _ = museval.metrics.bss_eval(
+        reference, estimate, window=sample_rate, hop=sample_rate, compute_permutation=False
+    )
     return {name: rows[: len(scored)] for name, rows in (("isr", isr), ("sir", sir), ("sar", sar))}
+
+
+# --- a system on a song ---------------------------------------------------------------------------------------------
+
+
+def computed(test_set, system):
+    """Which metrics are computed for a system on a test set, by what they need (`catalogue.Metric`)."""
+    features = {"features", "f0", "crepe"} if test_set.features and system.features else set()
+    return {"samples"} | ({"filters"} if test_set.filters else set()) | features
+
+
+def score_song(song, system, test_set, targets=None):
+    """Score one system on one song.
+
+    Parameters
+    ----------
+    song : audio_processing.tracks.Track or RecordedSong
+    system : separate.System
+    test_set : experiments.catalogue.TestSet
+    targets : Path, optional
+        a folder for the f0 of true stems, which is the same for all systems.
+
+    Returns
+    -------
+    dict
+        "records"; "seconds" that separating took; "audio_seconds", the song's length; "dropped" frames, those that sdr
+        could not count; "silent", the sources whose true stem is silent, which are not scored; "absent", how many
+        scores of each metric are not defined for this song's other stems; "frames", what `scores.write_museval` writes.
+    """
+    rate, needs = test_set.sample_rate, computed(test_set, system)
+    stems = song.stems(rate, test_set.mono, test_set.sources)
+    mixture = sum(stems.values())
+    annotations = song.annotations() if "features" in needs or system.true_f0_of else {}
+    start = time.perf_counter()
+    estimated = systems.estimates(system, mixture, stems, rate, annotations)
+    seconds = time.perf_counter() - start
+    if "rest" in estimated:  # drums against everything else
+        stems = {**stems, "rest": mixture - stems["drums"]}
+    records, dropped, frames = score_frames(stems, estimated, rate, filters=test_set.filters)
+    available = dict.fromkeys(stems, needs & {"samples", "filters"})
+    if "features" in needs:
+        from experiments import feature_scores  # with Keras, which the other scores do not need
+
+        keep = targets and partial(feature_scores.target_path, targets, sha256_of(*song.files()))
+        named = {source: stem for source, stem in stems.items() if source != "rest"}
+        records += feature_scores.score_features(named, estimated, annotations, keep)
+        available |= {source: available[source] | feature_scores.available(source) for source in named}
+    scored = [source for source in stems if source in estimated]
+    sounding = [source for source in scored if np.any(stems[source])]
+    expected = Counter(metric.name for s in sounding for metric in METRICS.values() if metric.needs in available[s])
+    return {
+        "records": [{"track": song.name, "system": system.name, **record} for record in records],
+        "seconds": seconds,
+        "audio_seconds": mixture.shape[-1] / rate,
+        "dropped": dropped,
+        "silent": [source for source in scored if source not in sounding],
+        "absent": expected - Counter(record["metric"] for record in records),
+        "frames": frames,
+    }
+
+
+def summary(scored):
+    """Facts about a run from those about its songs.
+
+    Parameters
+    ----------
+    scored : list of dict
+        as returned by `score_song`.
+
+    Returns
+    -------
+    dict
+        "separation_seconds" of all songs; "realtime", the median over songs of seconds of separation per second of
+        music (loading and compiling in the first song do not count); "songs"; "dropped_frames"; "silent_stems", which
+        were not scored, by source; "absent", scores that are not defined, by metric.
+    """
+    return {
+        "separation_seconds": round(sum(song["seconds"] for song in scored), 3),
+        "realtime": round(float(np.median([song["seconds"] / song["audio_seconds"] for song in scored])), 5),
+        "songs": len(scored),
+        "dropped_frames": sum(song["dropped"] for song in scored),
+        "silent_stems": dict(Counter(source for song in scored for source in song["silent"])),
+        "absent": dict(sum((Counter(song["absent"]) for song in scored), Counter())),
+    }

@@ -5,8 +5,8 @@ Notebook: experiments/experiments_report.ipynb
 
 import csv
 import json
-from collections import defaultdict
-from typing import NamedTuple
+from collections import defaultdict, namedtuple
+from operator import itemgetter
 
 import numpy as np
 
@@ -48,12 +48,9 @@ def scored_systems(test_set):
 
 def not_defined(test_set, systems, metric):
     """How many stems lack a score because it is not defined: silent ones, and those of this metric alone."""
-    total = 0
-    for system in systems:
-        path = results.score_path(test_set, system)
-        content = results.read(path) if path.exists() else {}
-        total += sum(content.get("silent_stems", {}).values()) + content.get("absent", {}).get(metric, 0)
-    return total
+    paths = [results.score_path(test_set, system) for system in systems]
+    contents = [results.read(path) for path in paths if path.exists()]
+    return sum(sum(each.get("silent_stems", {}).values()) + each.get("absent", {}).get(metric, 0) for each in contents)
 
 
 def averages(records, metric, *, over=None):
@@ -75,8 +72,7 @@ def averages(records, metric, *, over=None):
     for record in records:
         if record["metric"] == metric:
             values[record["system"], record["source"]].append(record["value"])
-    over = over or (METRICS[metric].average if metric in METRICS else "mean")
-    average = {"mean": np.mean, "median": np.median}[over]
+    average = getattr(np, over or (METRICS[metric].average if metric in METRICS else "mean"))
     result = {key: float(average(songs)) for key, songs in values.items()}
     for system in dict.fromkeys(system for system, _ in values):
         result[system, "mean"] = float(np.mean([value for (name, _), value in result.items() if name == system]))
@@ -137,28 +133,20 @@ def difference_row(records, metric, better, worse):
     if not songs:
         raise ValueError(f"records: expected songs that {better} and {worse} have {metric} of, got no song")
     low, high = bootstrap_interval(songs) if len(songs) > 1 else (None, None)
-    ahead = sum(value > 0 for value in songs)
-    return {"mean": float(np.mean(songs)), "low": low, "high": high, "songs": len(songs), "ahead": ahead}
+    return {
+        "mean": float(np.mean(songs)),
+        "low": low,
+        "high": high,
+        "songs": len(songs),
+        "ahead": sum(value > 0 for value in songs),
+    }
 
 
-class Comparison(NamedTuple):
-    """Two systems that chapter 8 compares, by SI-SDR.
+Comparison = namedtuple("Comparison", "test_set better worse source target", defaults=(None, None))
+"""Two systems that chapter 8 compares on a test set, by SI-SDR.
 
-    Parameters
-    ----------
-    test_set, better, worse : str
-    source : str, optional
-        one source alone; by default all that both estimate.
-    target : float, optional
-        by how many dB `better` is to be above `worse`.
-    """
-
-    test_set: str
-    better: str
-    worse: str
-    source: str | None = None
-    target: float | None = None
-
+`source`: one source alone, by default all that both estimate; `target`: by how many dB `better` is to be above `worse`.
+"""
 
 COMPARISONS = [
     Comparison("same_artist", "ddsp_masked", "irm", target=0.0),
@@ -208,34 +196,29 @@ def compared(test_set, better, worse, source=None, target=None, metric="si_sdr")
     return row | {"reached": None if target is None else row["mean"] >= target}
 
 
-def run_facts(test_set, system):
-    """Facts of a run beside its records: "network" (`provenance.facts`) and "realtime", seconds per second of music."""
-    content = results.read(results.score_path(test_set, system))
-    return {name: content.get(name) for name in ("network", "realtime")}
-
-
 def read_studies():
     """All results of `experiments.studies`, those of the same model by music and seed: list of their contents, with
     "model", "minutes", "size", "seed" and "long" beside the rest."""
-    names = ("model", "minutes", "size", "seed", "long")
     studies = [results.read(path) for path in sorted((HERE.results / "studies").glob("*.json"))]
-    studies = [{**content, **{name: content["config"][name] for name in names}} for content in studies]
-    by = ("model", "parameters", "minutes", "long", "seed")
-    return sorted(studies, key=lambda study: [study[name] for name in by])
+    names = ("model", "minutes", "size", "seed", "long")
+    studies = [study | {name: study["config"][name] for name in names} for study in studies]
+    return sorted(studies, key=itemgetter("model", "parameters", "minutes", "long", "seed"))
 
 
 def study_points(metric="si_sdr"):
     """What each study came to: one row per training, the metric averaged over songs and sources, by its name for the
     training artist's songs (`same_artist`) and as "METRIC@other_artist" for unseen artists."""
-    names = ("model", "minutes", "size", "seed", "long", "parameters", "steps", "best_step", "ended_by")
+    names = (
+        "model", "minutes", "size", "seed", "long", "parameters", "steps", "best_step", "ended_by",
+        "training_seconds", "processor_seconds",
+    )  # fmt: skip
     points = []
     for study in read_studies():
-        point = {name: study[name] for name in (*names, "training_seconds", "processor_seconds")}
+        points.append({name: study[name] for name in names})
         for test_set in dict.fromkeys(record["test_set"] for record in study["records"]):
             means = averages([r for r in study["records"] if r["test_set"] == test_set], metric)
             key = metric if test_set == "same_artist" else f"{metric}@{test_set}"
-            point[key] = next(value for (_, source), value in means.items() if source == "mean")
-        points.append(point)
+            points[-1][key] = next(value for (_, source), value in means.items() if source == "mean")
     return points
 
 
@@ -255,9 +238,8 @@ def benchmark(name):
 
 def training_log(name):
     """The rows of results/training/<name>.csv, one per epoch, as dicts of numbers."""
-    path = HERE.results / "training" / f"{name}.csv"
     try:
-        with open(path) as file:
+        with open(HERE.results / "training" / f"{name}.csv") as file:
             return [{key: float(cell) for key, cell in row.items()} for row in csv.DictReader(file)]
     except (FileNotFoundError, ValueError) as error:
         raise results.ResultsError(
@@ -265,19 +247,16 @@ def training_log(name):
         ) from error
 
 
-def training(name):
-    """Facts about a training run: the record beside its weights, and what follows from its log."""
+def training(run):
+    """A training: the fields of its settings, and steps_done, minutes, weights, cores, device, best_loss, history: from
+    the record beside its weights, and from its log."""
     paths = {f"{kind}-{path.stem}": path for kind, folder in RECORDS.items() for path in (ROOT / folder).glob("*.json")}
     try:
-        record = json.loads(paths[name].read_text())
+        record = json.loads(paths[run].read_text())
     except (KeyError, ValueError) as error:
-        raise results.ResultsError(f"{name}: its record is missing or damaged; `make train` writes it") from error
-    log = training_log(name)
+        raise results.ResultsError(f"{run}: its record is missing or damaged; `make train` writes it") from error
+    log = training_log(run)
     per_epoch = record["training"]["steps_per_epoch"]
-    history = "".join(
-        f" Its schedule was made for {change['steps']:,} steps and changed after {change['epochs'] * per_epoch:,}."
-        for change in record["changes"]
-    )
     return {
         **record["training"],
         "weights": record["weights"],
@@ -285,6 +264,9 @@ def training(name):
         "device": record["environment"]["device"],
         "minutes": record["seconds"] / 60,
         "steps_done": len(log) * per_epoch,
-        "history": history,
+        "history": "".join(
+            f" Its schedule was made for {change['steps']:,} steps and changed after {change['epochs'] * per_epoch:,}."
+            for change in record["changes"]
+        ),
         "best_loss": min(row["val_loss"] for row in log),
     }

@@ -12,11 +12,9 @@ is, and an interrupted training resumes from its last epoch.
 30 minutes need the set of that length: python -m virtual_band --sets one_artist_long
 """
 
-import argparse
 import dataclasses
 import math
 import shutil
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -25,7 +23,7 @@ import numpy as np
 from tqdm import tqdm
 
 from audio_processing.tracks import tracks
-from common import results
+from common import command, results
 from common.files import sha256_of
 from common.places import HERE
 from ddsp_models.separation import tune_masks
@@ -131,8 +129,8 @@ class Study:
         changes = {"seed": self.seed, **SHORT, **(LONG if self.long else {})}
         if steps is not None:
             changes |= {"steps": steps, "steps_per_epoch": min(changes["steps_per_epoch"], steps)}
-        training = dataclasses.replace(model.recipe.training, **changes)
-        return dataclasses.replace(model.recipe.config, **model.sizes[self.size]), training
+        recipe = model.recipe.with_training(**changes)
+        return dataclasses.replace(recipe.config, **model.sizes[self.size]), recipe.training
 
 
 BOTH, SEEDS = ("conv_tasnet", "ddsp_masked"), (0, 1)
@@ -173,15 +171,14 @@ def files(study, places=HERE):
 def train(study, config, training, places=HERE):
     """Train what is missing of a study, in the folder of its run; returns the network with its best weights."""
     model, start = MODELS[study.model], None
-    trainer = model.recipe.trainer
-    sets = (training_set(study, places), "train"), (places.band / "validation", "test")
-    songs = [trainer.load(config, *each) for each in sets]
+    songs = model.recipe.trainer.load(config, training_set(study, places), "train")
+    validation = model.recipe.trainer.load(config, places.band / "validation", "test")
     if model.start:
         earlier = dataclasses.replace(study, model=model.start)
         train(earlier, *earlier.settings(), places)
         start = run_folder(earlier, places) / "best.keras"
     training = dataclasses.replace(training, minutes=study.minutes)
-    return trainer.train(training, config, *songs, run_folder(study, places), start)
+    return model.recipe.trainer.train(training, config, songs, validation, run_folder(study, places), start)
 
 
 def run_folder(study, places=HERE):
@@ -193,8 +190,12 @@ def scores(separator, study, places=HERE):
     """Records of a separator on the test sets, as those of `experiments`, with the study's facts."""
     records = []
     for test_set in SCORED_ON:
-        facts = {"test_set": test_set, "system": f"{study.model}@{study.minutes:g}min"}
-        facts |= {"size": study.size, "seed": study.seed}
+        facts = {
+            "test_set": test_set,
+            "system": f"{study.model}@{study.minutes:g}min",
+            "size": study.size,
+            "seed": study.seed,
+        }
         for song in tqdm(TEST_SETS[test_set].songs(places), desc=study.name, unit="song", leave=False):
             stems = song.stems(separator.sample_rate, True, separator.sources)
             found, _ = score_track(stems, separator.separate(sum(stems.values())), separator.sample_rate)
@@ -220,25 +221,29 @@ def run(study, *, steps=None, force=False, places=HERE):
         the file written; None if it is up to date.
     """
     config, training = study.settings(steps)
-    key = {**dataclasses.asdict(study), "sizes": config.to_dict(), "training": training.to_dict()}
-    key["test_sets"] = list(SCORED_ON)
-    if study.model == "ddsp_masked":
-        key |= {"windows": list(tune_masks.WINDOWS), "powers": list(tune_masks.POWERS)}
+    tunes = study.model == "ddsp_masked"
+    key = {
+        **dataclasses.asdict(study),
+        "sizes": config.to_dict(),
+        "training": training.to_dict(),
+        "test_sets": list(SCORED_ON),
+        **({"windows": list(tune_masks.WINDOWS), "powers": list(tune_masks.POWERS)} if tunes else {}),
+    }
     data, path = sha256_of(*files(study, places)), places.results / "studies" / f"{study.name}.json"
     if force:
         shutil.rmtree(run_folder(study, places), ignore_errors=True)
     elif is_up_to_date(path, key, data, config, training):
         return None
-    network = train(study, config, training, places)
+    network, start = train(study, config, training, places), MODELS[study.model].start
     separator = MODELS[study.model].separator(network, training)
-    content = results.head(f"study {study.name}", config=key, seed=study.seed, data=data)
-    content |= {"parameters": network.count_params(), **course(study, training, places)}
-    if start := MODELS[study.model].start:
-        content["begun_with"] = dataclasses.replace(study, model=start).name
-    content["records"] = scores(separator, study, places)
-    if study.model == "ddsp_masked":
-        content["masks"] = {"n_fft": separator.n_fft, "power": separator.power}
-    results.write(path, content)
+    content = {
+        "parameters": network.count_params(),
+        **course(study, training, places),
+        **({"begun_with": dataclasses.replace(study, model=start).name} if start else {}),
+        "records": scores(separator, study, places),
+        **({"masks": {"n_fft": separator.n_fft, "power": separator.power}} if tunes else {}),
+    }
+    results.write(path, results.head(f"study {study.name}", config=key, seed=study.seed, data=data) | content)
     return path
 
 
@@ -268,13 +273,17 @@ def course(study, training, places=HERE):
 
 
 def main(arguments=None, places=HERE):
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(prog="python -m experiments.studies", description=__doc__, formatter_class=raw)
-    parser.add_argument("--only", nargs="+", default=list(STUDIES), choices=STUDIES, metavar="NAME")
-    parser.add_argument("--steps", type=int, help="train shorter than the table has it")
-    parser.add_argument("--force", action="store_true", help="train again what is up to date")
-    parser.add_argument("--list", action="store_true", help="print the names and do nothing")
-    options = parser.parse_args(arguments)
+    options = command.options_of(
+        "experiments.studies",
+        __doc__,
+        {
+            "--only": dict(nargs="+", default=list(STUDIES), choices=STUDIES, metavar="NAME"),
+            "--steps": dict(type=int, help="train shorter than the table has it"),
+            "--force": dict(action="store_true", help="train again what is up to date"),
+            "--list": dict(action="store_true", help="print the names and do nothing"),
+        },
+        arguments,
+    )
     if options.list:
         print("\n".join(options.only))
         return 0
@@ -289,4 +298,4 @@ def main(arguments=None, places=HERE):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

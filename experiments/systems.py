@@ -75,8 +75,10 @@ def given_true_f0(name, mixture, sample_rate, annotations):
     masked = separator(name)
     config = masked.model.sizes
     if np.ndim(mixture) != 1 or sample_rate != config.sample_rate:
-        got = f"{np.ndim(mixture)} axes at {sample_rate} Hz"
-        raise ValueError(f"mixture: expected mono at {config.sample_rate} Hz for {name} with the true f0, got {got}")
+        raise ValueError(
+            f"mixture: expected mono at {config.sample_rate} Hz for {name} with the true f0, "
+            f"got {np.ndim(mixture)} axes at {sample_rate} Hz"
+        )
     whole = fix_length(mixture, -(-len(mixture) // config.hop) * config.hop)
-    f0 = true_f0(annotations, config, len(whole))
-    return dict(zip(config.sources, masked.analyse(whole, f0)["stems"][:, : len(mixture)]))
+    stems = masked.analyse(whole, true_f0(annotations, config, len(whole)))["stems"]
+    return dict(zip(config.sources, stems[:, : len(mixture)]))

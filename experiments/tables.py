@@ -1,9 +1,10 @@
 """What the tables and figures of results show: rows and points, read from result files, named by the catalogue.
 
-The functions named after a table return the arguments of `display.table`: rows, caption and digits.
+The functions named after a table return the arguments of `display.table`, rows, caption and digits; `display` shows
+them under the same name.
 """
 
-from collections import defaultdict
+from contextlib import suppress
 
 from audio_processing.tracks import SOURCES
 from common import results
@@ -22,15 +23,15 @@ def _scored(test_set, metric, systems):
     """System → `values.score`, of those that have the metric; an error if none has."""
     there = statistics.scored_systems(test_set)
     asked = [name for name in systems or there if name in there] or systems or []
-    rows = {name: values.score.row(test_set, name, metric) for name in asked}
-    rows = {name: row for name, row in rows.items() if "mean" in row}
+    rows = {name: row for name in asked if "mean" in (row := values.score.row(test_set, name, metric))}
     if not rows:
         raise results.ResultsError(f"results/scores/{test_set}-*.json: no {metric} in any; `make results` writes them")
     return rows
 
 
-def scores(test_set, metric, systems):
-    """One row per system, a column per source; a system that was not scored has a row that says so."""
+def scores(test_set, metric="si_sdr", systems=None):
+    """The scores of systems on a test set, averaged over songs: one row per system, a column per source; a system that
+    was not scored has a row that says so."""
     scored, metric = _scored(test_set, metric, systems), METRICS[metric]
     sources = [source for source in (*SOURCES, "mean") if any(source in row for row in scored.values())]
     rows = [{"system": label(name)} | {source: row.get(source) for source in sources} for name, row in scored.items()]
@@ -38,8 +39,12 @@ def scores(test_set, metric, systems):
         if None in row.values():
             row["mean"] = None  # a mean of some sources would mislead beside a mean of all
     rows += [{"system": f"{label(name)}: {NOT_COMPUTED}"} for name in systems or [] if name not in scored]
-    caption = _caption_of_scores(test_set, metric, scored)
-    return {"rows": rows, "columns": ["system", *sources], "caption": caption, "digits": metric.digits}
+    return {
+        "rows": rows,
+        "columns": ["system", *sources],
+        "caption": _caption_of_scores(test_set, metric, scored),
+        "digits": metric.digits,
+    }
 
 
 def _caption_of_scores(test_set, metric, scored):
@@ -59,7 +64,8 @@ def _caption_of_scores(test_set, metric, scored):
 
 
 def overview(test_set, systems, metrics):
-    """One row per system, a column per metric: means over the sources."""
+    """Several metrics of several systems side by side: one row per system, a column per metric, means over the
+    sources."""
     metrics = [METRICS[name] for name in metrics]
     rows = [
         {"system": label(system)}
@@ -70,58 +76,54 @@ def overview(test_set, systems, metrics):
     return {"rows": rows, "caption": f"Means over the stems, on {_label_of(test_set)}", "digits": digits}
 
 
-def facts(test_set, systems):
-    """One row per system: its size, and the time that training and separation take."""
-    rows, there = [], statistics.scored_systems(test_set)
-    for system in systems or there:
-        if system not in there and there:
-            rows.append({"system": f"{label(system)}: {NOT_COMPUTED}"})
-            continue
-        row = values.facts.row(test_set, system)
-        seconds = row.get("training_seconds")
-        rows.append({
-            "system": label(system),
-            "parameters": row.get("parameters"),
-            "minutes of music": row.get("training_minutes"),
-            "minutes of training": None if seconds is None else seconds / 60,
-            "separation, s per s": row["realtime"],
-        })  # fmt: skip
-    caption = (
-        "Parameters that were learnt, decoders included; music and time of training, with those of the networks that "
-        "it went on from; time of separating"
-    )
-    digits = {"minutes of music": 0, "minutes of training": 0}
-    return {"rows": rows, "caption": caption, "digits": {name: digits.get(name, 2) for name in rows[0]}}
+def facts(test_set, systems=None):
+    """How large systems are and what they cost: one row each, with the time that training and separation take."""
+    there = statistics.scored_systems(test_set)
+    rows = [
+        {"system": f"{label(system)}: {NOT_COMPUTED}"} if there and system not in there else _facts(test_set, system)
+        for system in systems or there
+    ]
+    return {
+        "rows": rows,
+        "caption": "Parameters that were learnt, decoders included; music and time of training, with those of the "
+        "networks that it went on from; time of separating",
+        "digits": dict.fromkeys(rows[0], 2) | {"minutes of music": 0, "minutes of training": 0},
+    }
+
+
+def _facts(test_set, system):
+    row = values.facts.row(test_set, system)
+    seconds = row.get("training_seconds")
+    return {
+        "system": label(system),
+        "parameters": row.get("parameters"),
+        "minutes of music": row.get("training_minutes"),
+        "minutes of training": None if seconds is None else seconds / 60,
+        "separation, s per s": row["realtime"],
+    }
 
 
 def comparisons():
-    """One row per comparison of `statistics.COMPARISONS`; one that was not scored has a row that says so."""
-    caption = (
-        "Paired differences in SI-SDR, song by song, with their 95 % interval by bootstrap over songs; "
-        "on how many songs the first is ahead; and what is asked of the mean"
-    )
-    return {"rows": [_comparison(*row) for row in statistics.COMPARISONS], "caption": caption}
+    """Paired differences between systems, song by song, and the differences that were aimed at: one row per comparison
+    of `statistics.COMPARISONS`; one that was not scored has a row that says so."""
+    return {
+        "rows": [_comparison(*row) for row in statistics.COMPARISONS],
+        "caption": "Paired differences in SI-SDR, song by song, with their 95 % interval by bootstrap over songs; "
+        "on how many songs the first is ahead; and what is asked of the mean",
+    }
 
 
 def _comparison(test_set, system, other, source, asked):
     row = {"songs of": test_set, "system": label(system), "compared with": label(other), "stem": source or "all"}
     wanted = "" if asked is None else f"{asked:+.0f} or more" if asked else "0 or more"
-    try:
+    ahead, interval, songs = NOT_COMPUTED, "", ""
+    with suppress(results.ResultsError):
         found = statistics.compared(test_set, system, other, source, asked)
-    except results.ResultsError:
-        row |= {"ahead (dB)": NOT_COMPUTED, "95 %": "", "songs": ""}
-    else:
         wanted += {None: "", True: ": reached", False: ": not reached"}[found["reached"]]
         interval = "one song" if found["low"] is None else f"{found['low']:+.1f} to {found['high']:+.1f}"
-        row |= {"ahead (dB)": f"{found['mean']:+.1f}", "95 %": interval}
-        row |= {"songs": f"{found['ahead']} of {found['songs']}"}
-    signed = {"ahead (dB)": row["ahead (dB)"], "95 %": row["95 %"], "asked": wanted}
-    return row | {name: words.replace("-", "−") for name, words in signed.items()}
-
-
-def study_points():
-    """What the trainings of `experiments.studies` came to (`statistics.study_points`); an error if there are none."""
-    return computed(statistics.study_points())
+        ahead, songs = f"{found['mean']:+.1f}", f"{found['ahead']} of {found['songs']}"
+    measured = {"ahead (dB)": ahead, "95 %": interval, "songs": songs, "asked": wanted}
+    return row | {name: words.replace("-", "−") for name, words in measured.items()}
 
 
 def computed(studies):
@@ -147,13 +149,15 @@ def studies():
             "its artist (dB)": p["si_sdr"],
             "others (dB)": p.get("si_sdr@other_artist"),
         }
-        for p in study_points()
+        for p in computed(statistics.study_points())
     ]
-    caption = (
-        "Trainings (minutes of wall-clock time on a shared machine; refined masks: without the base separator's "
-        "training), and SI-SDR on new songs of the training artist (same_artist) and of others (other_artist)"
-    )
-    return {"rows": rows, "caption": caption, "digits": 1}
+    return {
+        "rows": rows,
+        "caption": "Trainings (minutes of wall-clock time on a shared machine; refined masks: without the base "
+        "separator's training), and SI-SDR on new songs of the training artist (same_artist) and of others "
+        "(other_artist)",
+        "digits": 1,
+    }
 
 
 SEED_BY_SEED = {
@@ -170,30 +174,37 @@ MEANS = {"frames within 50 cents": ("raw_pitch_accuracy", "mean", 2)} | {
 }
 
 
-def ablations(each_seed):
-    """One row per variant of `ddsp_models.separation.ablations`: means over seeds, or the values of every seed."""
+def ablations(each_seed=False):
+    """The variants of the DDSP separator (`ddsp_models.separation.ablations`), from the earlier report's to ours: one
+    row each, with means over seeds; `each_seed`: the values of every seed, in more columns."""
     content = results.read(HERE.results / "ablations-separator.json")
     columns = SEED_BY_SEED if each_seed else MEANS
-    groups = [content["records"]]
-    if each_seed:
-        seeds = sorted({record["seed"] for record in content["records"]})
-        groups = [[record for record in content["records"] if record["seed"] == seed] for seed in seeds]
+    seeds = sorted({record["seed"] for record in content["records"]}) if each_seed else [None]
+    groups = [[record for record in content["records"] if seed in (None, record["seed"])] for seed in seeds]
     averages = [{metric: statistics.averages(group, metric) for metric, _, _ in columns.values()} for group in groups]
     rows = []
     for variant, about in content["variants"].items():
         row = {"each with one change more": variant} | ({"weights": about["parameters"]} if each_seed else {})
         for name, (metric, source, digits) in columns.items():
-            seeds = [average[metric][variant, source] for average in averages]
-            row[name] = " / ".join(f"{x:.{digits}f}".replace("-", "−") for x in seeds) if each_seed else seeds[0]
+            found = [average[metric][variant, source] for average in averages]
+            row[name] = " / ".join(f"{x:.{digits}f}".replace("-", "−") for x in found) if each_seed else found[0]
         rows.append(row)
     shown = "each seed" if each_seed else f"means of {content['seed']} seeds"
-    caption = f"{content['config']['steps']} steps each, on the validation songs; {shown}"
-    digits = dict.fromkeys(rows[0], 0) | {name: column[2] for name, column in columns.items()}
-    return {"rows": rows, "caption": caption, "digits": digits}
+    return {
+        "rows": rows,
+        "caption": f"{content['config']['steps']} steps each, on the validation songs; {shown}",
+        "digits": dict.fromkeys(rows[0], 0) | {name: digits for name, (_, _, digits) in columns.items()},
+    }
 
 
 def benchmarks(names):
-    """One row per benchmark, of (name, what the row calls it)."""
+    """What `python -m benchmarks` measured, our time and the peer's: one row per benchmark.
+
+    Parameters
+    ----------
+    names : list of (str, str)
+        benchmark, and what its row calls it.
+    """
     rows = []
     for name, words in names:
         record = statistics.benchmark(name)
@@ -206,8 +217,12 @@ def benchmarks(names):
             "times as fast": record["ratio"],
         })  # fmt: skip
     where = results.read(HERE.results / "benchmarks.json")["environment"]
-    caption = f"Medians of one run in which both took turns; {where['platform']}, {where['cores']} processor cores"
-    return {"rows": rows, "caption": caption, "digits": 1}
+    return {
+        "rows": rows,
+        "caption": "Medians of one run in which both took turns; "
+        f"{where['platform']}, {where['cores']} processor cores",
+        "digits": 1,
+    }
 
 
 # --- points of figures ------------------------------------------------------------------------------------------------
@@ -217,15 +232,17 @@ def score_bars(test_set, metric, systems):
     """Songs' scores by system and source with their average and, of means, its 95 % interval: a list of dict."""
     bars = []
     for system, row in _scored(test_set, metric, systems).items():
-        songs = defaultdict(list)
-        for record in statistics.read_scores(test_set, [system]):
-            if record["system"] == system and record["metric"] == metric:
-                songs[record["source"]].append(record["value"])
-        for source in [name for name in SOURCES if name in songs]:
-            interval = METRICS[metric].average == "mean" and len(songs[source]) > 1
-            interval = statistics.bootstrap_interval(songs[source]) if interval else None
-            bar = {"system": system, "source": source, "values": songs[source]}
-            bars.append(bar | {"average": row[source], "interval": interval})
+        records = [r for r in statistics.read_scores(test_set, [system]) if r["system"] == system]
+        for source in [name for name in SOURCES if name in row]:
+            songs = [r["value"] for r in records if (r["metric"], r["source"]) == (metric, source)]
+            several = METRICS[metric].average == "mean" and len(songs) > 1
+            bars.append({
+                "system": system,
+                "source": source,
+                "values": songs,
+                "average": row[source],
+                "interval": statistics.bootstrap_interval(songs) if several else None,
+            })  # fmt: skip
     return bars
 
 

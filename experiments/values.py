@@ -19,7 +19,6 @@ import numpy as np
 from audio_processing.tracks import SOURCES
 from common import results
 from common.places import HERE
-from common.results import ResultsError
 from experiments import statistics
 
 
@@ -50,7 +49,7 @@ class Measured:
         if name.startswith("_"):  # what Python and IPython look for by themselves
             raise AttributeError(name)
         if self.row().get(name) is None:
-            raise ResultsError(f"values.{self!s}: expected one of {', '.join(self.row())}; got {name!r}")
+            raise results.ResultsError(f"values.{self!s}: expected one of {', '.join(self.row())}; got {name!r}")
         return self.row()[name]
 
     def __format__(self, spec):
@@ -112,21 +111,15 @@ def difference(test_set, system, other, source=None, metric="si_sdr"):
 def above(test_set, system, other, metric="si_sdr"):
     """The "sources" on which a system's average is above another's, in words."""
     ours, theirs = score.row(test_set, system, metric), score.row(test_set, other, metric)
-    found = [name for name in SOURCES if name in ours and name in theirs and ours[name] > theirs[name]]
+    found = (name for name in SOURCES if name in ours and name in theirs and ours[name] > theirs[name])
     return {"sources": ", ".join(found) or "none"}
 
 
 @measured
 def facts(test_set, system):
     """What a system costs: "parameters", "training_minutes" (music), "training_seconds" and "realtime"."""
-    row = statistics.run_facts(test_set, system)
-    return (row["network"] or {}) | {"realtime": row["realtime"]}
-
-
-@measured
-def training(run):
-    """A training: the fields of its settings, and steps_done, minutes, weights, cores, device, best_loss, history."""
-    return statistics.training(run)
+    content = results.read(results.score_path(test_set, system))
+    return (content.get("network") or {}) | {"realtime": content.get("realtime")}
 
 
 @measured
@@ -139,10 +132,9 @@ def study(minutes, model, test_set="same_artist", size="middle", long=False):
 @measured
 def study_difference(minutes, model, other, test_set="same_artist", long=False, other_long=None):
     """As `difference`, of two models of `study`; `other_long`: of the second, if it differs from the first's."""
-    other_long = long if other_long is None else other_long
     records = _studied(minutes, model, test_set, "middle", long)
-    records += _studied(minutes, other, test_set, "middle", other_long)
-    return statistics.difference_row(records, "si_sdr", model, other)
+    others = _studied(minutes, other, test_set, "middle", long if other_long is None else other_long)
+    return statistics.difference_row(records + others, "si_sdr", model, other)
 
 
 @measured
@@ -159,17 +151,14 @@ def substitution(test_set, system, metric="si_sdr"):
 
 
 @measured
-def benchmark(name):
-    """A benchmark: "ours_s", "peer_s", "ratio", "peak_mb" and the other fields of its record."""
-    return statistics.benchmark(name)
-
-
-@measured
 def minus(first, second):
     """The differences of the values that two objects have both, of these as `as_plain` returns them."""
     first, second = restored(first).row(), restored(second).row()
     return {name: x - second[name] for name, x in first.items() if isinstance(x, (int, float)) and name in second}
 
+
+training = measured(statistics.training)
+benchmark = measured(statistics.benchmark)
 
 FUNCTIONS = {
     function.__name__: function
@@ -192,7 +181,7 @@ def _studied(minutes, model, test_set, size, long):
     trainings = [s for s in statistics.read_studies() if all(s[name] == x for name, x in asked.items())]
     records = [r | {"system": model} for s in trainings for r in s["records"] if r["test_set"] == test_set]
     if not records:
-        raise ResultsError(
+        raise results.ResultsError(
             f"results/studies: {model}@{minutes}min on {test_set} is not computed; `python -m experiments.studies` does"
         )
     return records

@@ -12,25 +12,21 @@ References
        doi:10.5281/zenodo.1415226.
 """
 
-import operator
-from typing import NamedTuple
+from collections import namedtuple
 
 import numba
 import numpy as np
 
 from audio_processing.audio_processing import istft, stft
 from audio_processing.chunks import Separator, cut_with_context
+from common.checks import expect
 
 LANES = 16  # lines filtered side by side: one vector register of float32
 SILENT = 1.1754944e-38  # float32's smallest normal number: where both medians are below, the bin is silent
 
 
-class Parts(NamedTuple):
+class Parts(namedtuple("Parts", "harmonic percussive residual")):
     """What `split` returns; the three arrays add up to its input."""
-
-    harmonic: np.ndarray
-    percussive: np.ndarray
-    residual: np.ndarray
 
 
 def running_median(values, size, axis=-1):
@@ -62,12 +58,9 @@ def running_median(values, size, axis=-1):
     """
     size = _odd("size", size)
     values = np.asarray(values)
-    if values.dtype != np.float32:
-        values = values.astype(np.float64, copy=False)
-    if values.ndim == 0 or values.size == 0:
-        raise ValueError(f"values: expected at least one value, got shape {values.shape}")
-    if not np.isfinite(values).all():
-        raise ValueError("values: expected finite numbers, got NaN or infinity")
+    values = values if values.dtype == np.float32 else values.astype(np.float64, copy=False)
+    expect(values.ndim and values.size, "values", "at least one value", f"shape {values.shape}")
+    expect(np.isfinite(values).all(), "values", "finite numbers", "NaN or infinity")
     filtered = np.empty_like(values)
     source, target = np.atleast_2d(np.moveaxis(values, axis, -1)), np.atleast_2d(np.moveaxis(filtered, axis, -1))
     for leading in np.ndindex(source.shape[:-2]):
@@ -153,17 +146,12 @@ def masks(magnitude, *, kernel=31, power=2.0, margin=1.0):
     """
     kernel_h, kernel_p = (_odd("kernel", size) for size in _pair("kernel", kernel))
     margin_h, margin_p = _pair("margin", margin)
-    if not (margin_h >= 1 and margin_p >= 1):
-        raise ValueError(f"margin: expected at least 1, got {margin}")
-    if not power > 0:
-        raise ValueError(f"power: expected a number above 0, got {power}")
+    expect(margin_h >= 1 and margin_p >= 1, "margin", "at least 1", margin)
+    expect(power > 0, "power", "a number above 0", power)
     magnitude = np.asarray(magnitude)
-    if magnitude.ndim < 2 or magnitude.size == 0 or np.iscomplexobj(magnitude):
-        raise ValueError(
-            f"magnitude: expected a real (..., frequencies, frames) array, got {magnitude.dtype} {magnitude.shape}"
-        )
-    if not magnitude.min() >= 0:  # False for NaN as well
-        raise ValueError("magnitude: expected numbers of at least 0, got NaN or a negative one")
+    spectrogram = magnitude.ndim >= 2 and magnitude.size and not np.iscomplexobj(magnitude)
+    expect(spectrogram, "magnitude", "a real (..., frequencies, frames) array", f"{magnitude.dtype} {magnitude.shape}")
+    expect(magnitude.min() >= 0, "magnitude", "numbers of at least 0", "NaN or a negative one")  # False for NaN as well
     harmonic = running_median(magnitude, kernel_h, axis=-1)
     percussive = running_median(magnitude, kernel_p, axis=-2)
     together = margin_h == margin_p == 1
@@ -174,26 +162,18 @@ def masks(magnitude, *, kernel=31, power=2.0, margin=1.0):
     if together:
         mask = _share(harmonic, percussive, power, 0.5)
         return mask, 1 - mask
-    return (
-        _share(harmonic, margin_h * percussive, power, 0.0),
-        _share(percussive, margin_p * harmonic, power, 0.0),
-    )
+    return _share(harmonic, margin_h * percussive, power, 0.0), _share(percussive, margin_p * harmonic, power, 0.0)
 
 
 @numba.vectorize([f"{real}({real}, {real}, {real}, {real})" for real in ("float32", "float64")], cache=True)
 def _share(value, other, power, where_silent):
     """value^p / (value^p + other^p) by the ratio of the smaller to the larger: no power of it overflows."""
-    if value >= other:
-        if value < SILENT:
-            return where_silent
-        ratio = other / value
-        ratio = ratio * ratio if power == 2 else ratio**power
-        return 1 / (1 + ratio)
-    if other < SILENT:
+    larger = max(value, other)
+    if larger < SILENT:
         return where_silent
-    ratio = value / other
+    ratio = min(value, other) / larger
     ratio = ratio * ratio if power == 2 else ratio**power
-    return ratio / (1 + ratio)
+    return (1 if value >= other else ratio) / (1 + ratio)
 
 
 def split(audio, *, kernel=31, power=2.0, margin=1.0, n_fft=2048, hop_length=512):
@@ -285,19 +265,11 @@ class HarmonicPercussive(Separator):
 
 def _pair(name, value):
     """One setting for both directions, or a pair of them."""
-    if np.ndim(value) == 0:
-        return value, value
-    if np.shape(value) != (2,):
-        raise ValueError(f"{name}: expected one number or a pair, got {value}")
-    return tuple(value)
+    expect(np.shape(value) in ((), (2,)), name, "one number or a pair", value)
+    return (value, value) if np.ndim(value) == 0 else tuple(value)
 
 
 def _odd(name, size):
     """Return `size` as an int if it is odd and positive."""
-    try:
-        number = operator.index(size)
-    except TypeError:
-        number = 0
-    if number < 1 or number % 2 == 0:
-        raise ValueError(f"{name}: expected an odd length of at least 1, got {size}")
-    return number
+    expect(isinstance(size, (int, np.integer)) and size >= 1 and size % 2, name, "an odd length of at least 1", size)
+    return int(size)

@@ -7,6 +7,7 @@ import html
 
 import numpy as np
 
+from audio_processing.plots import numbers
 from player.clips import common_gain, data_address, mp3
 
 
@@ -15,12 +16,7 @@ def heat(values, rows, columns, ax, *, xlabel, ylabel, label):
     values = np.asarray(values, float)
     drawn = ax.imshow(values, cmap="viridis", aspect="auto", origin="lower")
     middle = np.nanmean([np.nanmin(values), np.nanmax(values)])
-    for i, j in np.ndindex(*values.shape):
-        if np.isfinite(values[i, j]):
-            colour = "black" if values[i, j] > middle else "white"
-            ax.text(j, i, f"{values[i, j]:.1f}".replace("-", "−"), ha="center", va="center", color=colour, fontsize=9)
-    ax.set_xticks(range(len(columns)), columns)
-    ax.set_yticks(range(len(rows)), rows)
+    numbers(values, rows, columns, ax, lambda value: f"{value:.1f}".replace("-", "−"), values <= middle)
     ax.set(xlabel=xlabel, ylabel=ylabel)
     ax.figure.colorbar(drawn, ax=ax, label=label, pad=0.02)
 

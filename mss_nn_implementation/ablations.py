@@ -14,6 +14,7 @@ import json
 import os
 import shutil
 import sys
+from collections import namedtuple
 from contextlib import suppress
 from functools import lru_cache, partial
 
@@ -46,8 +47,9 @@ DATA = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Ablation:
+class Ablation(
+    namedtuple("Ablation", "what against data minutes sizes training start", defaults=("base", "band", 10, {}, {}, ""))
+):
     """One row of the table: what it changes, and what it is compared with.
 
     Parameters
@@ -65,14 +67,6 @@ class Ablation:
     start : str
         name of the ablation whose network of the same seed this one is initialised from.
     """
-
-    what: str
-    against: str = "base"
-    data: str = "band"
-    minutes: float = 10
-    sizes: dict = dataclasses.field(default_factory=dict)
-    training: dict = dataclasses.field(default_factory=dict)
-    start: str = ""
 
 
 FOUR = {"sources": SOURCES}
@@ -106,8 +100,8 @@ def settings(name, seed, steps):
         steps=steps,
         steps_per_epoch=min(TRAINING.steps_per_epoch, steps),
     )
-    about = {"ablation": name, **dataclasses.asdict(ablation)}
-    return about | {"sizes": config.to_dict(), "training": training.to_dict()}, config, training
+    plain = {"sizes": config.to_dict(), "training": training.to_dict()}
+    return {"ablation": name, **ablation._asdict(), **plain}, config, training
 
 
 @lru_cache
@@ -164,12 +158,11 @@ def train(config, training, songs, validation, run, start=None):
 def scores(separator, data):
     """Records of a network on the test sets of its data, one per song and source."""
     records = []
+    metric = "sdr" if data == "musdb" else "si_sdr"
     for test_set in DATA[data][2]:
-        songs = chosen(data, 0, test_set)
-        for song, true in zip(songs, stems_of(data, 0, test_set, separator.sources)):
+        for song, true in zip(chosen(data, 0, test_set), stems_of(data, 0, test_set, separator.sources)):
             true = np.asarray(true, np.float32)
             estimates = np.stack(list(separator.separate(true.sum(axis=0)).values()))
-            metric = "sdr" if data == "musdb" else "si_sdr"
             values = sdr(true, estimates, SIZES.sample_rate) if metric == "sdr" else map(si_sdr, true, estimates)
             head = {"test_set": test_set, "track": song.name}
             records += [
@@ -246,10 +239,7 @@ def summary(records, ablations=None):
         key = tuple(record[name] for name in ("ablation", "test_set", "metric"))
         seeds = values.setdefault(key, {}).setdefault(record["seed"], {})
         seeds.setdefault(record["source"], []).append(record["value"])
-    over = {
-        "sdr": np.median,
-        "si_sdr": np.mean,
-    }  # the songs, as their protocols have it; then the mean over the sources
+    over = {"sdr": np.median, "si_sdr": np.mean}  # the songs, as their protocols have it; then the mean over sources
     means = {
         key: [float(np.mean(list(map(over[key[2]], sources.values())))) for sources in seeds.values()]
         for key, seeds in values.items()
@@ -259,8 +249,8 @@ def summary(records, ablations=None):
         row = {"ablation": name, "test_set": test_set, "metric": metric, "seeds": mine}
         row |= {"mean": float(np.mean(mine)), "low": min(mine), "high": max(mine)}
         if theirs := means.get((ablations[name].against, test_set, metric)):
-            row["difference"] = float(np.mean(mine) - np.mean(theirs))
-            row["smallest"], row["largest"] = min(mine) - max(theirs), max(mine) - min(theirs)
+            extremes = {"smallest": min(mine) - max(theirs), "largest": max(mine) - min(theirs)}
+            row |= {"difference": float(np.mean(mine) - np.mean(theirs)), **extremes}
         rows.append(row)
     return sorted(rows, key=lambda row: list(ablations).index(row["ablation"]))
 
@@ -276,10 +266,9 @@ def song_differences(records, name, against, test_set):
 
 def collect(runs):
     """The result file's content, of {(name, seed): content of a run}."""
-    config = {"sizes": SIZES.to_dict(), "training": TRAINING.to_dict()}
-    config["ablations"] = {name: json.loads(json.dumps(dataclasses.asdict(ABLATIONS[name]))) for name, _ in runs}
-    content = results.head("ablations-conv_tasnet", config=config, seed=list(SEEDS))
-    content["runs"] = [
+    rows = {name: json.loads(json.dumps(ABLATIONS[name]._asdict())) for name, _ in runs}
+    config = {"sizes": SIZES.to_dict(), "training": TRAINING.to_dict(), "ablations": rows}
+    about = [
         {
             "ablation": name,
             "seed": seed,
@@ -292,13 +281,14 @@ def collect(runs):
         }
         for (name, seed), run in runs.items()
     ]
-    content["seconds"] = sum(run["seconds"] for run in runs.values())
     records = [
         {"ablation": name, "system": f"conv_tasnet@{name}", "seed": seed, **record}
         for (name, seed), run in runs.items()
         for record in run["records"]
     ]
-    return content | {"summary": summary(records), "records": records}
+    measured = {"runs": about, "seconds": sum(run["seconds"] for run in runs.values())}
+    measured |= {"summary": summary(records), "records": records}
+    return results.head("ablations-conv_tasnet", config=config, seed=list(SEEDS)) | measured
 
 
 def main(arguments=None):
@@ -324,10 +314,8 @@ def main(arguments=None):
                 break
             if run is not None:
                 runs[name, seed] = run
-                loss, minutes = run["history"]["val_loss"], run["cpu_seconds"] / 60
-                print(
-                    f"{name}, seed {seed}: validation loss {loss:.2f} dB, {minutes:.1f} processor minutes", flush=True
-                )
+                done = f"{run['history']['val_loss']:.2f} dB, {run['cpu_seconds'] / 60:.1f} processor minutes"
+                print(f"{name}, seed {seed}: validation loss {done}", flush=True)
     if not runs:
         return 2
     path = HERE.results / "ablations-conv_tasnet.json"

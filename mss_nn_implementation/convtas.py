@@ -15,6 +15,7 @@ from keras import ops
 from audio_processing.audio_processing import fix_length, resample, to_mono
 from audio_processing.chunks import CROSSFADE, Separator, array_reader, crossfade, cut
 from audio_processing.masks import masked_channels
+from common.checks import expect
 from mss_nn_implementation.layer import NORMS, Block, ScalarPReLU, mixture_consistent, overlap_add, overlapping_frames
 from mss_nn_implementation.parameters import Parameters
 from training.compiled import compiled
@@ -67,15 +68,11 @@ class ConvTasNet(keras.Model):
 
     def build(self, shape):
         p = self.sizes
-        self.encoder.build((None, None, p.channels * p.L))
-        self.norm.build((None, None, p.N))
-        self.bottleneck.build((None, None, p.N))
-        for block in self.blocks:
-            block.build((None, None, p.B))
-        outputs = (None, None, p.Sc if p.skip else p.B)
-        self.activation.build(outputs)
-        self.masks.build(outputs)
-        self.decoder.build((None, None, p.N))
+        outputs = p.Sc if p.skip else p.B
+        channels = [(self.encoder, p.channels * p.L), (self.norm, p.N), (self.bottleneck, p.N)]
+        channels += [*((block, p.B) for block in self.blocks), (self.activation, outputs), (self.masks, outputs)]
+        for layer, size in [*channels, (self.decoder, p.N)]:
+            layer.build((None, None, size))
 
     def shared(self, x):
         """Softmax over the sources of (batch, frames, sources·N): at every coefficient the masks add up to 1."""
@@ -87,12 +84,10 @@ class ConvTasNet(keras.Model):
         p = self.sizes
         mono = len(mixture.shape) == 2
         signal = mixture[:, None] if mono else mixture  # (batch, channels, samples)
-        if signal.shape[1] != p.channels:
-            raise ValueError(f"mixture: expected {p.channels} channels, got shape {tuple(mixture.shape)}")
+        expect(signal.shape[1] == p.channels, "mixture", f"{p.channels} channels", f"shape {tuple(mixture.shape)}")
         samples = ops.shape(signal)[2]
-        level = 1.0
-        if not p.causal:
-            level = ops.sqrt(ops.mean(ops.square(signal), axis=(1, 2), keepdims=True)) + 1e-8  # (batch, 1, 1)
+        power = ops.mean(ops.square(signal), axis=(1, 2), keepdims=True)  # (batch, 1, 1)
+        level = 1.0 if p.causal else ops.sqrt(power) + 1e-8
         # half a frame of zeros in front and at least as much behind: two frames cover every sample
         padded = ops.pad(signal / level, ((0, 0), (0, 0), (p.hop, p.hop + (-samples) % p.hop)))
         frames = [overlapping_frames(padded[:, c], p.L) for c in range(p.channels)]
@@ -184,11 +179,11 @@ class ConvTasNetSeparator(Separator):
     segments = 12  # Segments in a chunk: what surrounds the network is done for a chunk at a time
 
     def __init__(self, model, segment_seconds, averaged=False):
-        if not 0 < segment_seconds < math.inf:
-            raise ValueError(f"segment_seconds: expected a positive number, got {segment_seconds}")
+        expect(0 < segment_seconds < math.inf, "segment_seconds", "a positive number", segment_seconds)
         self.model, self.segment_seconds, self.averaged = model, segment_seconds, averaged
         self.sources, self.sample_rate = model.sizes.sources, model.sizes.sample_rate
         self.network = compiled(partial(model, training=False))
+        self.chunk_seconds = (self.segments - (self.segments - 1) * CROSSFADE) * segment_seconds
 
     @classmethod
     def load(cls, name="trio", folder=WEIGHTS, *, segment_seconds=None, averaged=False):
@@ -200,11 +195,6 @@ class ConvTasNetSeparator(Separator):
     def overlap_seconds(self):
         """Seconds over which one segment, or chunk, fades into the next."""
         return CROSSFADE * self.segment_seconds
-
-    @property
-    def chunk_seconds(self):
-        """Seconds of a chunk of `segments` segments."""
-        return (self.segments - (self.segments - 1) * CROSSFADE) * self.segment_seconds
 
     def separate_chunk(self, chunk, sample_rate):
         """Separate a chunk: (channels, samples) -> (sources, channels, samples)."""

@@ -54,9 +54,7 @@ def songs_of(root, subset, split=None):
         if there is no such song.
     """
     songs = tracks(root, subset)
-    if split is None:
-        return songs
-    chosen = [song for song in songs if (song.name in VALIDATION) == (split == "valid")]
+    chosen = [song for song in songs if split is None or (song.name in VALIDATION) == (split == "valid")]
     if not chosen:
         raise FileNotFoundError(f"{root}: none of MUSDB18's {len(VALIDATION)} validation songs is in {subset}")
     return chosen

@@ -66,14 +66,16 @@ class GlobalLayerNorm(keras.layers.Layer):
 
     def call(self, x):
         wide = ops.cast(x, "float32")  # sums of half-precision numbers would overflow
-        size = ops.cast(ops.shape(x)[1] * x.shape[-1], "float32")
-        mean = total(wide) / size
+        mean, power = self.moments(wide)
         # E[x²] - E[x]² needs one pass over the tensor where E[(x - E[x])²] needs two
-        variance = ops.relu(total(ops.square(wide)) / size - ops.square(mean))
-        return normalised(wide, mean, variance + self.epsilon, self.gamma, self.beta, x.dtype)
+        variance = ops.relu(power - ops.square(mean)) + self.epsilon
+        scale = ops.cast(self.gamma, "float32") * ops.rsqrt(variance)  # one multiplication and one addition per number
+        return ops.cast(wide * scale + (ops.cast(self.beta, "float32") - mean * scale), x.dtype)
 
-    def compute_output_shape(self, shape):
-        return shape
+    def moments(self, x):
+        """E[x] and E[x²], of a shape that broadcasts to that of x."""
+        size = ops.cast(ops.shape(x)[1] * x.shape[-1], "float32")
+        return total(x) / size, total(ops.square(x)) / size
 
 
 @keras.saving.register_keras_serializable("mss")
@@ -85,19 +87,10 @@ class CumulativeLayerNorm(GlobalLayerNorm):
     Later frames change nothing, as a causal network requires.
     """
 
-    def call(self, x):
-        wide = ops.cast(x, "float32")
+    def moments(self, x):
         sizes = ops.cast(ops.arange(1, ops.shape(x)[1] + 1) * x.shape[-1], "float32")[:, None]  # (frames, 1)
-        mean = ops.cumsum(ops.sum(wide, axis=-1, keepdims=True), axis=1) / sizes  # (batch, frames, 1)
-        power = ops.cumsum(ops.sum(ops.square(wide), axis=-1, keepdims=True), axis=1) / sizes
-        variance = ops.relu(power - ops.square(mean))
-        return normalised(wide, mean, variance + self.epsilon, self.gamma, self.beta, x.dtype)
-
-
-def normalised(x, mean, variance, gamma, beta, dtype):
-    """γ·(x - mean) / √variance + β, as one multiplication and one addition per number."""
-    scale = ops.cast(gamma, "float32") * ops.rsqrt(variance)
-    return ops.cast(x * scale + (ops.cast(beta, "float32") - mean * scale), dtype)
+        sums = (ops.sum(each, axis=-1, keepdims=True) for each in (x, ops.square(x)))  # (batch, frames, 1)
+        return tuple(ops.cumsum(each, axis=1) / sizes for each in sums)
 
 
 NORMS = {"gLN": GlobalLayerNorm, "cLN": CumulativeLayerNorm}
@@ -141,9 +134,6 @@ class DepthwiseConvolution(keras.layers.Layer):
             y = y + self.kernel[p] * padded[:, start : start + frames]
         return y
 
-    def compute_output_shape(self, shape):
-        return shape
-
     def get_config(self):
         return {**super().get_config(), "taps": self.taps, "dilation": self.dilation, "causal": self.causal}
 
@@ -159,9 +149,6 @@ class ScalarPReLU(keras.layers.Layer):
         # The slope once per channel, so that its gradient, too, is summed over frames first (see `total`).
         slope = ops.matmul(ops.reshape(self.slope, (1, 1)), ops.ones((1, x.shape[-1]), dtype=x.dtype))
         return ops.relu(x) - slope * ops.relu(-x)
-
-    def compute_output_shape(self, shape):
-        return shape
 
 
 @keras.saving.register_keras_serializable("mss")
@@ -186,8 +173,8 @@ class Block(keras.layers.Layer):
 
     def __init__(self, B, H, P, Sc, dilation, last=False, norm="gLN", causal=False, skip=True, **kwargs):
         super().__init__(**kwargs)
-        self.settings = {"B": B, "H": H, "P": P, "Sc": Sc, "dilation": dilation, "last": last}
-        self.settings |= {"norm": norm, "causal": causal, "skip": skip}
+        self.settings = {"B": B, "H": H, "P": P, "Sc": Sc, "dilation": dilation, "last": last,
+                         "norm": norm, "causal": causal, "skip": skip}  # fmt: skip
         self.widen = keras.layers.Dense(H, name="widen")  # a convolution of one tap is a matrix on every frame
         self.activation_1, self.norm_1 = ScalarPReLU(name="activation_1"), NORMS[norm](name="norm_1")
         self.depthwise = DepthwiseConvolution(P, dilation, causal, name="depthwise")
@@ -196,9 +183,8 @@ class Block(keras.layers.Layer):
         self.outputs = keras.layers.Dense((0 if skip and last else B) + (Sc if skip else 0), name="outputs")
 
     def build(self, shape):
-        B, H = shape[-1], self.settings["H"]
-        inner = (*shape[:-1], H)
-        self.widen.build((*shape[:-1], B))
+        inner = (*shape[:-1], self.settings["H"])
+        self.widen.build(shape)
         for layer in (self.activation_1, self.norm_1, self.depthwise, self.activation_2, self.norm_2, self.outputs):
             layer.build(inner)
 
@@ -211,9 +197,6 @@ class Block(keras.layers.Layer):
         if self.settings["last"]:
             return x, y
         return x + y[..., : x.shape[-1]], y[..., x.shape[-1] :]  # (batch, frames, B), (batch, frames, Sc)
-
-    def compute_output_shape(self, shape):
-        return shape, (*shape[:-1], self.settings["Sc"]) if self.settings["skip"] else None
 
     def get_config(self):
         return {**super().get_config(), **self.settings}

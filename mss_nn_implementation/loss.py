@@ -21,8 +21,19 @@ def _energy(x):
     return ops.sum(ops.square(x), axis=tuple(range(2, len(x.shape))))
 
 
+class LimitedRatio(keras.losses.Loss):
+    """A ratio of energies with two soft limits, `tau` and `sigma`."""
+
+    def __init__(self, tau=1e-3, sigma=1e-3, **kwargs):
+        super().__init__(**kwargs)
+        self.tau, self.sigma = tau, sigma
+
+    def get_config(self):
+        return {**super().get_config(), "tau": self.tau, "sigma": self.sigma}
+
+
 @keras.saving.register_keras_serializable("mss")
-class NegativeSNR(keras.losses.Loss):
+class NegativeSNR(LimitedRatio):
     r"""Negative signal-to-noise ratio in dB, softly limited so that neither perfect nor silent stems dominate a batch.
 
     .. math:: \ell = 10\log_{10}\frac{\|s - \hat s\|^2 + \tau\|s\|^2 + \sigma\|x\|^2}{\|s\|^2 + \sigma\|x\|^2}
@@ -52,10 +63,6 @@ class NegativeSNR(keras.losses.Loss):
     True
     """
 
-    def __init__(self, tau=1e-3, sigma=1e-3, name="negative_snr", **kwargs):
-        super().__init__(name=name, **kwargs)
-        self.tau, self.sigma = tau, sigma
-
     def call(self, y_true, y_pred):
         energy, error = _energy(y_true), _energy(y_true - y_pred)  # (batch, sources)
         mixture = _energy(ops.sum(y_true, axis=1, keepdims=True))  # (batch, 1)
@@ -63,12 +70,9 @@ class NegativeSNR(keras.losses.Loss):
         ratio = ops.log(error + self.tau * energy + leak) - ops.log(energy + leak)
         return ops.mean(ratio, axis=-1) * DB
 
-    def get_config(self):
-        return {**super().get_config(), "tau": self.tau, "sigma": self.sigma}
-
 
 @keras.saving.register_keras_serializable("mss")
-class NegativeSISDR(keras.losses.Loss):
+class NegativeSISDR(LimitedRatio):
     r"""Negative scale-invariant signal-to-distortion ratio in dB, softly limited from both sides.
 
     .. math:: \ell = 10\log_{10}\frac{\|\alpha s - \hat s\|^2 + \tau\|\alpha s\|^2}
@@ -93,10 +97,6 @@ class NegativeSISDR(keras.losses.Loss):
     audio_processing.metrics.si_sdr : the metric, without limits.
     """
 
-    def __init__(self, tau=1e-3, sigma=1e-3, name="negative_si_sdr", **kwargs):
-        super().__init__(name=name, **kwargs)
-        self.tau, self.sigma = tau, sigma
-
     def call(self, y_true, y_pred):
         energy = _energy(y_true)  # (batch, sources)
         alpha = _dot(y_pred, y_true) / (energy + 1e-12)
@@ -108,9 +108,6 @@ class NegativeSISDR(keras.losses.Loss):
         sounds = ops.cast(energy > 1e-10, ratio.dtype)
         return ops.sum(ratio * sounds, axis=-1) / ops.maximum(ops.sum(sounds, axis=-1), 1.0) * DB
 
-    def get_config(self):
-        return {**super().get_config(), "tau": self.tau, "sigma": self.sigma}
-
 
 def _dot(a, b):
     """Inner product of each source, shaped as `_energy`'s result."""
@@ -120,9 +117,6 @@ def _dot(a, b):
 @keras.saving.register_keras_serializable("mss")
 class L1(keras.losses.Loss):
     r"""Mean absolute difference of the waveforms, :math:`\operatorname{mean}|s - \hat s|`: a loud stem counts more."""
-
-    def __init__(self, name="l1", **kwargs):
-        super().__init__(name=name, **kwargs)
 
     def call(self, y_true, y_pred):
         return ops.mean(ops.abs(y_true - y_pred), axis=tuple(range(1, len(y_true.shape))))

@@ -75,8 +75,8 @@ class Parameters:
         for name in ("N", "L", "B", "H", "P", "X", "R", "Sc", "sample_rate", "channels"):
             expect(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         check_choices(self, norm=("gLN", "cLN"), mask=("sigmoid", "relu", "softmax"), encoder=("relu", "linear"))
-        reach = f"{self.norm!r}, which spans the whole input"
-        expect(not self.causal or self.norm == "cLN", "causal", "norm='cLN'", reach)
+        possible = not self.causal or self.norm == "cLN"
+        expect(possible, "causal", "norm='cLN'", f"{self.norm!r}, which spans the whole input")
         expect(self.L % 2 == 0, "L", "an even filter length", self.L)
         expect(self.P % 2, "P", "an odd number of taps", self.P)
         expect(self.sources, "sources", "at least one name", "none")

@@ -6,6 +6,7 @@ Notebooks: mss_nn_implementation/convtas_report.ipynb, mss_nn_implementation/mod
 import numpy as np
 from matplotlib.patches import FancyBboxPatch
 
+from audio_processing.plots import framed
 from audio_processing.style import GREY, INK, LINES
 
 
@@ -111,8 +112,7 @@ def reach(changes, hop, sample_rate, receptive_field, ax):
     ax.semilogy(seconds, np.maximum(changes / changes[middle], 1e-9), color=LINES[0])
     for side in (-1, 1):
         ax.axvline(side * receptive_field / 2, color=LINES[1], linestyle="--", linewidth=1)
-    ax.set(xlabel="distance from the change (s)", ylabel="change / change\nat distance 0", ylim=(1e-4, 2))
-    ax.grid(alpha=0.3)
+    framed(ax, xlabel="distance from the change (s)", ylabel="change / change\nat distance 0", ylim=(1e-4, 2))
 
 
 BOXES = {"frames": "#cfe3f2", "separator": "#fbe0cc", "block": "#e4e4e4"}
@@ -158,14 +158,17 @@ def _block(sizes, ax):
     places = [2.9 + 2.5 * i for i in range(len(words))]
     end = places[-1] + HALF
     _row(ax, places, LOW, [(word, "block") for word in words], (f"H = {sizes.H}", "H", "H", "H"))
-    _arrow(ax, (1.0, LOW), (places[0] - HALF, LOW), "B")
-    _arrow(ax, (end, LOW + 0.15), (end + 0.83, LOW + 0.15), "B", 0.04)
+    for start, tip, *label in (
+        ((1.0, LOW), (places[0] - HALF, LOW), "B"),
+        ((end, LOW + 0.15), (end + 0.83, LOW + 0.15), "B", 0.04),
+        ((end + 1.17, LOW + 0.15), (end + 2.4, LOW + 0.15)),
+        ((end + 1.0, LOW + 0.75), (end + 1.0, LOW + 0.34)),
+        ((end, LOW - 0.2), (end + 2.4, LOW - 0.2)),
+    ):
+        _arrow(ax, start, tip, *label)
     ax.text(end + 1.0, LOW + 0.15, "+", ha="center", va="center", fontsize=12, color="black", bbox=PLUS)
-    _arrow(ax, (end + 1.17, LOW + 0.15), (end + 2.4, LOW + 0.15))
     ax.text(end + 1.85, LOW + 0.2, "onward: B", ha="center", va="bottom", fontsize=10)
     ax.plot([1.45, 1.45, end + 1.0], [LOW, LOW + 0.75, LOW + 0.75], color=INK, linewidth=1)
-    _arrow(ax, (end + 1.0, LOW + 0.75), (end + 1.0, LOW + 0.34))
-    _arrow(ax, (end, LOW - 0.2), (end + 2.4, LOW - 0.2))
     ax.text(end + 1.6, LOW - 0.25, "skip: Sc", ha="center", va="top", fontsize=10)
     ax.text(-0.25, LOW, "a block:", va="center", fontsize=12)
 

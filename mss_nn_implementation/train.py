@@ -76,13 +76,10 @@ def computing(precision="float32", devices=1):
     try:
         keras.config.set_dtype_policy(precision)
         if devices > 1:
-            if keras.backend.backend() != "jax":
-                raise ValueError(
-                    f"devices: expected JAX (KERAS_BACKEND=jax) for more than one, got {keras.backend.backend()}"
-                )
+            backend = keras.backend.backend()
+            expect(backend == "jax", "devices", "JAX (KERAS_BACKEND=jax) for more than one", backend)
             here = keras.distribution.list_devices()
-            if len(here) < devices:
-                raise ValueError(f"devices: expected {devices}, got {len(here)} ({', '.join(here)})")
+            expect(len(here) >= devices, "devices", devices, f"{len(here)} ({', '.join(here)})")
             keras.distribution.set_distribution(keras.distribution.DataParallel(devices=here[:devices]))
         yield
     finally:
@@ -148,15 +145,10 @@ def train(training, config, songs, validation, run, start=None, *, devices=1, ca
     return model.copy()
 
 
-def song_files(root, subset, split=None):
-    """The sound files of a dataset, or of one side of its training set."""
-    return [path for song in songs_of(root, subset, split) for path in song.files()]
-
-
 CONV_TASNET = Trainer(
     train,
     load=lambda config, *songs: songs,
-    files=song_files,
+    files=lambda *songs: [path for song in songs_of(*songs) for path in song.files()],
     folder=WEIGHTS,
     title="{}",
     curve="conv_tasnet-{}",

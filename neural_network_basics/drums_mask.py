@@ -41,8 +41,7 @@ F = band_matrix()
 
 def band_centres(bands=BANDS):
     """Centre frequency of each band in Hz."""
-    mel = np.linspace(0, np.log10(1 + SAMPLE_RATE / 2 / 700), bands)
-    return 700 * (10**mel - 1)
+    return 700 * (10 ** np.linspace(0, np.log10(1 + SAMPLE_RATE / 2 / 700), bands) - 1)
 
 
 def band_power(audio):
@@ -101,8 +100,7 @@ class DrumsMask(Separator):
 
     def mask(self, audio):
         """The drums' share of every bin: (samples,) at 16 kHz -> (bins, frames), from 0 to 1."""
-        x = self.inputs(features(band_power(audio)))
-        logits = self.network.forward(x[None])[0]
+        logits = self.network.forward(self.inputs(features(band_power(audio)))[None])[0]
         return (Sigmoid().forward(logits) @ F.T).T
 
     def separate_chunk(self, chunk, sample_rate):
@@ -132,13 +130,13 @@ class DrumsMask(Separator):
             if a file is missing or damaged, or if the weights are not those of the checksum.
         """
         again = "`python -m neural_network_basics.train_drums_mask` writes it again"
+        network = new_network()
         try:
             intact = json.loads(Path(path).with_suffix(".json").read_text())["sha256"] == sha256_of(path)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path}: it or its checksum is missing or damaged; {again}") from error
         if not intact:
             raise ValueError(f"{path}: changed since it was saved; {again}")
-        network = new_network()
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 for i, (parameter, _) in enumerate(network.pairs()):

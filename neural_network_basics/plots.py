@@ -1,4 +1,4 @@
-"""Plots of chapter 5: every function draws given data into given axes, and returns the axes.
+"""Plots of chapter 5: every function draws given data into given axes.
 
 Notebooks: neural_network_basics/nn_basic.ipynb, nn_report.ipynb, cnn_report.ipynb
 """
@@ -6,6 +6,7 @@ Notebooks: neural_network_basics/nn_basic.ipynb, nn_report.ipynb, cnn_report.ipy
 import matplotlib.pyplot as plt
 import numpy as np
 
+from audio_processing.plots import framed, numbers
 from audio_processing.style import GREY, INK, LINES
 
 
@@ -38,57 +39,46 @@ def decision_surface(probability, examples, ax, labels=("x₁", "x₂"), margin=
     shade = ax.contourf(across, up, surface, levels=np.linspace(0, 1, 11), cmap="PRGn_r", alpha=0.6)
     ax.contour(across, up, surface, levels=[0.5], colors=INK, linewidths=1.2)
     for value, marker, colour, name in ((0, "o", LINES[3], "t = 0"), (1, "^", LINES[1], "t = 1")):
-        chosen = x[t == value]
-        ax.scatter(chosen[:, 0], chosen[:, 1], marker=marker, c=colour, edgecolors=INK, s=40, label=name, zorder=3)
+        ax.scatter(*x[t == value].T, marker=marker, c=colour, edgecolors=INK, s=40, label=name, zorder=3)
     ax.set(xlabel=labels[0], ylabel=labels[1], xlim=(low[0], high[0]), ylim=(low[1], high[1]))
     ax.locator_params(nbins=5)
     ax.legend(loc="upper left", framealpha=0.9)
     ax.figure.colorbar(shade, ax=ax, ticks=[0, 0.5, 1], label="y, probability of t = 1")
-    return ax
 
 
 def curves(lines, ax, xlabel, ylabel, logx=False, logy=False):
     """Draw curves: label → y, or label → (x, y)."""
-    styles = ["-", "--", "-.", ":"]
     colours = [*LINES, GREY, INK]
     for i, (label, line) in enumerate(lines.items()):
         x, y = line if isinstance(line, tuple) else (np.arange(1, len(line) + 1), line)
-        ax.plot(x, y, styles[i % 4], color=colours[i % 7], label=label)
+        ax.plot(x, y, ("-", "--", "-.", ":")[i % 4], color=colours[i % 7], label=label)
     scales = {"xscale": "log" if logx else "linear", "yscale": "log" if logy else "linear"}
-    ax.set(xlabel=xlabel, ylabel=ylabel, **scales)
-    ax.grid(alpha=0.3)
+    framed(ax, xlabel=xlabel, ylabel=ylabel, **scales)
     if len(lines) > 1:
         ax.legend(frameon=False)
-    return ax
 
 
-def images(pictures, axes, titles=None):
-    """Draw small grey pictures (height, width), one per Axes."""
+def images(pictures, axes, titles=None, **style):
+    """Draw small pictures (height, width), grey without another `style`, one per Axes."""
     for i, (ax, picture) in enumerate(zip(np.ravel(axes), pictures)):
-        ax.imshow(picture, cmap="gray_r", interpolation="nearest")
+        ax.imshow(picture, **({"cmap": "gray_r", "interpolation": "nearest"} | style))
         ax.set(xticks=[], yticks=[])
         if titles is not None:
             ax.set_title(titles[i], fontsize=10)
-    return axes
 
 
 def kernels(pictures, axes):
     """Draw kernels (height, width) at one common scale: blue is negative, white zero, red positive."""
     top = max(np.abs(picture).max() for picture in pictures)
-    for ax, picture in zip(np.ravel(axes), pictures):
-        ax.imshow(picture, cmap="RdBu_r", vmin=-top, vmax=top, interpolation="nearest")
-        ax.set(xticks=[], yticks=[])
-    return axes
+    images(pictures, axes, cmap="RdBu_r", vmin=-top, vmax=top)
 
 
 def confusion(counts, ax):
     """Draw how often class i was predicted as class j: counts (classes, classes)."""
     ax.imshow(np.log1p(counts), cmap="Blues")
-    for i, j in np.argwhere(counts > 0):
-        dark = counts[i, j] > counts.max() / 3
-        ax.text(j, i, counts[i, j], ha="center", va="center", color="white" if dark else "black", fontsize=9)
-    ax.set(xlabel="predicted", ylabel="true", xticks=range(len(counts)), yticks=range(len(counts)))
-    return ax
+    shown, classes = np.where(counts > 0, counts, np.nan), range(len(counts))
+    numbers(shown, classes, classes, ax, "{:.0f}".format, counts > counts.max() / 3)
+    ax.set(xlabel="predicted", ylabel="true")
 
 
 def dilated_stack(dilations, ax, kernel=3):
@@ -99,18 +89,14 @@ def dilated_stack(dilations, ax, kernel=3):
     for level in range(height + 1):
         ax.scatter(range(-reach - 2, reach + 3), [level] * (2 * reach + 5), s=10, color=GREY, alpha=0.5, zorder=1)
     for level, dilation in zip(range(height, 0, -1), reversed(dilations)):
-        below = set()
-        for t in reached:
-            for p in range(kernel):
-                source = t + dilation * (p - (kernel - 1) // 2)
-                ax.plot([source, t], [level - 1, level], color=LINES[0], linewidth=0.8, zorder=2)
-                below.add(source)
+        read = [(t + dilation * (p - (kernel - 1) // 2), t) for t in reached for p in range(kernel)]
+        for source, t in read:
+            ax.plot([source, t], [level - 1, level], color=LINES[0], linewidth=0.8, zorder=2)
         ax.scatter(sorted(reached), [level] * len(reached), s=18, color=LINES[1], zorder=3)
-        reached = below
+        reached = {source for source, _ in read}
     ax.scatter(sorted(reached), [0] * len(reached), s=18, color=LINES[1], zorder=3)
     ax.set(xlabel="frame, counted from the output's", xticks=range(-reach, reach + 1))
     ax.set_yticks(range(height + 1), ["input", *(f"dilation {d}" for d in dilations)])
-    return ax
 
 
 def band_pictures(pictures, centres, frames_per_second, axes, label):
@@ -124,4 +110,3 @@ def band_pictures(pictures, centres, frames_per_second, axes, label):
         ax.set(ylabel="band (kHz)", yticks=ticks, yticklabels=[f"{centres[k] / 1000:.2g}" for k in ticks])
     ax.set_xlabel("time (s)")
     ax.figure.colorbar(shown, ax=list(np.ravel(axes)), label=label, ticks=[0, 0.5, 1])
-    return axes

@@ -93,15 +93,12 @@ def band_songs(name, count=None):
     from virtual_band import render_song
     from virtual_band.dataset import SETS, songs_of
 
-    songs = {}
-    for artist, seed in songs_of(name, count):
-        song = render_song(artist, seed, other=SETS[name].other)
-        songs[song.name] = {
-            source: resample(to_mono(stem), song.sample_rate, SAMPLE_RATE)
-            for source, stem in song.stems.items()
-            if np.any(stem)
-        }
-    return songs
+    def audible(song):
+        stems = {source: to_mono(stem) for source, stem in song.stems.items() if np.any(stem)}
+        return {source: resample(stem, song.sample_rate, SAMPLE_RATE) for source, stem in stems.items()}
+
+    songs = (render_song(artist, seed, other=SETS[name].other) for artist, seed in songs_of(name, count))
+    return {song.name: audible(song) for song in songs}
 
 
 def main(arguments=None):
@@ -110,9 +107,8 @@ def main(arguments=None):
     )
     parser.parse_args(arguments)
     songs = list(band_songs("one_artist", TRAINING_SONGS).values())
-    samples = sum(len(next(iter(stems.values()))) for stems in songs)
     model, history = fit(songs)
-    model.save(training_minutes=samples / SAMPLE_RATE / 60)
+    model.save(training_minutes=sum(len(next(iter(stems.values()))) for stems in songs) / SAMPLE_RATE / 60)
     print(f"wrote {WEIGHTS.name}: {model.network.size} weights, loss {history[-1]['loss']:.3f}")
 
 

@@ -10,8 +10,6 @@ from common.places import ROOT
 from player.captions import as_html
 from player.clips import data_address
 
-HERE = Path(__file__).parent
-
 
 def repository():
     """Address of the repository, from pyproject.toml."""
@@ -38,19 +36,19 @@ def table(rows, seconds, sample_rate, *, together, caption=None):
     str
     """
     versions = list(dict.fromkeys(version for clips in rows.values() for version in clips))
+    head = "".join(f"<th>{html.escape(version)}</th>" for version in versions)
+    place = f"https://colab.research.google.com/github/{repository().removeprefix('https://github.com/')}"
     lines = [
         f'<div class="mss-player" data-mode="{"mix" if together else "choose"}" data-seconds="{seconds:.4f}" '
-        f'data-rate="{sample_rate}"><table>'
+        f'data-rate="{sample_rate}"><table>',
+        *([f"<caption>{as_html(caption)}</caption>"] if caption else []),
+        *([f"<thead><tr><td></td>{head}</tr></thead>"] if len(versions) > 1 else []),
+        "<tbody>",
+        *(_lane(lane, clips, versions, together) for lane, clips in rows.items()),
+        "</tbody></table>",
+        '<p class="mss-elsewhere">Where no players are shown, as on GitHub: listen on '
+        f'<a href="{place}">Colab</a>.</p></div>',
     ]
-    if caption:
-        lines.append(f"<caption>{as_html(caption)}</caption>")
-    if len(versions) > 1:
-        head = "".join(f"<th>{html.escape(version)}</th>" for version in versions)
-        lines.append(f"<thead><tr><td></td>{head}</tr></thead>")
-    lines += ["<tbody>", *(_lane(lane, clips, versions, together) for lane, clips in rows.items()), "</tbody></table>"]
-    place = repository().removeprefix("https://github.com/")
-    link = f'<a href="https://colab.research.google.com/github/{place}">Colab</a>'
-    lines.append(f'<p class="mss-elsewhere">Where no players are shown, as on GitHub: listen on {link}.</p></div>')
     return "\n".join(lines)
 
 
@@ -61,15 +59,14 @@ def _lane(lane, clips, versions, together):
     cells = ""
     for version in versions:
         label = html.escape(f"{lane}, {version}" if len(clips) > 1 else lane)
-        source = f'src="{data_address(clips[version])}"' if version in clips else None
-        audio = f'<audio controls preload="none" aria-label="{label}" {source}></audio>' if source else ""
-        cells += f"<td>{audio}</td>"
+        about = f'<audio controls preload="none" aria-label="{label}"'
+        cells += f'<td>{about} src="{data_address(clips[version])}"></audio></td>' if version in clips else "<td></td>"
     return f'<tr{marks}><th style="text-align:left">{html.escape(lane)}</th>{cells}</tr>'
 
 
 def program():
     """What turns the tables of a cell into players, as HTML: style and program, without their comments."""
-    style, code = ((HERE / name).read_text() for name in ("player.css", "player.js"))
+    style, code = (Path(__file__).with_name(name).read_text() for name in ("player.css", "player.js"))
     style = re.sub(r"/\*.*?\*/\n?", "", style, flags=re.DOTALL)
     code = "\n".join(line.strip() for line in code.split("\n") if not line.strip().startswith("//"))
     return f"<style data-mss-player>{style}</style><script data-mss-player>{code}</script>"

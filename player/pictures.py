@@ -1,8 +1,11 @@
 """The pictures beside a player: spectrograms, and small PNG files."""
 
 import io
+from itertools import zip_longest
 
+import matplotlib.pyplot as plt
 import numpy as np
+from PIL import Image
 
 from audio_processing.audio_processing import amplitude_to_db, stft, to_mono
 from audio_processing.plots import time_frequency
@@ -14,6 +17,11 @@ SILENCE = 1e-9
 
 def _magnitude(audio):
     return np.abs(stft(np.asarray(to_mono(audio), np.float32), N_FFT, HOP))
+
+
+def axes_of(ax, size=(8, 3)):
+    """The axes that were given, or those of a new figure of a size in inches."""
+    return ax if ax is not None else plt.subplots(figsize=size, layout="constrained")[1]
 
 
 def spectrogram(audio, sample_rate, ax=None, title=None, *, top_db=80.0, reference=None):
@@ -35,13 +43,16 @@ def spectrogram(audio, sample_rate, ax=None, title=None, *, top_db=80.0, referen
     -------
     matplotlib.axes.Axes
     """
-    import matplotlib.pyplot as plt
-
-    ax = ax if ax is not None else plt.subplots(figsize=(8, 3), layout="constrained")[1]
+    ax = axes_of(ax)
     magnitude = _magnitude(audio)
-    decibels = amplitude_to_db(magnitude, reference=reference or max(magnitude.max(), SILENCE))
     time_frequency(
-        decibels, audio.shape[-1] / sample_rate, sample_rate / 2000, ax, colourbar=False, vmin=-top_db, vmax=0
+        amplitude_to_db(magnitude, reference=reference or max(magnitude.max(), SILENCE)),
+        audio.shape[-1] / sample_rate,
+        sample_rate / 2000,
+        ax,
+        colourbar=False,
+        vmin=-top_db,
+        vmax=0,
     )
     ax.set(title=title)
     return ax
@@ -66,23 +77,18 @@ def spectrograms(clips, sample_rate, *, columns=1, height=1.6, top=None):
     -------
     matplotlib.figure.Figure
     """
-    import matplotlib.pyplot as plt
-
     rows = -(-len(clips) // columns)
     figure, axes = plt.subplots(
         rows, columns, figsize=(9, 0.5 + height * rows), layout="constrained", sharex=True, sharey=True, squeeze=False
     )
     loudest = max(_magnitude(clip).max() for clip in clips.values() if clip is not None)
-    for i, ax in enumerate(axes.flat):
-        label, clip = list(clips.items())[i] if i < len(clips) else ("", None)
+    for ax, (label, clip) in zip_longest(axes.flat, clips.items(), fillvalue=("", None)):
         if clip is None:
             ax.axis("off")
             continue
         spectrogram(clip, sample_rate, ax, reference=max(loudest, SILENCE))
-        ax.set(xlabel=None, ylabel=None)
+        ax.set(xlabel=None, ylabel=None, **({"ylim": (0, top)} if top else {}))
         ax.set_title(label, fontsize=10, loc="left", pad=3)
-        if top:
-            ax.set_ylim(0, top)
     figure.supxlabel("time (s)", fontsize=10)
     figure.supylabel("frequency (kHz)", fontsize=10)
     return figure
@@ -90,8 +96,6 @@ def spectrograms(clips, sample_rate, *, columns=1, height=1.6, top=None):
 
 def png_of(figure):
     """A figure as a small PNG file, in bytes; the figure is closed."""
-    import matplotlib.pyplot as plt
-
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", bbox_inches="tight", facecolor="white")
     plt.close(figure)
@@ -100,8 +104,6 @@ def png_of(figure):
 
 def smallest_of(figure):
     """A figure as PNG or JPEG, whichever is smaller: (MIME type, bytes); the figure is closed."""
-    from PIL import Image
-
     png, jpeg = png_of(figure), io.BytesIO()
     Image.open(io.BytesIO(png)).convert("RGB").save(jpeg, format="JPEG", quality=80, optimize=True)
     return min(("image/png", png), ("image/jpeg", jpeg.getvalue()), key=lambda file: len(file[1]))
@@ -109,8 +111,6 @@ def smallest_of(figure):
 
 def in_256_colours(png):
     """A figure's PNG file with a palette, about half the size, as bytes; unchanged if that is not smaller."""
-    from PIL import Image
-
     picture, small = Image.open(io.BytesIO(png)), io.BytesIO()
     if picture.mode == "P" or (picture.mode == "RGBA" and picture.getextrema()[3] != (255, 255)):
         return png  # has a palette already, or transparent parts, which a palette would not keep

@@ -46,9 +46,7 @@ def measure(stems):
         error = weighted_phase_error(stft(stem, **SIZES), mixed)
         true_magnitude, true_phase = exchange(stem, mixture, **SIZES)
         rows += [
-            ("irm@power", source, metric, "dB", value) for metric, value in scores(stems, source, estimate).items()
-        ]
-        rows += [
+            *(("irm@power", source, metric, "dB", value) for metric, value in scores(stems, source, estimate).items()),
             ("mixture", source, "phase_error", "degrees", float(np.degrees(error))),
             ("true_magnitude", source, "si_sdr", "dB", si_sdr(stem, true_magnitude)),
             ("true_phase", source, "si_sdr", "dB", si_sdr(stem, true_phase)),
@@ -65,8 +63,8 @@ def write(musdb):
     for song in tqdm(songs, desc="residuals", unit="song", leave=False):
         records += [{"test_set": "musdb18_7s", "track": song.name, **record} for record in measure(song.stems())]
     data = sha256_of(*(path for song in songs for path in song.files()))
-    content = results.head("residuals on musdb18_7s", config={**SIZES, "power": 2}, data=data)
-    results.write(PATH, content | {"songs": len(songs), "records": records})
+    head = results.head("residuals on musdb18_7s", config={**SIZES, "power": 2}, data=data)
+    results.write(PATH, head | {"songs": len(songs), "records": records})
     return [PATH]
 
 

@@ -5,6 +5,7 @@ Notebook: residual_analysis/residual_analysis.ipynb
 
 import numpy as np
 
+from audio_processing.plots import numbers
 from audio_processing.style import GREY, INK, LINES
 
 
@@ -34,10 +35,7 @@ def forecast(past, future, mean, low, high, sample_rate, ax):
 
 def matrix(values, names, ax, *, label):
     """Draw a square matrix of numbers from 0 to 1 with its values, rows and columns named."""
+    values = np.asarray(values)
     drawn = ax.imshow(values, cmap="viridis", vmin=0, vmax=1)
-    for i, j in np.ndindex(*np.shape(values)):
-        colour = "black" if values[i][j] > 0.6 else "white"
-        ax.text(j, i, f"{values[i][j]:.2f}", ha="center", va="center", color=colour, fontsize=9)
-    ax.set_xticks(range(len(names)), names)
-    ax.set_yticks(range(len(names)), names)
+    numbers(values, names, names, ax, "{:.2f}".format, values <= 0.6)
     ax.figure.colorbar(drawn, ax=ax, label=label)

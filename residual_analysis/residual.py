@@ -140,9 +140,8 @@ def weighted_phase_error(true, other):
 
     From 0 for equal phases to π for opposite ones; independent phases give π/2. NaN if `true` is silent.
     """
-    weight = np.abs(true)
+    weight, error = np.abs(true), np.abs(phase_error(true, other))
     total = weight.sum(dtype=np.float64)
-    error = np.abs(phase_error(true, other))
     return float(np.sum(weight * error, dtype=np.float64) / total) if total > 0 else np.nan
 
 
@@ -168,11 +167,8 @@ def shares_by_phase_error(true, mixture, residual, *, classes=12):
     """
     edges = np.linspace(0, np.pi, classes + 1)
     index = np.minimum((np.abs(phase_error(true, mixture)) / np.pi * classes).astype(int), classes - 1).ravel()
-    shares = []
-    for spectrum in (true, residual):
-        energy = np.bincount(index, weights=(np.abs(spectrum) ** 2).ravel(), minlength=classes)
-        shares.append(energy / max(energy.sum(), np.finfo(float).tiny))
-    return edges, *shares
+    energies = [np.bincount(index, (np.abs(spectrum) ** 2).ravel(), classes) for spectrum in (true, residual)]
+    return edges, *(energy / max(energy.sum(), np.finfo(float).tiny) for energy in energies)
 
 
 def exchange(stem, mixture, *, n_fft=2048, hop_length=512):

@@ -10,7 +10,7 @@ References
 """
 
 import warnings
-from dataclasses import dataclass
+from collections import namedtuple
 
 import numpy as np
 import scipy.stats
@@ -61,8 +61,7 @@ def acf(series, lags):
     series = check_series("series", series, varying=True)
     expect(0 <= lags < series.size, "lags", f"from 0 to {series.size - 1}", lags)
     centred = series - series.mean()
-    power = np.abs(np.fft.rfft(centred, 2 * series.size)) ** 2  # padded: no wrap-around
-    products = np.fft.irfft(power)[: lags + 1]
+    products = np.fft.irfft(np.abs(np.fft.rfft(centred, 2 * series.size)) ** 2)[: lags + 1]  # padded: no wrap-around
     return products / products[0]
 
 
@@ -73,8 +72,7 @@ def pacf(series, lags):
     An autoregression of order p has none beyond lag p. Parameters, result and errors are those of `acf`.
     """
     r = acf(series, lags)
-    partial = np.zeros(lags + 1)
-    partial[0] = 1
+    partial = np.r_[1.0, np.zeros(lags)]
     weights, variance = np.zeros(0), 1.0
     for k in range(1, lags + 1):
         partial[k] = (r[k] - weights @ r[k - 1 : 0 : -1]) / variance
@@ -111,8 +109,7 @@ def ljung_box(series, lags, *, fitted=0):
     return float(statistic), float(scipy.stats.chi2.sf(statistic, lags - fitted))
 
 
-@dataclass(frozen=True)
-class Forecast:
+class Forecast(namedtuple("Forecast", "mean low high innovations coefficients aic converged")):
     """A forecast and its diagnostics.
 
     Parameters
@@ -126,14 +123,6 @@ class Forecast:
         Akaike's information criterion: lower is better, for one series.
     converged : bool
     """
-
-    mean: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-    innovations: np.ndarray
-    coefficients: dict
-    aic: float
-    converged: bool
 
 
 def seasonal_arima(series, horizon, *, order=(2, 0, 1), season=1, seasonal_order=(1, 0, 0), iterations=100):

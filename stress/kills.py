@@ -22,8 +22,11 @@ from common.places import Places
 
 def visible(folder, pattern):
     """The files of a folder that match, except those in hidden folders, which hold what is not complete."""
-    paths = [path for path in Path(folder).rglob(pattern) if path.is_file()]
-    return sorted(path for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+    return sorted(
+        path
+        for path in Path(folder).rglob(pattern)
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
 
 
 def write_songs(root, songs=3, seconds=1.0, sample_rate=16000):
@@ -45,14 +48,14 @@ def dataset(root):
 
     def content(folder):
         """Sounds and scores by their bytes, annotations by their arrays."""
-        files = {}
-        for path in visible(folder, "*.*"):
-            name = str(path.relative_to(folder)).replace("same_artist.partial", "same_artist")
-            files[name] = path.read_bytes()
-            if path.suffix == ".npz":
-                with np.load(path) as arrays:
-                    files[name] = {key: arrays[key].tobytes() for key in arrays}
-        return files
+        return {
+            str(path.relative_to(folder)).replace("same_artist.partial", "same_artist"): (
+                {key: array.tobytes() for key, array in np.load(path).items()}
+                if path.suffix == ".npz"
+                else path.read_bytes()
+            )
+            for path in visible(folder, "*.*")
+        }
 
     return lambda folder: build_set(folder, "same_artist", songs=3, seconds=1.0), content
 
@@ -82,8 +85,7 @@ def scores(root):
     systems = [SYSTEMS["mixture"], SYSTEMS["irm"]]
 
     def content(folder):
-        paths = visible(Places(folder).results, "*.json")
-        return {path.name: results.read(path)["records"] for path in paths}
+        return {path.name: results.read(path)["records"] for path in visible(Places(folder).results, "*.json")}
 
     return lambda folder: run(test_set, systems, Options(Places(folder))), content
 
@@ -102,8 +104,7 @@ def training(root):
 
     def content(folder):
         """The curve, epoch by epoch; of a run that is not finished nothing else is promised to readers."""
-        rows = loop.read_log(folder / "run" / "log.csv")
-        whole = (row for row in rows if row["val_loss"])
+        whole = (row for row in loop.read_log(folder / "run" / "log.csv") if row["val_loss"])
         return {row["epoch"]: [round(float(row[name]), 5) for name in ("loss", "val_loss")] for row in whole}
 
     return lambda folder: train(short, sizes, songs, songs, folder / "run"), content
@@ -191,25 +192,24 @@ def run(name, kills, seed=0):
         ever), "worst" (most kills in a row before it could finish) and "failures" (round → errors).
     """
     rng = np.random.default_rng([seed, list(TASKS).index(name)])
-    failures, rounds, lost = {}, [], 0
+    rounds = []
     with tempfile.TemporaryDirectory() as root:
         root = Path(root)
-        task, whole = TASKS[name](root), root / "whole"
-        whole.mkdir()
+        task, whole = TASKS[name](root), Path(tempfile.mkdtemp(dir=root))
         start = time.monotonic()
         attempt(lambda: task[0](whole))
         seconds = time.monotonic() - start
         expected, files = task[1](whole), names(whole)
-        while (left := kills - sum(rounds)) > 0:
-            folder = root / f"killed {len(rounds)}"
-            folder.mkdir()
+        while (left := kills - sum(here for here, _ in rounds)) > 0:
+            folder = Path(tempfile.mkdtemp(dir=root))
             moments = (rng.uniform(0, seconds) for _ in range(min(left, int(rng.integers(1, 5)))))
-            here, errors = kill(task, folder, expected, files, moments)
-            rounds.append(here)
-            if errors:
-                failures[f"round {len(rounds)}, after {here} kills"] = errors
-                lost += here
-    return {"tried": sum(rounds), "passed": sum(rounds) - lost, "worst": max(rounds), "failures": failures}
+            rounds.append(kill(task, folder, expected, files, moments))
+    return {
+        "tried": sum(here for here, _ in rounds),
+        "passed": sum(here for here, errors in rounds if not errors),
+        "worst": max(here for here, _ in rounds),
+        "failures": {f"round {i}, after {here} kills": errors for i, (here, errors) in enumerate(rounds, 1) if errors},
+    }
 
 
 def names(folder):

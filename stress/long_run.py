@@ -25,7 +25,7 @@ from audio_processing.tracks import SOURCES
 from common import results
 from common.places import ROOT, Places
 from experiments.catalogue import SYSTEMS, TestSet
-from experiments.scoring import score_song
+from experiments.scores import score_song
 
 SONGS, SECONDS, JOBS = 50, 250.0, 2
 GROWTH = 0.1
@@ -63,14 +63,13 @@ def write_songs(root, songs=SONGS, seconds=SECONDS, rate=22050, tile=5.0):
     rate : int
         see `fifty`.
     """
-    from virtual_band import render_song
-    from virtual_band.dataset import songs_of
+    from virtual_band import dataset, render_song
 
     mono = fifty(root, rate).mono
     shape = round(seconds * rate), 1 if mono else 2
     stems = {}
     (root / "stems").mkdir(parents=True)
-    for i, (artist, seed) in enumerate(songs_of("one_artist", 3)):
+    for i, (artist, seed) in enumerate(dataset.songs_of("one_artist", 3)):
         band = render_song(artist, seed, tile)
         for source in SOURCES:
             audio = to_mono(band.stems[source])[None] if mono else band.stems[source]
@@ -104,10 +103,10 @@ def watched(root, songs, status, *arguments):
         songs done, and MB that all processes took together, several times a second.
     """
     command = [sys.executable, "-c", COMMAND, *map(str, (root, *arguments))]
+    options = {"stderr": subprocess.STDOUT, "start_new_session": True, "cwd": ROOT}
     done, peaks = {}, []
     with open(root / "output", "w+") as output:
-        options = {"stdout": output, "stderr": subprocess.STDOUT, "start_new_session": True, "cwd": ROOT}
-        process = psutil.Popen(command, **options)
+        process = psutil.Popen(command, stdout=output, **options)
         while process.poll() is None and len(done) < songs:
             with contextlib.suppress(psutil.NoSuchProcess, FileNotFoundError):  # as the run ends
                 tree = process, *process.children(recursive=True)

@@ -29,14 +29,12 @@ FIELDS = (b"\0\0\0\0", b"\xff\xff\xff\xff", b"\xff\xff\xff\x7f", b"\x01\0\0\0", 
 def originals(kind):
     """The bytes of a few intact files of one kind: list of (ending, bytes)."""
     audio = 0.3 * np.random.default_rng(5).standard_normal((4000, 2)).clip(-3, 3)
-    files = []
+    maker = hostile.through_ffmpeg if kind == "m4a" else hostile.sound
     with tempfile.TemporaryDirectory() as folder:
-        for ending, options in FORMATS[kind]:
-            make = hostile.sound(f"a{ending}", audio, 16000, **options)
-            if ending == ".m4a":
-                make = hostile.through_ffmpeg("a.m4a", audio=audio, rate=16000)
-            files.append((ending, make(Path(folder)).read_bytes()))
-    return files
+        return [
+            (ending, maker(f"a{ending}", audio=audio, rate=16000, **options)(Path(folder)).read_bytes())
+            for ending, options in FORMATS[kind]
+        ]
 
 
 def mutate(content, rng):
@@ -56,8 +54,7 @@ def mutate(content, rng):
         if not content:
             break
         end = min(len(content), 200) if rng.random() < 0.5 else len(content)
-        at = int(rng.integers(end))
-        size = int(rng.integers(1, 65))
+        at, size = int(rng.integers(end)), int(rng.integers(1, 65))
         match rng.integers(7):
             case 0:
                 content[at] ^= 1 << int(rng.integers(8))

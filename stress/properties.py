@@ -35,9 +35,8 @@ def song(samples, channels=1, rate=16000, seed=0):
     t = np.arange(samples) / rate
     tones = sum(np.sin(2 * np.pi * f * t + p) for f, p in zip(rng.uniform(60, 900, 6), rng.uniform(0, 6, 6)))
     beat = rng.standard_normal(samples) * np.exp(-(t % 0.5) * 30)
-    audio = 0.04 * tones + 0.2 * beat
     sides = 1 - 0.5 * rng.random((channels, 1))
-    return np.clip(sides * audio, -1, 1).astype(np.float32)
+    return np.clip(sides * (0.04 * tones + 0.2 * beat), -1, 1).astype(np.float32)
 
 
 def length_error(model, audio, rate):
@@ -113,9 +112,12 @@ def order_error(model, songs, rate):
 
 def compared():
     """(test set, model) of every separator that takes stems out of a mixture, where it is scored by default."""
-    rows = [row for row in SEPARATORS.values() if row.kind in ("mask", "waveform")]
-    band = [test_set for test_set in TEST_SETS.values() if test_set.place == "band"]
-    return [(test_set.name, row.name) for test_set in band for row in rows if test_set.scores(row)]
+    return [
+        (test_set.name, row.name)
+        for test_set in TEST_SETS.values()
+        for row in SEPARATORS.values()
+        if test_set.place == "band" and row.kind in ("mask", "waveform") and test_set.scores(row)
+    ]
 
 
 def margins(test_set, model, places=HERE):

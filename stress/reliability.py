@@ -8,7 +8,6 @@ properties  length, level, silence, sum, chunks and order of songs, for every se
 margins     oracle > model > mixture, from results/scores
 """
 
-import argparse
 import sys
 import tempfile
 import time
@@ -16,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common import results
+from common import command, results
 from common.places import HERE
 from stress import hostile, kills, long_run, mutants, properties
 
@@ -26,8 +25,15 @@ MUTANTS, KILLS, SEED = 200, 25, 0
 
 def record(check, case, tried, passed, figure, worst, unit):
     """One row of the results: what was tried, how often it passed, and the worst that was measured."""
-    row = {"check": check, "case": case, "tried": int(tried), "passed": int(passed)}
-    return {**row, "figure": figure, "worst": float(worst), "unit": unit}
+    return {
+        "check": check,
+        "case": case,
+        "tried": int(tried),
+        "passed": int(passed),
+        "figure": figure,
+        "worst": float(worst),
+        "unit": unit,
+    }
 
 
 def within(check, case, errors, limit, figure, unit=""):
@@ -44,14 +50,13 @@ def counted(check, case, outcome, figure, unit):
 
 def check_files(options):
     """Every hostile file has its outcome."""
-    worst, failures = [0.0], {}
+    worst, failures, tried = [0.0], {}, len(hostile.CASES)
     for name, case in hostile.CASES.items():
         with tempfile.TemporaryDirectory() as folder:
             try:
                 worst.append(hostile.check(case, Path(folder)))
             except AssertionError as error:
                 failures[name] = error
-    tried = len(hostile.CASES)
     outcome = {"tried": tried, "passed": tried - len(failures), "failures": failures, "worst": max(worst)}
     yield counted("files", "hostile files", outcome, "stems + residual - song", "of the peak")
 
@@ -71,13 +76,13 @@ def check_kills(options):
 def check_long_run(options):
     """As many songs as MUSDB18's test set has, and as long: nothing lost, nothing done twice, memory that stays."""
     run = long_run.run(options.songs, options.seconds, rate=44100 if options.stereo else 22050)
-    songs, done, seconds = run["songs"], run["before"], run["seconds"]
-    hours, sound = songs * run["song_seconds"] / 3600, "stereo at 44.1 kHz" if options.stereo else "mono at 22.05 kHz"
-    case = f"{songs} songs, {hours:.1f} h, {sound}, killed when {done} were done: scores"
+    done, hours = run["before"], run["songs"] * run["song_seconds"] / 3600
+    sound = "stereo at 44.1 kHz" if options.stereo else "mono at 22.05 kHz"
+    case = f"{run['songs']} songs, {hours:.1f} h, {sound}, killed when {done} were done: scores"
     rows = [
-        (case, run["scores"], run["right"], "seconds", seconds, "s"),
+        (case, run["scores"], run["right"], "seconds", run["seconds"], "s"),
         ("songs that were done are kept", done, done - run["twice"], "scored twice", run["twice"], "songs"),
-        ("files that museval reads", songs, run["museval"], "seconds", seconds, "s"),
+        ("files that museval reads", run["songs"], run["museval"], "seconds", run["seconds"], "s"),
         (f"memory, {run['jobs']} songs at a time", 1, 1, "peak of all processes", run["peak_mb"], "MB"),
     ]
     yield from (record("long_run", *row) for row in rows)
@@ -92,18 +97,16 @@ def check_properties(options):
         drawn = rng.integers(1, 9000, 20), rng.integers(1, 4, 20), rng.choice([8000, 16000, 22050, 44100], 20)
         lengths = [tuple(map(int, row)) for row in zip(*drawn)]
         three = [properties.song(n) for n in (4000, 9000, 100)]
-        errors = {
+        for case, values in {
             "length in = length out": [properties.length_error(model, properties.song(*w), w[2]) for w in lengths],
             "silence gives silence": [properties.loudest_of_silence(model, c, n, r) for n, c, r in lengths[:5]],
             "order of songs": [properties.order_error(model, three, 16000)],
-        }
-        for case, values in errors.items():
+        }.items():
             yield within("properties", f"{case}, {model}", values, 0, "largest error")
         yield loudness(model)
         sums, chunks = properties.file_errors(model, properties.longer_than_a_chunk(model), 8000)
-        limit = properties.CHUNK_LIMIT
         yield within("properties", f"stems + residual = song, {model}", [sums], properties.SUM_LIMIT, "largest error")
-        figure = f"difference, at most {limit:g}"
+        limit, figure = properties.CHUNK_LIMIT, f"difference, at most {properties.CHUNK_LIMIT:g}"
         yield within("properties", f"chunks = whole, {model}", [chunks], limit, figure, "dB of the song")
 
 
@@ -121,8 +124,8 @@ def check_margins(options):
         above, below = properties.margins(test_set, model)
         for case, distances in ((f"{model} > mixture", above), (f"{properties.ORACLE} > {model}", below)):
             if distances:
-                passed, case = sum(distance > 0 for distance in distances), f"{case}, {test_set}"
-                yield record("margins", case, len(distances), passed, "smallest distance", min(distances), "dB")
+                tried, passed = len(distances), sum(distance > 0 for distance in distances)
+                yield record("margins", f"{case}, {test_set}", tried, passed, "smallest distance", min(distances), "dB")
 
 
 CHECKS = {
@@ -140,26 +143,26 @@ def stays(row, checks, only):
     return row["check"] not in checks or bool(only) and row["case"].rsplit(", ", 1)[-1] not in only
 
 
-def options_of(arguments, checks):
-    """The command line."""
-    names = ("all", *checks)
-    parser = argparse.ArgumentParser(prog="python -m stress.reliability", description=__doc__.split("\n")[0])
-    parser.add_argument("checks", nargs="*", default="all", metavar="CHECK", choices=names, help=", ".join(names))
-    parser.add_argument(
-        "--only", nargs="+", metavar="NAME", help="separators of properties, tasks of kills, kinds of mutants"
-    )
-    parser.add_argument("--kills", type=int, default=KILLS, help="of each task (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=SEED, help="of the kills (default: %(default)s)")
-    parser.add_argument("--songs", type=int, default=long_run.SONGS, help="of the long run (default: %(default)s)")
-    parser.add_argument("--seconds", type=float, default=long_run.SECONDS, help="of each song (default: %(default)s)")
-    parser.add_argument("--stereo", action="store_true", help="songs of the long run in stereo at 44.1 kHz")
-    parser.add_argument("--dry-run", action="store_true", help="check and print, write nothing")
-    return parser.parse_args(arguments)
-
-
 def main(arguments=None, places=HERE, checks=CHECKS):
     """The command. Returns its exit status: 0, or 1 if anything failed."""
-    options = options_of(arguments, checks)
+    names = ("all", *checks)
+    options = command.options_of(
+        "stress.reliability",
+        __doc__,
+        {
+            "checks": dict(nargs="*", default="all", metavar="CHECK", choices=names, help=", ".join(names)),
+            "--only": dict(
+                nargs="+", metavar="NAME", help="separators of properties, tasks of kills, kinds of mutants"
+            ),
+            "--kills": dict(type=int, default=KILLS, help="of each task (default: %(default)s)"),
+            "--seed": dict(type=int, default=SEED, help="of the kills (default: %(default)s)"),
+            "--songs": dict(type=int, default=long_run.SONGS, help="of the long run (default: %(default)s)"),
+            "--seconds": dict(type=float, default=long_run.SECONDS, help="of each song (default: %(default)s)"),
+            "--stereo": dict(action="store_true", help="songs of the long run in stereo at 44.1 kHz"),
+            "--dry-run": dict(action="store_true", help="check and print, write nothing"),
+        },
+        arguments,
+    )
     chosen = [name for name in checks if name in options.checks or "all" in options.checks]
     rows, seconds = [], {}
     for name in chosen:
@@ -176,9 +179,11 @@ def main(arguments=None, places=HERE, checks=CHECKS):
             before = {"records": [], "check_seconds": {}}
         rows = [row for row in before["records"] if stays(row, chosen, options.only)] + rows
         seconds = {**before["check_seconds"], **seconds}
-        content = results.head("reliability", config={"mutants": MUTANTS, "kills": KILLS}, seed=SEED)
-        content |= {"seconds": round(sum(seconds.values()), 1), "check_seconds": seconds}
-        content["records"] = sorted(rows, key=lambda row: list(checks).index(row["check"]))
+        content = results.head("reliability", config={"mutants": MUTANTS, "kills": KILLS}, seed=SEED) | {
+            "seconds": round(sum(seconds.values()), 1),
+            "check_seconds": seconds,
+            "records": sorted(rows, key=lambda row: list(checks).index(row["check"])),
+        }
         results.write(path, content)
         print("wrote", places.shown(path))
     return 1 if any(row["passed"] < row["tried"] for row in rows) else 0

@@ -108,7 +108,7 @@ class Page:
         a script that runs in every document before its own.
     """
 
-    def __init__(self, browser, width=1280, height=900, dark=False, still=False, before="", offline=False):
+    def __init__(self, browser, width=1280, height=900, dark=False, still=False, before=""):
         self.browser = browser
         self.target = browser.send("Target.createTarget", url="about:blank")["targetId"]
         self.session = browser.send("Target.attachToTarget", targetId=self.target, flatten=True)["sessionId"]
@@ -118,14 +118,12 @@ class Page:
         self.send(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
         )
-        features = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
-        features.append({"name": "prefers-reduced-motion", "value": "reduce" if still else "no-preference"})
+        features = [
+            {"name": "prefers-color-scheme", "value": "dark" if dark else "light"},
+            {"name": "prefers-reduced-motion", "value": "reduce" if still else "no-preference"},
+        ]
         self.send("Emulation.setEmulatedMedia", features=features)
         self.send("Emulation.setFocusEmulationEnabled", enabled=True)
-        if offline:
-            self.send(
-                "Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=0, uploadThroughput=0
-            )
         if before:
             self.send("Page.addScriptToEvaluateOnNewDocument", source=before)
 
@@ -167,12 +165,13 @@ class Page:
             self.browser.listen(0.03)
         return value
 
-    def press(self, key):
-        """Press and release a key: a character, or a name such as ArrowLeft."""
-        parameters = {"key": key, "windowsVirtualKeyCode": CODES.get(key, ord(key[0].upper()))}
-        text = {"text": "\r" if key == "Enter" else key} if len(key) == 1 or key == "Enter" else {}
-        self.send("Input.dispatchKeyEvent", type="keyDown", **parameters, **text)
-        self.send("Input.dispatchKeyEvent", type="keyUp", **parameters)
+    def press(self, *keys):
+        """Press and release keys, one after the other: characters, or names such as ArrowLeft."""
+        for key in keys:
+            parameters = {"key": key, "windowsVirtualKeyCode": CODES.get(key, ord(key[0].upper()))}
+            text = {"text": "\r" if key == "Enter" else key} if len(key) == 1 or key == "Enter" else {}
+            self.send("Input.dispatchKeyEvent", type="keyDown", **parameters, **text)
+            self.send("Input.dispatchKeyEvent", type="keyUp", **parameters)
 
     def click(self, selector, x=0.5, y=0.5):
         """Click at a place of an element, as shares of its width and height."""

@@ -3,6 +3,7 @@
 import os
 
 import pytest
+from matplotlib.figure import Figure
 
 import separate
 from common import results
@@ -10,6 +11,9 @@ from common.places import HERE
 from tests.helpers import ROOT, make_tree
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Two processes that compile one function for different types at a time mix them up in numba's cache of files, and the
+# next process crashes. So each worker has a cache of its own, which the notebooks that it executes inherit.
+os.environ["NUMBA_CACHE_DIR"] = str(ROOT / ".make" / f"numba-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}")
 
 
 @pytest.fixture(scope="session")
@@ -49,6 +53,12 @@ def uncompiled(_eagerly):
     _eagerly(True)
     yield
     _eagerly(False)
+
+
+@pytest.fixture
+def ax():
+    """The axes of a figure that nobody shows."""
+    return Figure().subplots()
 
 
 @pytest.fixture

@@ -4,14 +4,18 @@ import csv
 import importlib.util
 import json
 import os
+import re
 import runpy
 import shutil
 import subprocess
 import sys
+from base64 import b64decode
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from audio_processing.audio_processing import save
 from audio_processing.chunks import Separator
@@ -37,9 +41,28 @@ needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs 
 
 
 def refused(words, function, *arguments, error=ValueError, **options):
-    """Check that a call raises an error whose message holds these words, a regular expression."""
-    with pytest.raises(error, match=words):
+    """Check that a call raises an error whose message holds these words, a regular expression; returns the message."""
+    with pytest.raises(error, match=words) as caught:
         function(*arguments, **options)
+    return str(caught.value)
+
+
+def one_line(capsys):
+    """What was said on standard error, which is one line."""
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1, said
+    return said
+
+
+def clips_in(page):
+    """The sounds that a page holds: (samples, channels) and sample rate of each."""
+    found = re.findall(r"audio/\w+;base64,([^\"]+)", page)
+    return [soundfile.read(BytesIO(b64decode(clip)), always_2d=True) for clip in found]
+
+
+def stacked(stems):
+    """Stems as one array: (source, …)."""
+    return np.stack(list(stems.values()))
 
 
 def array(tensor):
@@ -47,6 +70,34 @@ def array(tensor):
     from keras import ops
 
     return ops.convert_to_numpy(tensor)
+
+
+def untrained(make, *arguments, seed=1, shape=None):
+    """A network or layer, built for a shape, with the weights of a seed."""
+    import keras
+
+    keras.utils.set_random_seed(seed)
+    model = make(*arguments)
+    model.build(shape)
+    return model
+
+
+def reloaded(model, folder):
+    """A model as it comes back from a file, in safe mode."""
+    import keras
+
+    model.save(folder / "model.keras")
+    return keras.saving.load_model(folder / "model.keras", compile=False, safe_mode=True)
+
+
+def small_decoder(source, seed=0, **settings):
+    """An untrained decoder of a source."""
+    from ddsp_models import autoencoder, features
+
+    struck = DECODER | {"inputs": features.STRUCK, "n_harmonics": 0}
+    pitched = DECODER | {"inputs": features.PITCHED, "n_harmonics": 12, "outline": True}
+    sizes = autoencoder.Settings(**(struck if source == "drums" else pitched) | settings)
+    return untrained(autoencoder.Decoder, sizes, seed=seed, shape={})
 
 
 def gradients(function, *values):
@@ -107,7 +158,7 @@ def make_song(bass=110.0, voice=440.0, seconds=2.0):
     frames = int(seconds * 250)
     f0 = np.tile(np.array([[bass, voice]], np.float32), (frames, 1))
     f0[: frames // 2, 1] = 0.0
-    return song_crops.Song.from_stems(np.stack(list(stems.values())), f0, tuple(stems), ("bass", "vocals"))
+    return song_crops.Song.from_stems(stacked(stems), f0, tuple(stems), ("bass", "vocals"))
 
 
 def some_features(names, frames=30, batch=2, seed=0):
@@ -121,16 +172,16 @@ def some_features(names, frames=30, batch=2, seed=0):
 
 def make_tree(root, *, songs=2, seconds=2.0, sample_rate=16000, subset="train", channels=2, seed=0):
     """A tiny dataset in MUSDB18-HQ layout: stems of noise, `songs` of them."""
-    rng = np.random.default_rng(seed)
-    for i in range(songs):
-        stems = {
-            source: (0.1 * rng.standard_normal((channels, int(seconds * sample_rate)))).astype(np.float32)
-            for source in SOURCES
-        }
-        folder = root / subset / f"Artist - Song {i}"
-        for name, audio in {**stems, "mixture": sum(stems.values())}.items():
-            save(folder / f"{name}.wav", audio, sample_rate)
+    sounds = 0.1 * noise(songs, len(SOURCES), channels, int(seconds * sample_rate), seed=seed)
+    for i, stems in enumerate(sounds):
+        save_song(root / subset / f"Artist - Song {i}", dict(zip(SOURCES, stems)), sample_rate)
     return root
+
+
+def save_song(folder, stems, sample_rate):
+    """Write a song as MUSDB18-HQ has it: its stems, and their sum as the mixture."""
+    for name, audio in {**stems, "mixture": sum(stems.values())}.items():
+        save(folder / f"{name}.wav", audio, sample_rate)
 
 
 def stem_file(path, folder, sources=("mixture", *SOURCES), options=()):
@@ -174,6 +225,15 @@ def process(backend, script, *arguments, **environment):
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
+
+
+def write_study(write_results, model, minutes, lead=0.0, size="middle", long=False, **about):
+    """Write a study of three songs, as `write_results` does: SI-SDR rises with minutes, and by half a dB if `long`."""
+    songs = np.arange(3.0) + minutes + lead + 0.5 * long - (size == "small")
+    home, away = ({"bass": {"si_sdr": x.tolist()}} for x in (songs, songs - 6))
+    records = recorded(model, home) + recorded(model, away, test_set="other_artist")
+    config = {"model": model, "minutes": minutes, "size": size, "seed": 0, "long": long}
+    write_results(f"studies/{model}-{minutes}-{size}-{long}.json", records, config=config, parameters=1000, **about)
 
 
 def recorded(system, scores, **fields):

@@ -2,24 +2,20 @@
 
 import json
 import re
-from base64 import b64decode
-from io import BytesIO
 
 import numpy as np
 import pytest
-import soundfile
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 import display
+from audio_processing.tracks import TRIO
 from common import results
 from common.files import sha256_of
 from common.places import HERE
 from experiments import catalogue, plots, statistics, values
 from player.clips import mp3
-from tests.helpers import recorded, refused
-
-TRIO = ("drums", "bass", "vocals")
+from tests.helpers import clips_in, recorded, refused, tone, write_study
 
 
 @pytest.fixture
@@ -67,11 +63,8 @@ def test_text_and_tables_follow_the_results(scored, score, outputs):
     display.overview("same_artist", ["mixture", "irm"], ["si_sdr", "f0_l1_hz"])
     text, table, overview = (data for data, _ in outputs)
     assert text == {"text/markdown": "The mask reaches 8.0 dB on 2 songs, 9.0 ahead; drums 7.0."}
-    assert (
-        ">8.0<" in table["text/html"]
-        and "−1.0" in table["text/html"]
-        and ">median-filter HPS: not computed<" in table["text/html"]
-    )
+    for words in (">8.0<", "−1.0", ">median-filter HPS: not computed<"):
+        assert words in table["text/html"]
     assert ">f0 (Hz)<" in overview["text/html"] and overview["text/html"].count(">–<") == 2
     assert shown_again(outputs) == [text, table, overview]
     score("irm", more=7.0)
@@ -97,8 +90,7 @@ def test_speed_follows_the_results(write_results):
     record = {"benchmark": "fast", "ours_s": 0.0125, "peer": "a <peer>", "peer_s": 2.5, "ratio": 200.0, "peak_mb": 1.0}
     write_results("benchmarks.json", [record])
     table = display.benchmarks.render([("fast", "the work")])
-    nbsp = "\N{NO-BREAK SPACE}"
-    for cell in ("the work", f"12.5{nbsp}ms", "a &lt;peer&gt;", f"2500{nbsp}ms", "200.0"):
+    for cell in ("the work", "12.5\N{NO-BREAK SPACE}ms", "a &lt;peer&gt;", "2500\N{NO-BREAK SPACE}ms", "200.0"):
         assert f">{cell}<" in table
     refused(
         "no slow in it; `python -m benchmarks` measures",
@@ -145,15 +137,11 @@ def test_what_systems_cost_and_their_differences(scored, score, monkeypatch):
 @pytest.fixture
 def studied(write_results):
     """Seven trainings: two models, two amounts of music, for longer, too; and one of a refinement."""
+    about = {"steps": 200, "best_step": 100, "ended_by": "patience", "training_seconds": 60.0}
+    about |= {"processor_seconds": 50.0, "validation": [-1.0, -0.5]}
     for model, lead in (("conv_tasnet", 0.0), ("ddsp_masked", 2.0), ("ddsp_masked@refined", 3.0)):
         for minutes, long in ((3, False), (3, True), (10, False))[: 1 if "@" in model else 3]:
-            config = {"model": model, "minutes": minutes, "size": "middle", "seed": 0, "long": long}
-            about = {"parameters": 1000, "steps": 200, "best_step": 100, "ended_by": "patience"}
-            about |= {"training_seconds": 60.0, "processor_seconds": 50.0, "validation": [-1.0, -0.5]}
-            songs = np.arange(3.0) + minutes + lead + 0.5 * long
-            records = recorded(model, {"bass": {"si_sdr": songs.tolist()}})
-            records += recorded(model, {"bass": {"si_sdr": (songs - 6).tolist()}}, test_set="other_artist")
-            write_results(f"studies/{model}-{minutes}-{long}.json", records, config=config, **about)
+            write_study(write_results, model, minutes, lead, long=long, **about)
 
 
 def test_studies_are_shown_as_table_and_figures(studied):
@@ -223,24 +211,18 @@ def test_what_is_missing_is_said_where_it_would_stand(scored, outputs, spoil, sa
         assert 'role="alert"' in data["text/html"] and metadata["missing"] in data["text/plain"]
 
 
-def clips_in(page):
-    clips = re.findall(r"audio/mpeg;base64,([^\"]+)", page)
-    return [soundfile.read(BytesIO(b64decode(clip)))[0] for clip in clips]
-
-
-def tone(frequency, level, seconds=1.0):
-    return level * np.sin(2 * np.pi * frequency * np.arange(int(16000 * seconds)) / 16000)
+def sine(hertz, level):
+    return level * tone(hertz, harmonics=1)
 
 
 def test_clips_share_one_gain(outputs):
-    display.audio({"loud": tone(440, 2.0), "soft": tone(440, 0.2)}, 16000, spectrogram=False)
-    loud, soft = clips_in(outputs[0][0]["text/html"])
-    assert np.std(loud) / np.std(soft) == pytest.approx(10, rel=0.05)
-    assert np.abs(loud).max() < 1
+    display.audio({"loud": sine(440, 2.0), "soft": sine(440, 0.2)}, 16000, spectrogram=False)
+    (loud, _), (soft, _) = clips_in(outputs[0][0]["text/html"])
+    assert np.std(loud) / np.std(soft) == pytest.approx(10, rel=0.05) and np.abs(loud).max() < 1
 
 
 def test_a_player_degrades_to_labelled_audio_elements_and_a_link(outputs):
-    display.audio({"drums, <true>": tone(100, 0.5), "gap": None, "bass": tone(60, 0.5)}, 16000)
+    display.audio({"drums, <true>": sine(100, 0.5), "gap": None, "bass": sine(60, 0.5)}, 16000)
     picture, table, code = (data for data, _ in outputs)
     assert "drums, <true>" in outputs[0][1]["image/png"]["alt"] and len(picture["image/png"]) < 150_000
     bare = table["text/html"]
@@ -259,7 +241,7 @@ def test_a_player_degrades_to_labelled_audio_elements_and_a_link(outputs):
     ],
 )
 def test_stems_play_together_and_alternatives_one_by_one(outputs, labels, mode):
-    display.audio({label: tone(100, 0.1) for label in labels}, 16000, spectrogram=False)
+    display.audio({label: sine(100, 0.1) for label in labels}, 16000, spectrogram=False)
     page = outputs[0][0]["text/html"]
     assert f'data-mode="{mode}"' in page
     assert page.count("data-whole") == (mode == "mix" and labels[0].startswith("mixture"))
@@ -272,7 +254,7 @@ def example(write_results):
     folder.mkdir(parents=True)
     rows = {"mixture": {"true": "m.mp3"}, "bass": {"true": "b.mp3", "ours": "o.mp3"}}
     for i, file in enumerate(("m.mp3", "b.mp3", "o.mp3")):
-        (folder / file).write_bytes(mp3(tone(110 * (i + 1), 0.5), 16000))
+        (folder / file).write_bytes(mp3(sine(110 * (i + 1), 0.5), 16000))
     checksum = sha256_of(*sorted(folder.glob("*.mp3")))
     about = {"sample_rate": 16000, "caption": "a <song>", "rows": rows, "files_sha256": checksum}
     write_results("audio/same_artist/index.json", [], **about)
@@ -289,7 +271,7 @@ def test_the_player_holds_every_version_of_every_stem(example, outputs):
 
 
 def test_clips_that_are_not_those_of_the_index_are_not_played(example, outputs):
-    (example / "b.mp3").write_bytes(mp3(tone(220, 0.1), 16000))
+    (example / "b.mp3").write_bytes(mp3(sine(220, 0.1), 16000))
     display.player("same_artist")
     assert "clips missing or changed" in outputs[0][1]["missing"] and len(outputs) == 1
 
@@ -304,12 +286,14 @@ def test_a_source_can_be_shown_without_most_of_its_docstring(outputs):
 
 def test_variants_of_the_separator_are_shown_by_mean_and_by_seed(write_results, outputs):
     metrics = {"raw_pitch_accuracy": 0.5, "f0_l1_hz": 30.0, "f0_l1_hz@all": 40.0, "loudness_l1": 3.0, "si_sdr": -1.0}
-    records = []
-    for seed in (0, 1):
-        for source in TRIO:
-            pitched = {name: [x + 2 * seed + (source == "bass")] for name, x in metrics.items()}
-            kept = {name: x for name, x in pitched.items() if source != "drums" or name in ("loudness_l1", "si_sdr")}
-            records += recorded("old way", {source: kept}, seed=seed)
+    records = [
+        row
+        for seed in (0, 1)
+        for source in TRIO
+        for name, x in metrics.items()
+        if source != "drums" or name in ("loudness_l1", "si_sdr")
+        for row in recorded("old way", {source: {name: [x + 2 * seed + (source == "bass")]}}, seed=seed)
+    ]
     about = {"config": {"steps": 7}, "seed": 2, "variants": {"old way": {"parameters": 1234}}}
     write_results("ablations-separator.json", records, **about)
     display.ablations()

@@ -5,7 +5,6 @@ lies in site/assets/, beside the player and the words that the search looks thro
 something, the page says so in its place, and the command ends with 1.
 """
 
-import argparse
 import html
 import json
 import re
@@ -20,10 +19,12 @@ from nbconvert import HTMLExporter
 from pygments.formatters import HtmlFormatter
 from traitlets.config import Config
 
+from common.command import options_of
 from common.files import atomic_path
+from common.places import ROOT
 from player import captions
 from player.html import repository
-from tools.notebooks import CHAPTERS, ROOT, all_notebooks, name_of, not_shown
+from tools.notebooks import CHAPTERS, all_notebooks, name_of, not_shown
 
 SITE = ROOT / "site"
 HERE = Path(__file__).parent
@@ -36,23 +37,22 @@ def page_name(path):
     return "index.html" if name == "main_report" else f"{name}.html"
 
 
-def title_of(notebook):
-    """The first heading."""
-    return re.search(r"^#\s+(.+)$", notebook.cells[0].source, re.MULTILINE).group(1).strip()
-
-
 def prepared(notebook):
     """The notebook without the player's program, and with a box in place of each traceback: what failed, in words."""
     for cell in notebook.cells:
         outputs = cell.get("outputs", [])
-        outputs[:] = [o for o in outputs if "<script data-mss-player>" not in o.get("data", {}).get("text/html", "")]
-        outputs[:] = [o for o in outputs if "caption_of" not in o.get("metadata", {})]
+        outputs[:] = [
+            output
+            for output in outputs
+            if "<script data-mss-player>" not in output.get("data", {}).get("text/html", "")
+            and "caption_of" not in output.get("metadata", {})
+        ]
         for output in outputs:
             if caption := output.get("metadata", {}).get("caption"):  # a figure and, behind it, its caption
                 output.data = {"text/html": captions.figure(output.data["image/svg+xml"], caption)}
             if output.output_type == "error":
-                words = html.escape(f"{output.ename}: {output.evalue}")
-                box = f'<p class="failed" role="alert"><b>This could not be shown.</b> {words}</p>'
+                what = html.escape(f"{output.ename}: {output.evalue}")
+                box = f'<p class="failed" role="alert"><b>This could not be shown.</b> {what}</p>'
                 output.update(nbformat.v4.new_output("display_data", {"text/html": box}))
     return notebook
 
@@ -69,28 +69,25 @@ def body_of(notebook):
         exclude_output_prompt=True,
         config=Config({"TagRemovePreprocessor": {"enabled": True, "remove_input_tags": ["hide-input"]}}),
     )
-    body = exporter.from_notebook_node(prepared(notebook))[0]
-    body = re.sub(r'<p class="mss-elsewhere">.*?</p>', "", body, flags=re.DOTALL)
-    body = re.sub(r'<img[^>]*src="https://colab[^>]*>', "Open this page as a notebook on Colab", body)
-    for path in all_notebooks():  # links between notebooks lead to their pages
-        body = re.sub(rf'href="(\.\./)?{re.escape(name_of(path))}"', f'href="{page_name(path)}"', body)
-    body = re.sub(r"<table\b.*?</table>", r'<div class="scroll">\g<0></div>', body, flags=re.DOTALL)
+    body, _ = exporter.from_notebook_node(prepared(notebook))
+    for pattern, words in (
+        (r'<p class="mss-elsewhere">.*?</p>', ""),
+        (r'<img[^>]*src="https://colab[^>]*>', "Open this page as a notebook on Colab"),
+        (r"<table\b.*?</table>", r'<div class="scroll">\g<0></div>'),
+        # links between notebooks lead to their pages
+        *((rf'href="(\.\./)?{re.escape(name_of(path))}"', f'href="{page_name(path)}"') for path in all_notebooks()),
+    ):
+        body = re.sub(pattern, words, body, flags=re.DOTALL)
     return _with_described_pictures(body)
 
 
 def _with_described_pictures(body):
-    heading = ""
-
-    def described(match):
-        nonlocal heading
-        if match[0].startswith("<h"):
-            heading = _words(match[0])
-            return match[0]
-        alt = f'alt="{html.escape(f"Figure: {heading}")}"'
-        return f"<img {alt}" if match[0] == "<img" else alt
-
-    undescribed = r'alt="No description has been provided for this image"|<img(?![^>]*\balt=)'
-    return re.sub(rf"<h[1-4][^>]*>.*?</h[1-4]>|{undescribed}", described, body, flags=re.DOTALL)
+    pieces = re.split(r"(<h[1-4][^>]*>.*?</h[1-4]>)", body, flags=re.DOTALL)  # text, heading, text, heading, text, …
+    for at in range(0, len(pieces), 2):
+        alt = f'alt="{html.escape("Figure: " + (_words(pieces[at - 1]) if at else ""))}"'
+        described = pieces[at].replace('alt="No description has been provided for this image"', alt)
+        pieces[at] = f"<img {alt}".join(re.split(r"<img(?![^>]*\balt=)", described))
+    return "".join(pieces)
 
 
 def _words(markup):
@@ -101,11 +98,8 @@ def _words(markup):
 
 def headings_of(body):
     """The second- and third-level headings of a page, as dicts: "level", "anchor" and "html", which keeps code only."""
-    headings = [match.groupdict() for match in HEADING.finditer(body)]
-    for heading in headings:
-        inner = re.sub(r'<a class="anchor-link".*?</a>', "", heading["html"], flags=re.DOTALL)
-        heading["html"] = re.sub(r"<(?!/?code)[^>]+>", "", inner)
-    return headings
+    unwanted = re.compile(r'<a class="anchor-link".*?</a>|<(?!/?code)[^>]+>', re.DOTALL)
+    return [{**match.groupdict(), "html": unwanted.sub("", match["html"])} for match in HEADING.finditer(body)]
 
 
 def sections_of(body, page, title):
@@ -129,8 +123,9 @@ def styles():
     dark = HtmlFormatter(style="github-dark")
     chosen = dark.get_style_defs(':root[data-theme="dark"] .highlight')
     wished = dark.get_style_defs(':root:not([data-theme="light"]) .highlight')
-    style = (HERE / "page.css").read_text()
-    return f"{style}\n{light}\n{chosen}\n@media (prefers-color-scheme: dark) {{\n{wished}\n}}\n"
+    return (
+        f"{(HERE / 'page.css').read_text()}\n{light}\n{chosen}\n@media (prefers-color-scheme: dark) {{\n{wished}\n}}\n"
+    )
 
 
 def build(executed=None, site=SITE):
@@ -147,13 +142,17 @@ def build(executed=None, site=SITE):
     shutil.rmtree(site, ignore_errors=True)
     assets = site / "assets"
     assets.mkdir(parents=True)
-    shutil.copyfile(mathjax(), assets / "mathjax.js")
-    for source in (HERE / "page.js", HERE.parent / "player" / "player.js", HERE.parent / "player" / "player.css"):
-        shutil.copyfile(source, assets / source.name)
+    player = HERE.parent / "player"
+    for source in (mathjax(), HERE / "page.js", player / "player.js", player / "player.css"):
+        shutil.copyfile(source, assets / source.name.replace("tex-svg-full", "mathjax"))
     (assets / "page.css").write_text(styles())
     notebooks = {path: nbformat.read(executed.get(path, path), as_version=4) for path in all_notebooks()}
     pages = [
-        {"name": page_name(path), "title": title_of(notebook), "chapter": CHAPTERS[name_of(path)]}
+        {
+            "name": page_name(path),
+            "title": re.search(r"^#\s+(.+)$", notebook.cells[0].source, re.MULTILINE)[1].strip(),
+            "chapter": CHAPTERS[name_of(path)],
+        }
         for path, notebook in notebooks.items()
     ]
     template = Template((HERE / "page.html").read_text(), autoescape=True, trim_blocks=True)
@@ -162,8 +161,12 @@ def build(executed=None, site=SITE):
         failures += [f"{page['name']}: {what}" for what in not_shown(notebook)]
         body = body_of(notebook)
         sections += sections_of(body, page["name"], page["title"])
-        has_equations = re.search(r"\$|\\\(|\\begin\{", re.sub(r"<pre.*?</pre>", "", body, flags=re.DOTALL))
-        about = {"pages": pages, "at": at, "headings": headings_of(body), "equations": has_equations}
+        about = {
+            "pages": pages,
+            "at": at,
+            "headings": headings_of(body),
+            "equations": re.search(r"\$|\\\(|\\begin\{", re.sub(r"<pre.*?</pre>", "", body, flags=re.DOTALL)),
+        }
         with atomic_path(site / page["name"]) as temporary:
             temporary.write_text(template.render(**about, repository=repository(), body=body))
     words = json.dumps(sections, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
@@ -172,10 +175,15 @@ def build(executed=None, site=SITE):
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m tools.build_site", description=__doc__.split("\n")[0])
-    parser.add_argument("--report", type=Path, help="an executed copy of main_report.ipynb to show in its place")
-    parser.add_argument("--out", type=Path, default=SITE, help="folder for the pages (default: site)")
-    options = parser.parse_args(arguments)
+    options = options_of(
+        "tools.build_site",
+        __doc__,
+        {
+            "--report": dict(type=Path, help="an executed copy of main_report.ipynb to show in its place"),
+            "--out": dict(type=Path, default=SITE, help="folder for the pages (default: site)"),
+        },
+        arguments,
+    )
     if options.report and not options.report.is_file():
         print(f"tools.build_site: --report: {options.report} is no file", file=sys.stderr)
         return 2

@@ -5,7 +5,6 @@ with nothing but that notebook in it. Its first cell has to clone the repository
 and to install what is missing; then every cell has to run. None of Colab's own packages may have been replaced.
 """
 
-import argparse
 import json
 import os
 import shutil
@@ -16,7 +15,9 @@ import time
 import venv
 from pathlib import Path
 
-from tools.notebooks import ROOT, all_notebooks, release
+from common.command import options_of
+from common.places import ROOT
+from tools.notebooks import all_notebooks, release
 
 ENVIRONMENT = ROOT / ".make" / "colab"
 PACKAGES = ROOT / "tools" / "colab.txt"
@@ -37,8 +38,10 @@ def environment(folder=ENVIRONMENT):
     made_from, python = folder / "made-from.txt", folder / "bin" / "python"
     if not made_from.exists() or made_from.read_text() != PACKAGES.read_text():
         venv.create(folder, with_pip=True, clear=True)
-        kernel = ["ipykernel", "install", "--prefix", folder, "--name", "colab"]
-        for module in (["pip", "install", "-r", PACKAGES], kernel):
+        for module in (
+            ["pip", "install", "-r", PACKAGES],
+            ["ipykernel", "install", "--prefix", folder, "--name", "colab"],
+        ):
             subprocess.run([python, "-m", *module], check=True, stdout=subprocess.DEVNULL)
         shutil.copy(PACKAGES, made_from)
     return python
@@ -47,8 +50,7 @@ def environment(folder=ENVIRONMENT):
 def versions(python):
     """Package → version of an environment."""
     command = [python, "-m", "pip", "list", "--format", "json", "--disable-pip-version-check"]
-    listed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    return {package["name"]: package["version"] for package in json.loads(listed)}
+    return {package["name"]: package["version"] for package in json.loads(subprocess.check_output(command))}
 
 
 def clone_source(folder):
@@ -68,26 +70,33 @@ def run_alone(python, notebook, source):
     with tempfile.TemporaryDirectory() as folder:
         alone = shutil.copy(notebook, folder)
         settings = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "MUSDB", "CREPE"))}
-        settings |= {"MSS_REPOSITORY": f"file://{source}", "VIRTUAL_ENV": str(ENVIRONMENT)}
-        settings["PATH"] = f"{python.parent}{os.pathsep}{settings['PATH']}"
-        command = [python, "-c", EXECUTE, alone]
-        done = subprocess.run(command, cwd=folder, env=settings, stderr=subprocess.PIPE, text=True)
+        settings |= {
+            "MSS_REPOSITORY": f"file://{source}",
+            "VIRTUAL_ENV": str(ENVIRONMENT),
+            "PATH": f"{python.parent}{os.pathsep}{settings['PATH']}",
+        }
+        options = {"cwd": folder, "env": settings, "stderr": subprocess.PIPE, "text": True}
+        done = subprocess.run([python, "-c", EXECUTE, alone], **options)
         if done.returncode == 0:
             return None
         cells = [cell for cell in json.loads(Path(alone).read_text())["cells"] if cell["cell_type"] == "code"]
-    for number, output in ((number, output) for number, cell in enumerate(cells, 1) for output in cell["outputs"]):
-        if output["output_type"] == "error":
-            return f"code cell {number}: {output['ename']}: {output['evalue'].splitlines()[0]}"
-    return (done.stderr.strip().splitlines() or ["no message"])[-1]
+    failures = [
+        f"code cell {number}: {output['ename']}: {output['evalue'].splitlines()[0]}"
+        for number, cell in enumerate(cells, 1)
+        for output in cell["outputs"]
+        if output["output_type"] == "error"
+    ]
+    return [*failures, *done.stderr.strip().splitlines()[-1:], "no message"][0]
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m tools.colab_check", description=__doc__.split("\n")[0])
-    parser.add_argument("notebooks", nargs="*", type=Path, help="(default: all)")
-    options = parser.parse_args(arguments)
+    options = options_of(
+        "tools.colab_check", __doc__, {"notebooks": dict(nargs="*", type=Path, help="(default: all)")}, arguments
+    )
     chosen = [path.resolve() for path in options.notebooks] or all_notebooks()
     if others := set(chosen) - set(all_notebooks()):
-        parser.error(f"expected notebooks of the repository, got {min(others)}")
+        print(f"tools.colab_check: expected notebooks of the repository, got {min(others)}", file=sys.stderr)
+        return 2
     python, failed = environment(), []
     before = versions(python)
     with tempfile.TemporaryDirectory() as folder:
@@ -96,8 +105,8 @@ def main(arguments=None):
             start = time.monotonic()
             if error := run_alone(python, notebook, source):
                 failed.append(notebook)
-            seconds = time.monotonic() - start
-            print(f"{notebook.relative_to(ROOT)}: {error or 'every cell runs'} ({seconds:.0f} s)", flush=True)
+            found = f"{error or 'every cell runs'} ({time.monotonic() - start:.0f} s)"
+            print(f"{notebook.relative_to(ROOT)}: {found}", flush=True)
     after = versions(python)
     replaced = [f"{name} {before[name]} → {after.get(name)}" for name in before if after.get(name) != before[name]]
     if replaced:

@@ -4,7 +4,6 @@ The `musdb` package downloads them (about 140 MB) from where the authors of MUSD
 use. The folder appears only when the download is complete and its checksum is right.
 """
 
-import argparse
 import contextlib
 import io
 import os
@@ -13,9 +12,9 @@ import zipfile
 from pathlib import Path
 
 from audio_processing.tracks import tracks
+from common import command, results
 from common.files import partial_folder, sha256_of
 from common.places import HERE
-from common.results import report
 
 SONGS = {"train": 94, "test": 50}
 """Number of songs in each subset."""
@@ -55,7 +54,7 @@ def fetch(folder=HERE.excerpts):
             with contextlib.redirect_stdout(io.StringIO()):
                 musdb.DB(root=str(whole), download=True)
         except (ImportError, OSError, RuntimeError, zipfile.BadZipFile) as error:
-            reason = str(error).replace("\n", " ")
+            reason = " ".join(str(error).splitlines())
             raise OSError(f"the excerpts could not be downloaded ({reason}); MUSDB_PATH may name a copy") from error
         check(whole)
         os.rename(whole, folder)
@@ -68,8 +67,10 @@ def check(folder):
     for subset, expected in SONGS.items():
         songs = tracks(folder, subset)
         if len(songs) != expected:
-            advice = "move the folder away and fetch again"
-            raise ValueError(f"{folder}: expected {expected} songs in {subset}, got {len(songs)}; {advice}")
+            raise ValueError(
+                f"{folder}: expected {expected} songs in {subset}, got {len(songs)}; "
+                "move the folder away and fetch again"
+            )
         files += [path for song in songs for path in song.files()]
     if (sha256 := sha256_of(*files)) != SHA256:
         raise ValueError(f"{folder}: expected the published files (sha256 {SHA256[:12]}…), got {sha256[:12]}…")
@@ -77,10 +78,13 @@ def check(folder):
 
 def main(arguments=None):
     """The command. Returns its exit status: 0, or 2 where the excerpts could not be fetched."""
-    parser = argparse.ArgumentParser(prog="python -m tools.fetch_musdb", description=__doc__.split("\n")[0])
-    parser.add_argument("--out", type=Path, default=HERE.excerpts, help="folder (default: data/musdb18-7s)")
-    folder = parser.parse_args(arguments).out
-    return report("musdb", lambda: [folder] if fetch(folder) else [])
+    folder = command.options_of(
+        "tools.fetch_musdb",
+        __doc__,
+        {"--out": dict(type=Path, default=HERE.excerpts, help="folder (default: data/musdb18-7s)")},
+        arguments,
+    ).out
+    return results.report("musdb", lambda: [folder] if fetch(folder) else [])
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ run     executes in place, from a fresh kernel, top to bottom
 check   prints what would spoil a notebook for its readers; exits with 1 if anything does
 """
 
-import argparse
 import base64
 import json
 import re
@@ -17,11 +16,12 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
+from common.command import options_of
 from common.files import atomic_path
+from common.places import ROOT
 from player.html import repository
 from player.pictures import in_256_colours
 
-ROOT = Path(__file__).resolve().parent.parent
 MOST_BYTES = 2 * 2**20
 
 CHAPTERS = {
@@ -87,9 +87,8 @@ def name_of(path):
 
 def badge(path):
     """The Colab badge of a notebook, as Markdown."""
-    repository_name = repository().removeprefix("https://github.com/")
-    address = f"https://colab.research.google.com/github/{repository_name}/blob/main/{name_of(path)}"
-    return f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({address})"
+    place, colab = repository().removeprefix("https://github.com/"), "https://colab.research.google.com"
+    return f"[![Open in Colab]({colab}/assets/colab-badge.svg)]({colab}/github/{place}/blob/main/{name_of(path)})"
 
 
 def all_notebooks():
@@ -99,10 +98,12 @@ def all_notebooks():
 
 def write(path, notebook):
     """Write a notebook, complete or not at all, without what does not belong in it, its figures in 256 colours."""
-    notebook.metadata.pop("widgets", None)
-    notebook.metadata.pop("jupytext", None)
-    notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    notebook.metadata["language_info"] = {"name": "python"}
+    for key in ("widgets", "jupytext"):
+        notebook.metadata.pop(key, None)
+    notebook.metadata.update(
+        kernelspec={"display_name": "Python 3", "language": "python", "name": "python3"},
+        language_info={"name": "python"},
+    )
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         if cell.cell_type == "code":
@@ -153,11 +154,13 @@ def run(path, destination=None, timeout=600, *, keep_going=False):
         if a cell fails; nothing is written then.
     """
     notebook = nbformat.read(path, as_version=4)
-    resources = {"metadata": {"path": str(ROOT)}}
-    client = NotebookClient(
-        notebook, timeout=timeout, kernel_name="python3", allow_errors=keep_going, resources=resources
-    )
-    client.execute()
+    NotebookClient(
+        notebook,
+        timeout=timeout,
+        kernel_name="python3",
+        allow_errors=keep_going,
+        resources={"metadata": {"path": str(ROOT)}},
+    ).execute()
     write(destination or path, notebook)
     return not_shown(notebook)
 
@@ -181,7 +184,6 @@ def faults(path):
     outputs = [output for cell in code for output in cell["outputs"]]
     warnings = ["".join(output["text"])[:80] for output in outputs if output.get("name") == "stderr"]
     machine_path = re.search(r"/(?:work|farm|tmp|root|home)/\w+", path.read_text())
-    shown = any(output["output_type"] in ("display_data", "execute_result") for output in outputs)
     header = "`python -m tools.notebooks header` writes it"
     found = {
         f"{path.stat().st_size / 2**20:.1f} MB, over 2 MB": path.stat().st_size > MOST_BYTES,
@@ -190,7 +192,9 @@ def faults(path):
             [cell["execution_count"] for cell in code] != list(range(1, len(code) + 1))
         ),
         f"a warning in its output: {warnings[0] if warnings else ''}": warnings,
-        "no figure, table or sound": not shown,
+        "no figure, table or sound": not any(
+            output["output_type"] in ("display_data", "execute_result") for output in outputs
+        ),
         f"a path of the machine that it ran on: {machine_path and machine_path.group()}": machine_path,
         f"not the common first cell; {header}": code and "".join(code[0]["source"]) != first_cell(),
         f"no Colab badge, or one for another place; {header}": badge(path)
@@ -200,14 +204,19 @@ def faults(path):
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m tools.notebooks", description=__doc__.split("\n")[0])
-    parser.add_argument("action", choices=("header", "run", "check"))
-    parser.add_argument("notebooks", nargs="*", type=Path, help="(default: all)")
-    parser.add_argument("--out", type=Path, help="with run: write the executed notebook here")
-    parser.add_argument(
-        "--keep-going", action="store_true", help="with run: write the notebook with its failures; the site shows them"
+    options = options_of(
+        "tools.notebooks",
+        __doc__,
+        {
+            "action": dict(choices=("header", "run", "check")),
+            "notebooks": dict(nargs="*", type=Path, help="(default: all)"),
+            "--out": dict(type=Path, help="with run: write the executed notebook here"),
+            "--keep-going": dict(
+                action="store_true", help="with run: write the notebook with its failures; the site shows them"
+            ),
+        },
+        arguments,
     )
-    options = parser.parse_args(arguments)
     bad = 0
     for path in [path.resolve() for path in options.notebooks] or all_notebooks():
         try:

@@ -20,8 +20,9 @@ PICTURE = HERE.results / "picture.png"
 def main():
     folder = HERE.results / "audio" / "same_artist"
     index = results.read(folder / "index.json")
-    files = {"mixture": next(iter(index["rows"].pop("mixture").values()))}
-    files |= {f"{source}, separated": row["Conv-TasNet"] for source, row in index["rows"].items()}
+    files = {"mixture": next(iter(index["rows"].pop("mixture").values()))} | {
+        f"{source}, separated": row["Conv-TasNet"] for source, row in index["rows"].items()
+    }
     clips = {title: soundfile.read(folder / file)[0].T for title, file in files.items()}
     figure = display.spectrograms(clips, index["sample_rate"], columns=2, height=1.7)
     with atomic_path(PICTURE) as temporary:

@@ -7,7 +7,6 @@ Its rules and words stand in prose.toml.
 An exception stands in its cell, with a reason: <!-- prose: allow WORD or rule: reason -->, in code # prose: allow ….
 """
 
-import argparse
 import ast
 import html
 import json
@@ -17,7 +16,9 @@ import tomllib
 from collections import Counter, namedtuple
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from common.command import options_of
+from common.places import ROOT
+
 # at most: words of a sentence, on average over a page, numbers of a paragraph, negations of a sentence
 LONGEST, MEAN, NUMBERS, NEGATIONS = 35, 17, 4, 1
 
@@ -49,8 +50,11 @@ def _rules():
         pattern = re.compile(rule["pattern"].replace("\n", ""))
         yield Rule(rule["name"], pattern, [(rule["level"], rule["advice"])], rule.get("everywhere", False))
     any_of = "|".join(f"({pattern})" for pattern in [*about["house"], *about["doubtful"]])
-    advice = [("error", each) for each in about["house"].values()]
-    advice += [("warning", each) for each in about["doubtful"].values()]
+    advice = [
+        (level, each)
+        for level, words in (("error", "house"), ("warning", "doubtful"))
+        for each in about[words].values()
+    ]
     yield Rule("word", re.compile(rf"(?i)(?<![\w-])(?:{any_of})(?![\w-])"), advice, True)
 
 
@@ -248,36 +252,32 @@ def statistics(read):
 def report(paths):
     """A table of the statistics of some pages, as text."""
     rows = {path.name: statistics(list(passages(cells_of(path)))) for path in paths}
-    names = list(next(iter(rows.values())))
-    lines = [" " * 28 + "".join(f"{name:>15}" for name in names)]
-    for page, row in rows.items():
-        lines.append(f"{page:28}" + "".join(f"{row[name]:15.4g}" for name in names))
-    return "\n".join(lines)
-
-
-def pages():
-    """README and every notebook, as paths."""
-    return [ROOT / "README.md", *sorted(ROOT.glob("*.ipynb")), *sorted(ROOT.glob("[a-z]*/*.ipynb"))]
+    head = " " * 28 + "".join(f"{name:>15}" for name in next(iter(rows.values())))
+    lines = [f"{page:28}" + "".join(f"{x:15.4g}" for x in row.values()) for page, row in rows.items()]
+    return "\n".join([head, *lines])
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m tools.prose", description=__doc__.split("\n")[0])
-    parser.add_argument("pages", nargs="*", type=Path, help="notebooks or Markdown files (default: those of BOUND)")
-    parser.add_argument("--report", action="store_true", help="print a table of statistics (default: of every page)")
-    options = parser.parse_args(arguments)
+    options = options_of(
+        "tools.prose",
+        __doc__,
+        {
+            "pages": dict(nargs="*", type=Path, help="notebooks or Markdown files (default: those of BOUND)"),
+            "--report": dict(action="store_true", help="print a table of statistics (default: of every page)"),
+        },
+        arguments,
+    )
     if options.report:
-        print(report(options.pages or pages()))
+        notebooks = [*sorted(ROOT.glob("*.ipynb")), *sorted(ROOT.glob("[a-z]*/*.ipynb"))]
+        print(report(options.pages or [ROOT / "README.md", *notebooks]))
         return 0
     bound = {ROOT / page.path: page for page in BOUND}
     levels = Counter()
     for path in [path.resolve() for path in options.pages] or bound:
-        for finding in findings(bound.get(path, Page(path)), cells_of(path)):
-            levels[finding.level] += 1
-            match = f" “{finding.match}”" if finding.match else ""
-            sentence = f"\n    {finding.sentence}" if finding.sentence else ""
-            print(
-                f"{path.name}, cell {finding.cell}: {finding.level} {finding.rule}{match}: {finding.advice}{sentence}"
-            )
+        for cell, level, rule, match, advice, sentence in findings(bound.get(path, Page(path)), cells_of(path)):
+            levels[level] += 1
+            match, sentence = f" “{match}”" if match else "", f"\n    {sentence}" if sentence else ""
+            print(f"{path.name}, cell {cell}: {level} {rule}{match}: {advice}{sentence}")
     print(f"tools.prose: {levels['error']} errors, {levels['warning']} warnings", file=sys.stderr)
     return 1 if levels["error"] else 0
 

@@ -11,7 +11,6 @@ evaluation  the shipped Conv-TasNet on a test song: the committed scores, made o
 What is compared with lies in results/verify.json (data and training, which --write writes) and in results/scores.
 """
 
-import argparse
 import contextlib
 import hashlib
 import io
@@ -23,7 +22,7 @@ import numpy as np
 
 from audio_processing.audio_processing import resample, save, to_mono
 from audio_processing.metrics import si_sdr
-from common import results
+from common import command, results
 from common.places import HERE
 
 LEVEL, CURVE, SCORE = 1e-4, 0.02, 0.05
@@ -34,10 +33,9 @@ SONGS, SECONDS = 3, 4.0
 
 def songs(count=SONGS, seconds=SECONDS):
     """Songs of the training artist, some seconds of each: dict of name to `virtual_band.Song`."""
-    from virtual_band import render_song
-    from virtual_band.dataset import songs_of
+    from virtual_band import dataset, render_song
 
-    rendered = [render_song(artist, seed, seconds) for artist, seed in songs_of("one_artist", count)]
+    rendered = (render_song(artist, seed, seconds) for artist, seed in dataset.songs_of("one_artist", count))
     return {song.name: song for song in rendered}
 
 
@@ -69,8 +67,8 @@ def curve(rendered):
             for name, audio in {"mixture": song.mixture, **song.stems}.items():
                 save(folder / "songs" / "train" / f"Artist - {i}" / f"{name}.wav", audio, song.sample_rate)
         sizes = Parameters(N=16, L=16, B=8, H=16, P=3, X=3, R=1, Sc=8)
-        training = Training(seconds=0.5, batch_size=2, steps=24, steps_per_epoch=6, warmup=3, learning_rate=5e-3)
         where = (folder / "songs", "train")
+        training = Training(seconds=0.5, batch_size=2, steps=24, steps_per_epoch=6, warmup=3, learning_rate=5e-3)
         with contextlib.redirect_stdout(io.StringIO()):
             train(training, sizes, where, where, folder / "run")
         return [float(row["val_loss"]) for row in loop.read_log(folder / "run" / "log.csv")]
@@ -79,17 +77,16 @@ def curve(rendered):
 def evaluated():
     """SI-SDR in dB of the shipped Conv-TasNet on the first test song: what is measured, and what is committed."""
     from separate import separate
-    from virtual_band import render_song
-    from virtual_band.dataset import SETS, songs_of
+    from virtual_band import dataset, render_song
 
-    artist, seed = songs_of("same_artist", 1)[0]
-    song = render_song(artist, seed, other=SETS["same_artist"].other)
+    artist, seed = dataset.songs_of("same_artist", 1)[0]
+    song = render_song(artist, seed, other=dataset.SETS["same_artist"].other)
     name = f"{song.name} {seed % 1_000_000 + 1:02d}"  # as its folder is called
     path = results.score_path("same_artist", "conv_tasnet")
-    records = [r for r in results.read(path)["records"] if r["track"] == name and r["metric"] == "si_sdr"]
-    if not records:
+    of_song = (record for record in results.read(path)["records"] if record["track"] == name)
+    committed = {record["source"]: record["value"] for record in of_song if record["metric"] == "si_sdr"}
+    if not committed:
         raise ValueError(f"{path.name}: expected scores of {name}, got none; `make results` writes them")
-    committed = {record["source"]: record["value"] for record in records}
     stems = {source: resample(to_mono(song.stems[source]), song.sample_rate, 16000) for source in committed}
     estimates = separate(sum(stems.values()), 16000, "conv_tasnet")
     return {source: float(si_sdr(stems[source], estimates[source])) for source in committed}, committed
@@ -98,8 +95,8 @@ def evaluated():
 def compare(data, losses, scores, committed, reference):
     """Rows of what was compared: (what, difference, allowed, unit); the same machine is held to the bits."""
     here, there = results.environment(), reference["environment"]
-    same = all(here[key] == there[key] for key in ("python", "platform"))
-    same = same and here["versions"].items() >= there["versions"].items()
+    same = (here["python"], here["platform"]) == (there["python"], there["platform"])
+    same &= here["versions"].items() >= there["versions"].items()
     rows = []
     for name, known in reference["data_fingerprints"].items():
         again = data.get(name, {"sha256": None, "levels": {}})
@@ -117,8 +114,11 @@ def compare(data, losses, scores, committed, reference):
 
 def write(path, data, losses):
     """Keep data, and the curve of the backend that runs; another than TensorFlow adds its curve to what is there."""
-    content = results.head("verify", config={"songs": SONGS, "seconds_of_a_song": SECONDS}, seed=0)
-    content |= {"data_fingerprints": data, "records": [], "curves": {}}
+    content = results.head("verify", config={"songs": SONGS, "seconds_of_a_song": SECONDS}, seed=0) | {
+        "data_fingerprints": data,
+        "records": [],
+        "curves": {},
+    }
     backend = content["environment"]["backend"]
     if path.exists():
         before = results.read(path)
@@ -128,9 +128,8 @@ def write(path, data, losses):
 
 def main(arguments=None, places=HERE):
     """The command. Returns its exit status: 0, 1 if anything differs, or 2 if nothing can be compared."""
-    parser = argparse.ArgumentParser(prog="python -m tools.verify", description=__doc__.split("\n")[0])
-    parser.add_argument("--write", action="store_true", help="keep data and curve as what is compared with")
-    options, path = parser.parse_args(arguments), places.results / "verify.json"
+    flags = {"--write": dict(action="store_true", help="keep data and curve as what is compared with")}
+    options, path = command.options_of("tools.verify", __doc__, flags, arguments), places.results / "verify.json"
     try:
         rendered = songs()
         data = {name: fingerprint(song) for name, song in rendered.items()}

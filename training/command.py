@@ -4,12 +4,11 @@ A chapter lists its trainings as rows of `Recipe`; how networks of one kind are 
 """
 
 import argparse
-import dataclasses
 import json
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 
@@ -99,7 +98,7 @@ class Recipe:
 
     def with_training(self, **changes):
         """The same with some settings changed."""
-        return dataclasses.replace(self, training=dataclasses.replace(self.training, **changes))
+        return replace(self, training=replace(self.training, **changes))
 
     def start(self, places=HERE):
         """The .keras file that the network is initialised from; None for random weights."""
@@ -111,10 +110,8 @@ class Recipe:
 
     def checksum(self, where, start=None):
         """SHA-256 over the sounds and other files that the network learns from; `where` as `folder_of`."""
-        files = [*self.trainer.also(self.training, self.config, start)]
-        for songs in (self.songs, self.validation):
-            files += self.trainer.files(*where(songs))
-        return sha256_of(*files)
+        sounds = (path for songs in (self.songs, self.validation) for path in self.trainer.files(*where(songs)))
+        return sha256_of(*self.trainer.also(self.training, self.config, start), *sounds)
 
     def is_up_to_date(self, data):
         """Whether the exported weights are intact and were trained with these settings, from the exported weights that
@@ -123,8 +120,8 @@ class Recipe:
         try:
             record = json.loads(record_file.read_text())
             intact = sha256_of(weights) == record["sha256"]
-            same = completed(record["training"], self.training) == self.training.to_dict()
-            same &= completed(record[self.trainer.key], self.config) == self.config.to_dict()
+            kept = {"training": self.training, self.trainer.key: self.config}
+            same = all(completed(record[key], now) == now.to_dict() for key, now in kept.items())
         except (OSError, ValueError, KeyError, AttributeError):
             return False
         before = files_of(self.trainer.folder / self.trainer.title.format(self.training.start_from))[0]
@@ -135,8 +132,8 @@ class Recipe:
     def export(self, model, run, data, places=HERE):
         """Write the best weights of a finished run, their record, and the curve; returns the files."""
         settings = self.training.to_dict()
-        record = results.head(f"train {self.path.name}", config=settings, seed=self.training.seed, data=data)
-        record |= {self.trainer.key: self.config.to_dict(), "training": settings}  # the head names cores and device
+        head = results.head(f"train {self.path.name}", config=settings, seed=self.training.seed, data=data)
+        record = head | {self.trainer.key: self.config.to_dict(), "training": settings}  # head: cores and device, too
         return export(model, record, run, self.path, places.results / "training" / f"{self.curve}.csv")
 
 
@@ -160,13 +157,11 @@ def folder_of(songs, data=None, song=None, places=HERE):
     name, *rest = songs
     if name == AIR_TRAFFIC:
         return (song_path(song or places.air_traffic), *rest)
-    if name != MUSDB:
-        return ((data or places.band) / name, *rest)
-    if not (data or places.musdb):
+    if name == MUSDB and not (data or places.musdb):
         raise FileNotFoundError(
             "MUSDB_PATH: expected the folder of MUSDB18's train and test, got nothing; give --data or run `make musdb`"
         )
-    return (data or places.musdb, *rest)
+    return (data or places.musdb if name == MUSDB else (data or places.band) / name, *rest)
 
 
 def parser_of(module, description, recipes):
@@ -184,7 +179,7 @@ def parser_of(module, description, recipes):
     flags = {}
     for recipe in recipes.values():
         flags |= recipe.trainer.flags
-        for each in dataclasses.fields(recipe.training):
+        for each in fields(recipe.training):
             kind = {"type": float, "nargs": "*"} if isinstance(each.default, tuple) else {"type": type(each.default)}
             flags[each.name] = {**kind, "help": "a setting of the training (default: that of the recipe)"}
     for name, kind in flags.items():
@@ -200,7 +195,7 @@ def with_settings(recipe, options):
     ValueError
         if a setting is none of this recipe's, or if its value makes no sense.
     """
-    flags, known = recipe.trainer.flags, {each.name for each in dataclasses.fields(recipe.training)}
+    flags, known = recipe.trainer.flags, {each.name for each in fields(recipe.training)}
     given = {name: value for name, value in options.items() if value is not None and name not in flags}
     if unknown := given.keys() - known:
         raise ValueError(f"--{unknown.pop().replace('_', '-')}: no setting of {recipe.name}")

@@ -34,8 +34,12 @@ class SeededCrops(keras.utils.PyDataset):
     def __init__(self, songs, lengths, samples, training, hop=1):
         super().__init__()
         short = [i for i, length in enumerate(lengths) if length < samples]
-        got = f"{len(songs)}, too short: {short}"
-        expect(songs and not short, "songs", f"one or more of at least {samples} samples each", got)
+        expect(
+            songs and not short,
+            "songs",
+            f"one or more of at least {samples} samples each",
+            f"{len(songs)}, too short: {short}",
+        )
         self.songs, self.lengths, self.samples, self.training, self.hop = songs, lengths, samples, training, hop
         self.epoch, self.spent = 0, 0.0
 

@@ -55,72 +55,57 @@ class Clock(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         took = {name: clock() - self.start[name] for name, clock in CLOCKS.items()}
         self.before = {name: self.before[name] + took[name] for name in CLOCKS}
-        rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
-        share = (self.dataset.spent - self.spent) / took["seconds"]
-        added = {**self.before, "learning_rate": rate, "step": self.done, "data_share": share}
+        added = {
+            **self.before,
+            "learning_rate": float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)),
+            "step": self.done,
+            "data_share": (self.dataset.spent - self.spent) / took["seconds"],
+        }
         logs |= {name: value for name, value in added.items() if self.columns is None or name in self.columns}
 
 
-class Patience(keras.callbacks.Callback):
-    """Early stopping that also counts epochs from before a resume.
-
-    Parameters
-    ----------
-    epochs : int
-        without a lower value than before, after which training ends.
-    rows : list of dict
-        of the log so far (`read_log`).
-    monitor : str
-        column of the log; the lower, the better.
-    """
-
-    def __init__(self, epochs, rows=(), monitor="val_loss"):
-        super().__init__()
-        self.epochs, self.monitor = epochs, monitor
-        self.values = [float(row[monitor]) for row in rows]
-
-    @property
-    def exhausted(self):
-        """Whether so many epochs have passed since the best one."""
-        return bool(self.values) and len(self.values) - 1 - self.values.index(min(self.values)) >= self.epochs
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.values.append(logs[self.monitor])
-        if self.exhausted:
-            self.model.stop_training = True
-
-
-class KeepBest(keras.callbacks.Callback):
-    """Saves a model, or a part of it, after every epoch with the lowest value so far.
+class BestEpoch(keras.callbacks.Callback):
+    """Saves a model, or a part of it, after its best epoch, and ends the training if no better one comes.
 
     Parameters
     ----------
     path : Path
         .keras file.
+    patience : int
+        epochs without a lower value than before, after which training ends; those from before a resume count.
+    rows : list of dict
+        of the log so far (`read_log`).
     monitor : str
+        column of the log; the lower, the better.
     best : float
         the lowest value of earlier runs.
     part : str
         attribute of the model that is saved; "" for the model itself.
     """
 
-    def __init__(self, path, monitor="val_loss", best=math.inf, part=""):
+    def __init__(self, path, patience, rows=(), monitor="val_loss", best=math.inf, part=""):
         super().__init__()
-        self.path, self.monitor, self.best, self.part = path, monitor, best, part
+        self.path, self.patience, self.monitor, self.best, self.part = path, patience, monitor, best, part
+        self.values = [float(row[monitor]) for row in rows]
+
+    @property
+    def exhausted(self):
+        """Whether so many epochs have passed since the best one."""
+        return bool(self.values) and len(self.values) - 1 - self.values.index(min(self.values)) >= self.patience
 
     def on_epoch_end(self, epoch, logs=None):
+        self.values.append(logs[self.monitor])
         if logs[self.monitor] < self.best:
             self.best = logs[self.monitor]
             with atomic_path(self.path) as temporary:
                 (getattr(self.model, self.part) if self.part else self.model).save(temporary)
+        if self.exhausted:
+            self.model.stop_training = True
 
 
 def read_log(path):
     """Rows of `keras.callbacks.CSVLogger`'s file, as dicts of text; none if there is no file."""
-    if not path.exists():
-        return []
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
+    return list(csv.DictReader(path.read_text().splitlines())) if path.exists() else []
 
 
 def train(build, config, training, crops, validation, run, *, start=None, monitor="val_loss", part="", **facts):
@@ -178,8 +163,9 @@ def fit(model, crops, validation, training, run, *, monitor="val_loss", part="")
     if lowest < math.inf and not readable(best):
         print(f"{best}: damaged; the best of the epochs to come takes its place", file=sys.stderr)
         lowest = math.inf
-    clock, patience = Clock(crops, training.steps, rows), Patience(training.patience or math.inf, rows, monitor)
-    if clock.done < training.steps and not patience.exhausted:
+    clock = Clock(crops, training.steps, rows)
+    keep = BestEpoch(best, training.patience or math.inf, rows, monitor, lowest, part)
+    if clock.done < training.steps and not keep.exhausted:
         model.fit(
             crops,
             validation_data=validation,
@@ -188,8 +174,7 @@ def fit(model, crops, validation, training, run, *, monitor="val_loss", part="")
             epochs=len(rows) + math.ceil((training.steps - clock.done) / training.steps_per_epoch),
             callbacks=[
                 clock,
-                KeepBest(best, monitor, lowest, part),
-                patience,
+                keep,
                 keras.callbacks.CSVLogger(log, append=log.exists()),
                 # last: an epoch that it holds is in the log, too
                 keras.callbacks.BackupAndRestore(run / "backup", double_checkpoint=True, delete_checkpoint=False),

@@ -1,8 +1,7 @@
 """Settings of trainings: dataclasses that become command-line options and are saved beside the weights."""
 
-import dataclasses
 import json
-from dataclasses import dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from itertools import accumulate
 
 from common.checks import expect
@@ -16,13 +15,12 @@ RENAMED = {"start": "start_from"}  # fields of older records, and their names no
 
 def plain(settings):
     """The fields of a dataclass in JSON's types: lists for tuples, also inside other fields."""
-    return json.loads(json.dumps(dataclasses.asdict(settings)))
+    return json.loads(json.dumps(asdict(settings)))
 
 
 def completed(saved, settings):
     """Settings read from a file, with the default of each field that `settings` has got since then."""
-    fields = dataclasses.fields(settings)
-    defaults = {field.name: field.default for field in fields if field.default is not dataclasses.MISSING}
+    defaults = {field.name: field.default for field in fields(settings) if field.default is not MISSING}
     return json.loads(json.dumps({**defaults, **{RENAMED.get(name, name): value for name, value in saved.items()}}))
 
 

@@ -34,10 +34,12 @@ def midi_file(score, seconds):
         for note in notes:
             played = {"channel": channel, "note": note.pitch}
             velocity = int(np.clip(round(127 * note.velocity), 1, 127))
-            events.append((min(seconds, note.start + note.duration), 0, mido.Message("note_off", **played)))
+            events += [
+                (min(seconds, note.start + note.duration), 0, mido.Message("note_off", **played)),
+                (note.start, 2, mido.Message("note_on", **played, velocity=velocity)),
+            ]
             if source == "vocals" and note.kind != "~":
                 events.append((note.start, 1, mido.MetaMessage("lyrics", text=note.kind.replace(".", ""))))
-            events.append((note.start, 2, mido.Message("note_on", **played, velocity=velocity)))
         track = mido.MidiTrack([mido.MetaMessage("track_name", name=source)])
         if source in PROGRAMS:
             track.append(mido.Message("program_change", channel=channel, program=PROGRAMS[source]))

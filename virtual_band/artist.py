@@ -5,17 +5,12 @@ All of it is drawn from one number, with a random generator of its own for each.
 Notebook: virtual_band/dataset_report.ipynb
 """
 
-from dataclasses import dataclass
+from collections import namedtuple
 
 import numpy as np
 
 from common.checks import expect
-from virtual_band.bass import BassSound
-from virtual_band.drums import Kit
-from virtual_band.form import Style
-from virtual_band.keys import ChordSound
-from virtual_band.mix import Desk
-from virtual_band.voice import Voice
+from virtual_band import bass, drums, form, keys, mix, voice
 
 FIRST = (
     "Ada Bruno Cleo Dario Edda Falk Greta Hugo Ines Jonas Kaja Linus Mira Nilo Orla Piet Quinn Rosa Sven Tilda Ugo "
@@ -28,18 +23,8 @@ LAST = (
 N_ARTISTS = len(FIRST) * len(LAST)  # their numbers of names have no common divisor, so every pair comes up once
 
 
-@dataclass(frozen=True)
-class Artist:
-    """Everything that stays the same from song to song."""
-
-    name: str
-    seed: int
-    style: Style
-    kit: Kit
-    bass: BassSound
-    chords: ChordSound
-    voice: Voice
-    desk: Desk
+class Artist(namedtuple("Artist", "name seed style kit bass chords voice desk")):
+    """Everything that stays the same from song to song: a name, a number, and what each module draws from it."""
 
 
 def artist(key):
@@ -71,13 +56,17 @@ def artist(key):
         return key
     if isinstance(key, str):
         key = {artist_name(seed): seed for seed in range(N_ARTISTS)}.get(key, key)
-    number = isinstance(key, (int, np.integer)) and not isinstance(key, bool)
     names = f"a name such as {artist_name(0)!r}, or a number from 0 to {N_ARTISTS - 1}"
-    expect(number and 0 <= key < N_ARTISTS, "artist", names, repr(key))
+    expect(is_whole(key) and 0 <= key < N_ARTISTS, "artist", names, repr(key))
     seed = int(key)
-    rngs = np.random.default_rng([seed, 1]).spawn(6)
-    parts = (kind.draw(rng) for kind, rng in zip((Style, Kit, BassSound, ChordSound, Voice, Desk), rngs))
-    return Artist(artist_name(seed), seed, *parts)
+    modules = (form, drums, bass, keys, voice, mix)  # each draws its part
+    rngs = np.random.default_rng([seed, 1]).spawn(len(modules))
+    return Artist(artist_name(seed), seed, *(module.draw(rng) for module, rng in zip(modules, rngs)))
+
+
+def is_whole(value):
+    """Whether a value is a whole number of Python or NumPy."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
 def artist_name(seed):

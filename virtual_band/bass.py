@@ -3,14 +3,14 @@
 Notebook: virtual_band/dataset_report.ipynb
 """
 
-from dataclasses import dataclass
+from dataclasses import make_dataclass
 
 import numpy as np
 from numba import njit
 from scipy.signal import butter, sosfilt
 
 from audio_processing.audio_processing import fix_length
-from virtual_band.form import hertz
+from virtual_band.form import Note, drawn, hertz
 from virtual_band.strings import pluck, pole_of_decay, string
 
 SHORTEST = 0.03  # s; shorter notes are left out
@@ -18,36 +18,24 @@ RELEASE = 0.035  # s, from the end of a note until the string is silent
 DEAD_LEVEL, DEAD_BRIGHTNESS, DEAD_DECAY = 0.5, 0.15, 0.03  # of a damped string: factors, and s to 1/e
 
 
-@dataclass(frozen=True)
-class BassSound:
-    """Parameters of one bass and its player."""
+SOUND = {  # of a bass and its player's fingers: ranges
+    "place": (0.08, 0.25),  # of the pluck, fraction of the string
+    "corner": (120.0, 350.0),  # Hz, above which the finger or the plectrum gives less
+    "roughness": (0.05, 0.15),  # fraction of noise in a pluck
+    "brightness": (0.06, 0.2),  # s to 1/e of a partial at 1 kHz: 0.05 (old flat-wound strings) to 0.5 (new round-wound)
+    "sustain": (0.7, 2.0),  # s to 1/e of the fundamental
+    "attack_noise": (0.03, 0.1),
+    "drive": (1.5, 4.0),  # of the amplifier
+    "presence": (0.1, 0.5),  # level of the amplifier's band from 700 to 2600 Hz
+}
+PLECTRUM = {"corner": (350.0, 900.0), "roughness": (0.1, 0.25), "brightness": (0.1, 0.3), "attack_noise": (0.08, 0.2)}
+BassSound = make_dataclass("BassSound", ["lowest", *SOUND], frozen=True)  # lowest: MIDI number of the lowest root
 
-    lowest: int  # MIDI number of the lowest root
-    place: float  # of the pluck, fraction of the string
-    corner: float  # Hz, above which the finger gives less; a plectrum is above 1 kHz
-    roughness: float  # fraction of noise in a pluck
-    brightness: float  # s to 1/e of a partial at 1 kHz: 0.05 (old flat-wound strings) to 0.5 (new round-wound)
-    sustain: float  # s to 1/e of the fundamental
-    attack_noise: float
-    drive: float  # of the amplifier
-    presence: float  # level of the amplifier's band from 700 to 2600 Hz
 
-    @classmethod
-    def draw(cls, rng):
-        """Draw one bass and its player, who uses fingers or a plectrum."""
-        u = rng.uniform
-        plectrum = rng.random() < 0.4
-        return cls(
-            lowest=int(rng.integers(28, 32)),
-            place=u(0.08, 0.25),
-            corner=u(350.0, 900.0) if plectrum else u(120.0, 350.0),
-            roughness=u(0.1, 0.25) if plectrum else u(0.05, 0.15),
-            brightness=u(0.1, 0.3) if plectrum else u(0.06, 0.2),
-            sustain=u(0.7, 2.0),
-            attack_noise=u(0.08, 0.2) if plectrum else u(0.03, 0.1),
-            drive=u(1.5, 4.0),
-            presence=u(0.1, 0.5),
-        )
+def draw(rng):
+    """Draw one bass and its player, who uses fingers or a plectrum."""
+    ranges = SOUND | PLECTRUM if rng.random() < 0.4 else SOUND
+    return BassSound(int(rng.integers(28, 32)), **drawn(ranges, rng))
 
 
 @njit(cache=True)
@@ -58,8 +46,7 @@ def saturate(x, drive):
     the samples (Parker, Zavalishin & Le Bivic 2016, "Reducing the aliasing of nonlinear waveshaping", DAFx).
     """
     out = np.empty(x.size)
-    before = 0.0
-    area_before = 0.0
+    before = area_before = 0.0
     for n in range(x.size):
         now = drive * x[n]
         area = abs(now) + np.log1p(np.exp(-2.0 * abs(now))) - np.log(2.0)  # log cosh
@@ -90,20 +77,16 @@ def render(notes, sound, n_samples, sample_rate, rng):
     """
     out, f0 = np.zeros(n_samples), np.zeros(n_samples, dtype=np.float32)
     previous = None  # MIDI number of the note that a slide starts from
-    for note, following in zip(notes, [*notes[1:], None]):
-        start = int(note.start * sample_rate)
-        stop = min(note.start + note.duration, following.start if following else np.inf)
-        held = int(stop * sample_rate) - start
+    for note, following in zip(notes, [*notes[1:], Note(np.inf, 0.0, 0, 0.0)]):
+        start, dead = int(note.start * sample_rate), note.kind == "dead"
+        held = int(min(note.start + note.duration, following.start) * sample_rate) - start
         length = min(held + int(RELEASE * sample_rate), n_samples - start)
         sounds = held >= SHORTEST * sample_rate and length >= 64
         if sounds:
             tone, pitch = _pluck(note, previous, held, length, sound, sample_rate, rng)
-            out[start : start + length] += note.velocity * (DEAD_LEVEL if note.kind == "dead" else 1.0) * tone
-        if sounds and note.kind != "dead":
-            f0[start : start + min(held, length)] = pitch[:held]
-            previous = note.pitch
-        else:
-            previous = None
+            out[start : start + length] += note.velocity * (DEAD_LEVEL if dead else 1.0) * tone
+            f0[start : start + min(held, length)] = 0.0 if dead else pitch[:held]
+        previous = note.pitch if sounds and not dead else None
     body = sosfilt(butter(2, 5500.0, fs=sample_rate, output="sos"), out)
     presence = sosfilt(butter(1, (700.0, 2600.0), "bandpass", fs=sample_rate, output="sos"), out)
     return saturate(0.5 * (body + sound.presence * presence), sound.drive), f0

@@ -43,30 +43,13 @@ PITCH_RANGE = {"bass": (38.0, 350.0), "vocals": (60.0, 1000.0)}  # Hz
 RESULT = HERE.results / "scores" / "band_vs_musdb.json"
 
 
-def level_curve(audio, sample_rate, window=0.05):
-    """RMS in consecutive windows, in dB of full scale.
-
-    Parameters
-    ----------
-    audio : np.ndarray, (samples,)
-    sample_rate : int
-        in Hz.
-    window : float
-        in seconds.
-
-    Returns
-    -------
-    np.ndarray, (windows,)
-    """
-    size = int(window * sample_rate)
-    n = audio.shape[-1] // size * size
-    return 10.0 * np.log10(np.mean(np.square(audio[:n].reshape(-1, size), dtype=np.float64), axis=1) + 1e-12)
-
-
 def activity(stem, mixture, sample_rate):
     """Fraction of 50 ms windows in which a stem lies less than 35 dB below the mixture's RMS."""
+    size = int(0.05 * sample_rate)
+    windows = stem[: stem.shape[-1] // size * size].reshape(-1, size)
+    level = 10.0 * np.log10(np.mean(np.square(windows, dtype=np.float64), axis=1) + 1e-12)
     threshold = 10.0 * np.log10(np.mean(np.square(mixture, dtype=np.float64)) + 1e-12) - 35.0
-    return float(np.mean(level_curve(stem, sample_rate) > threshold))
+    return float(np.mean(level > threshold))
 
 
 def crest(audio):
@@ -205,11 +188,11 @@ def pitch_records(root, test_set):
         annotations = track.annotations()
         first = np.s_[: int(EXCERPT * FRAME_RATE)]
         for source, limits in PITCH_RANGE.items():
-            audio = track.stems(mono=True, sources=(source,))[source][: int(EXCERPT * track.sample_rate)]
             times, f0 = annotations["times"][first], annotations[f"f0_{source}"][first]
             if f0.any():
-                value = pitch_agreement(audio, track.sample_rate, times, f0, *limits)
-                records.append(_record(test_set, track.name, "pyin", source, "raw_pitch_accuracy", "0-1", value))
+                audio = track.stems(mono=True, sources=(source,))[source][: int(EXCERPT * track.sample_rate)]
+                share = pitch_agreement(audio, track.sample_rate, times, f0, *limits)
+                records.append(_record(test_set, track.name, "pyin", source, "raw_pitch_accuracy", "0-1", share))
     return records
 
 
@@ -235,9 +218,11 @@ def percentiles(measured, test_set):
     records = []
     for source, (measure, unit) in product(SOURCES, MEASURES.items()):
         values = [excerpt[source, measure] for excerpt in measured if (source, measure) in excerpt]
-        for name, percent in PERCENTILES.items() if values else ():
-            value = float(np.percentile(values, percent))
-            records.append(_record(test_set, name, "true_stems", source, measure, unit, value))
+        records += [
+            _record(test_set, name, "true_stems", source, measure, unit, float(np.percentile(values, percent)))
+            for name, percent in PERCENTILES.items()
+            if values
+        ]
     return records
 
 
@@ -260,10 +245,9 @@ def table(records):
     for band, (real, sources) in PAIRS.items():
         for source, (measure, unit) in product(sources, MEASURES.items()):
             row = {"set": band, "source": source, "measure": measure, "unit": unit}
-            row["band"] = value[band, source, measure, "median"]
-            row |= {f"real {name}": value[real, source, measure, name] for name in PERCENTILES}
-            row["inside"] = "yes" if row["real 5 %"] <= row["band"] <= row["real 95 %"] else "NO"
-            rows.append(row)
+            places = {"band": (band, "median"), **{f"real {name}": (real, name) for name in PERCENTILES}}
+            row |= {name: value[test_set, source, measure, track] for name, (test_set, track) in places.items()}
+            rows.append(row | {"inside": "yes" if row["real 5 %"] <= row["band"] <= row["real 95 %"] else "NO"})
     return rows
 
 
@@ -300,8 +284,8 @@ def write(root, musdb, voice=None):
     if voice:  # first: a wrong path should not cost the minutes of the rest
         audio, rate = load(voice, mono=True)
         times, f0 = np.loadtxt(voice.with_name(f"{voice.stem}_f0.csv"), delimiter=",").T
-        value = pitch_agreement(audio, rate, times, f0, *PITCH_RANGE["vocals"])
-        records.append(_record("recorded_voice", voice.stem, "pyin", "vocals", "raw_pitch_accuracy", "0-1", value))
+        share = pitch_agreement(audio, rate, times, f0, *PITCH_RANGE["vocals"])
+        records.append(_record("recorded_voice", voice.stem, "pyin", "vocals", "raw_pitch_accuracy", "0-1", share))
     for band, (_, sources) in PAIRS.items():
         records += percentiles(*describe_tree(root / band, "test", [sources]), band)
     real, sources = zip(*PAIRS.values())

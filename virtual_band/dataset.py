@@ -11,7 +11,7 @@ Notebook: virtual_band/dataset_report.ipynb
 import json
 import shutil
 import zipfile
-from dataclasses import dataclass
+from collections import namedtuple
 from pathlib import Path
 
 import joblib
@@ -32,20 +32,12 @@ MANIFEST = "band.json"
 FILES = (*(f"{part}.wav" for part in PARTS), "annotations.npz", "score.mid")
 
 
-@dataclass(frozen=True)
-class SetPlan:
-    """One data set: its subset, how many songs, who plays, and the number of its first song.
+class SetPlan(namedtuple("SetPlan", "subset songs artists first_song other on_request", defaults=(False, False))):
+    """One data set: its subset, how many songs, who plays in turn, the number of its first song, and if chords play.
 
     Ranges of song numbers do not overlap, so no two sets share a score. A set `on_request` is built only if it is
     named.
     """
-
-    subset: str
-    songs: int
-    artists: tuple[int, ...]
-    first_song: int
-    other: bool = False
-    on_request: bool = False
 
 
 SETS = {
@@ -147,10 +139,8 @@ def _resume(folder, partial, sound):
     for present in (folder, partial):
         # a manifest that was being written when the build was killed is ours
         files = any(path.is_file() and PARTIAL not in path.parent.name for path in present.rglob("*"))
-        ours = "a set that this program wrote"
-        expect(
-            not files or _manifest(present) is not None, present, ours, "files to move away; or choose another --data"
-        )
+        ours = not files or _manifest(present) is not None
+        expect(ours, present, "a set that this program wrote", "files to move away; or choose another --data")
     if folder.exists():
         shutil.rmtree(partial, ignore_errors=True)
         folder.rename(partial)

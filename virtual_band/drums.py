@@ -12,12 +12,15 @@ hits are the same.
 Notebook: virtual_band/dataset_report.ipynb
 """
 
-from dataclasses import dataclass
+from dataclasses import make_dataclass
 from functools import lru_cache
 
 import numpy as np
 from numba import njit
 from scipy.signal import butter, sosfilt
+
+from virtual_band.form import drawn
+from virtual_band.mix import panned
 
 MEMBRANE = np.array([1.0, 1.593, 2.135, 2.295, 2.653, 2.917])  # zeros of Bessel functions, over the first
 N_LAYERS = 4
@@ -31,66 +34,38 @@ HATS = ("hat_closed", "hat_pedal", "hat_open")
 CHOKED = 0.02  # s that a hat needs to fall silent
 
 
-@dataclass(frozen=True)
-class Kit:
-    """Parameters of one drum kit. Frequencies in Hz, decays (to 1/e) in seconds, levels relative to the kick."""
+KIT = {  # of a drum kit: frequencies in Hz, decays (to 1/e) in seconds, levels relative to the kick; and their ranges
+    "kick_f0": (44.0, 62.0),
+    "kick_sweep": (2.5, 5.0),  # start frequency over final frequency
+    "kick_sweep_time": (0.012, 0.035),
+    "kick_decay": (0.10, 0.24),
+    "kick_click": (0.5, 1.2),
+    "snare_f0": (165.0, 230.0),
+    "snare_decay": (0.05, 0.11),
+    "wire_decay": (0.07, 0.17),
+    "wire_low": (400.0, 1100.0),
+    "wire_level": (0.3, 0.6),
+    "snare_level": (0.6, 0.95),
+    "hat_low": (3200.0, 6000.0),
+    "hat_decay": (0.025, 0.06),
+    "hat_open_decay": (0.25, 0.6),
+    "hat_level": (0.05, 0.11),
+    "tom_mid": (1.25, 1.4),  # its frequency over the low tom's
+    "tom_high": (1.6, 1.9),
+    "tom_decay": (0.15, 0.35),
+    "tom_level": (0.5, 0.9),
+    "ride_decay": (0.5, 1.2),
+    "ride_level": (0.05, 0.1),
+    "crash_decay": (0.8, 1.6),
+    "crash_level": (0.1, 0.22),
+    "width": (0.3, 0.9),  # of the kit in the stereo image, 0 to 1
+}
+Kit = make_dataclass("Kit", ["tom_low", "seed", *KIT], frozen=True)
 
-    seed: int
-    kick_f0: float
-    kick_sweep: float  # start frequency over final frequency
-    kick_sweep_time: float
-    kick_decay: float
-    kick_click: float
-    snare_f0: float
-    snare_decay: float
-    wire_decay: float
-    wire_low: float
-    wire_level: float
-    snare_level: float
-    hat_low: float
-    hat_decay: float
-    hat_open_decay: float
-    hat_level: float
-    tom_f0: tuple[float, float, float]  # low, mid, high
-    tom_decay: float
-    tom_level: float
-    ride_decay: float
-    ride_level: float
-    crash_decay: float
-    crash_level: float
-    width: float  # of the kit in the stereo image, 0 to 1
 
-    @classmethod
-    def draw(cls, rng):
-        """Draw one kit."""
-        u = rng.uniform
-        low_tom = u(75.0, 105.0)
-        return cls(
-            seed=int(rng.integers(2**31)),
-            kick_f0=u(44.0, 62.0),
-            kick_sweep=u(2.5, 5.0),
-            kick_sweep_time=u(0.012, 0.035),
-            kick_decay=u(0.10, 0.24),
-            kick_click=u(0.5, 1.2),
-            snare_f0=u(165.0, 230.0),
-            snare_decay=u(0.05, 0.11),
-            wire_decay=u(0.07, 0.17),
-            wire_low=u(400.0, 1100.0),
-            wire_level=u(0.3, 0.6),
-            snare_level=u(0.6, 0.95),
-            hat_low=u(3200.0, 6000.0),
-            hat_decay=u(0.025, 0.06),
-            hat_open_decay=u(0.25, 0.6),
-            hat_level=u(0.05, 0.11),
-            tom_f0=(low_tom, low_tom * u(1.25, 1.4), low_tom * u(1.6, 1.9)),
-            tom_decay=u(0.15, 0.35),
-            tom_level=u(0.5, 0.9),
-            ride_decay=u(0.5, 1.2),
-            ride_level=u(0.05, 0.1),
-            crash_decay=u(0.8, 1.6),
-            crash_level=u(0.1, 0.22),
-            width=u(0.3, 0.9),
-        )
+def draw(rng):
+    """Draw one kit."""
+    return Kit(tom_low=rng.uniform(75.0, 105.0), seed=int(rng.integers(2**31)), **drawn(KIT, rng))
 
 
 @njit(cache=True)
@@ -127,10 +102,9 @@ def modes(frequencies, decays, amplitudes, phases, n_samples, sample_rate):
 def _membrane(t, f0, sweep, sweep_time, decay, strengths):
     """A drum head whose modes glide from `sweep` times their frequency down to it; high modes decay sooner."""
     angle = 2.0 * np.pi * f0 * (t + (sweep - 1.0) * sweep_time * (1.0 - np.exp(-t / sweep_time)))
-    out = np.zeros(t.size)
-    for ratio, strength in zip(MEMBRANE, strengths):
-        out += strength * np.exp(-t * ratio / decay) * np.sin(ratio * angle)
-    return out
+    return sum(
+        strength * np.exp(-t * ratio / decay) * np.sin(ratio * angle) for ratio, strength in zip(MEMBRANE, strengths)
+    )
 
 
 def _noise(rng, n_samples, sample_rate, low, high):
@@ -184,9 +158,9 @@ def render_kit(kit, sample_rate):
     )
     pieces["rim"] = 0.7 * kit.snare_level * rim, 0.3 * kit.snare_level * stick
 
-    for piece, f0 in zip(("tom_low", "tom_mid", "tom_high"), kit.tom_f0):
-        t = times(min(1.4, 4.5 * kit.tom_decay))
-        head = _membrane(t, f0, 1.35, 0.03, kit.tom_decay, (1.0, 0.45, 0.25, 0.2, 0.1, 0.1))
+    t = times(min(1.4, 4.5 * kit.tom_decay))
+    for piece, ratio in (("tom_low", 1.0), ("tom_mid", kit.tom_mid), ("tom_high", kit.tom_high)):
+        head = _membrane(t, kit.tom_low * ratio, 1.35, 0.03, kit.tom_decay, (1.0, 0.45, 0.25, 0.2, 0.1, 0.1))
         pieces[piece] = kit.tom_level * head, kit.tom_level * burst(t, 0.3, 400.0, 5000.0, 0.012)
 
     closed, opened = kit.hat_decay, kit.hat_open_decay
@@ -251,7 +225,5 @@ def render(notes, kit, n_samples, sample_rate, rng):
                 hit[-ramp.size :] *= ramp
         start = int(note.start * sample_rate)
         hit = hit[: max(0, n_samples - start)]
-        angle = (1.0 + kit.width * PLACES[note.kind]) * np.pi / 4.0
-        gains = np.sqrt(2) * np.array([np.cos(angle), np.sin(angle)])
-        out[:, start : start + hit.size] += gains.astype(np.float32)[:, None] * hit
+        out[:, start : start + hit.size] += np.outer(panned(kit.width * PLACES[note.kind]).astype(np.float32), hit)
     return out

@@ -3,7 +3,8 @@
 Notebook: virtual_band/dataset_report.ipynb
 """
 
-from dataclasses import dataclass
+from collections import namedtuple
+from dataclasses import make_dataclass
 
 import numpy as np
 
@@ -24,8 +25,7 @@ USUAL_MODE, MAJOR_DOMINANT = 0.7, 0.5  # chances: of the artist's first mode, an
 FORM = ("intro", "verse", "chorus", "verse", "chorus", "bridge", "chorus")
 
 
-@dataclass(frozen=True)
-class Note:
+class Note(namedtuple("Note", "start duration pitch velocity kind", defaults=("",))):
     """One event of one part.
 
     Attributes
@@ -42,77 +42,56 @@ class Note:
         strum, up, hold.
     """
 
-    start: float
-    duration: float
-    pitch: int
-    velocity: float
-    kind: str = ""
-
 
 def hertz(pitch, detune=0.0):
     """The frequency in Hz of a MIDI number (A4 = 69), or of many, so many semitones out of tune."""
     return 440.0 * 2.0 ** ((pitch - 69 + detune) / 12.0)
 
 
-@dataclass(frozen=True)
-class Section:
+class Section(namedtuple("Section", "name first_bar bars")):
     """A part of the form: its name, its first bar and its number of bars."""
 
-    name: str
-    first_bar: int
-    bars: int
+
+def drawn(ranges, rng):
+    """Numbers drawn evenly from ranges, name → (lowest, highest), in the order of the table."""
+    return {name: rng.uniform(*limits) for name, limits in ranges.items()}
 
 
-@dataclass(frozen=True)
-class Style:
-    """An artist's musical habits, drawn once per artist (`Style.draw`)."""
-
-    tempo: tuple[float, float]  # beats per minute, range of the artist's songs
-    modes: tuple[str, str]  # keys of `MODES`, the usual one first
-    swing_chance: float
-    waltz_chance: float
-    seventh_chance: float
-    busy_kick: float  # chance of a kick on a free eighth
-    ghost_notes: float  # chance of a ghost note on a free sixteenth of the snare
-    sixteenth_hats: float  # chance of sixteenths, where the tempo allows them
-    ride_chorus: float  # chance of the ride in place of the hat
-    bass_busy: float  # chance of a note on each eighth of a section's pattern
-    bass_octaves: float
-    bass_slides: float
-    bass_dead: float  # chance of a dead note on a free sixteenth
-    syncopation: float
-    melisma: float  # chance of a syllable on more than one note
-    comping: tuple[str, ...]  # ways of playing chords
-    tightness: float  # scales the scatter of every player's timing
-
-    @classmethod
-    def draw(cls, rng):
-        """Draw the habits of one artist."""
-        centre = rng.uniform(88.0, 138.0)
-        modes = tuple(str(m) for m in rng.choice(list(MODES), size=2, replace=False, p=[0.4, 0.35, 0.15, 0.1]))
-        return cls(
-            tempo=(max(70.0, centre - 22.0), min(160.0, centre + 22.0)),
-            modes=modes,
-            swing_chance=float(rng.choice([0.05, 0.2, 0.6])),
-            waltz_chance=float(rng.uniform(0.0, 0.15)),
-            seventh_chance=float(rng.choice([0.05, 0.2, 0.6])),
-            busy_kick=rng.uniform(0.2, 0.5),
-            ghost_notes=rng.uniform(0.03, 0.25),
-            sixteenth_hats=rng.uniform(0.1, 0.5),
-            ride_chorus=rng.uniform(0.1, 0.7),
-            bass_busy=rng.uniform(0.3, 0.75),
-            bass_octaves=rng.uniform(0.05, 0.4),
-            bass_slides=rng.uniform(0.06, 0.25),
-            bass_dead=rng.uniform(0.02, 0.15),
-            syncopation=rng.uniform(0.1, 0.45),
-            melisma=rng.uniform(0.08, 0.25),
-            comping=tuple(str(c) for c in rng.permutation(["strum", "hold", "offbeat", "arpeggio"])[:3]),
-            tightness=rng.uniform(0.6, 1.3),
-        )
+HABITS = {  # that are chances, and the range of each over all artists
+    "busy_kick": (0.2, 0.5),  # of a kick on a free eighth
+    "ghost_notes": (0.03, 0.25),  # of a ghost note on a free sixteenth of the snare
+    "sixteenth_hats": (0.1, 0.5),  # of sixteenths, where the tempo allows them
+    "ride_chorus": (0.1, 0.7),  # of the ride in place of the hat
+    "bass_busy": (0.3, 0.75),  # of a note on each eighth of a section's pattern
+    "bass_octaves": (0.05, 0.4),
+    "bass_slides": (0.06, 0.25),
+    "bass_dead": (0.02, 0.15),  # of a dead note on a free sixteenth
+    "syncopation": (0.1, 0.45),
+    "melisma": (0.08, 0.25),  # of a syllable on more than one note
+}
+Style = make_dataclass(  # an artist's musical habits
+    "Style",
+    ["tempo", "modes", "swing_chance", "waltz_chance", "seventh_chance", *HABITS, "comping", "tightness"],
+    frozen=True,
+)
 
 
-@dataclass(frozen=True)
-class Plan:
+def draw(rng):
+    """Draw the habits of one artist."""
+    centre = rng.uniform(88.0, 138.0)
+    return Style(
+        modes=tuple(map(str, rng.choice(list(MODES), size=2, replace=False, p=[0.4, 0.35, 0.15, 0.1]))),  # usual first
+        tempo=(max(70.0, centre - 22.0), min(160.0, centre + 22.0)),  # beats per minute, range of the artist's songs
+        swing_chance=float(rng.choice([0.05, 0.2, 0.6])),
+        waltz_chance=rng.uniform(0.0, 0.15),
+        seventh_chance=float(rng.choice([0.05, 0.2, 0.6])),
+        **drawn(HABITS, rng),
+        comping=tuple(map(str, rng.permutation(["strum", "hold", "offbeat", "arpeggio"])[:3])),  # ways to play chords
+        tightness=rng.uniform(0.6, 1.3),  # scales the scatter of every player's timing
+    )
+
+
+class Plan(namedtuple("Plan", "tempo beats swing key mode sections chords")):
     """The skeleton that all parts share.
 
     Attributes
@@ -131,14 +110,6 @@ class Plan:
     chords : tuple of tuple of int
         one per bar: pitch classes, root first.
     """
-
-    tempo: float
-    beats: int
-    swing: float
-    key: int
-    mode: str
-    sections: tuple[Section, ...]
-    chords: tuple[tuple[int, ...], ...]
 
     @property
     def bars(self):
@@ -187,8 +158,7 @@ def plan_song(style, seconds, rng):
     position = int(rng.choice([0, 1, 2, 3, 4], p=[0.2, 0.2, 0.2, 0.2, 0.2]))
     while len(chords) < n_bars:
         name = FORM[position % len(FORM)]
-        length = int(rng.choice([1, 2])) if name == "intro" else 4
-        length = min(length, n_bars - len(chords))
+        length = min(int(rng.choice([1, 2])) if name == "intro" else 4, n_bars - len(chords))
         sections.append(Section(name, len(chords), length))
         chords += [_chord(key, mode, progressions[name][bar % 4], sevenths, dominant_major) for bar in range(length)]
         position += 1

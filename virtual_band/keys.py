@@ -3,7 +3,7 @@
 Notebook: virtual_band/dataset_report.ipynb
 """
 
-from dataclasses import dataclass
+from dataclasses import make_dataclass
 
 import numpy as np
 from scipy.signal import butter, sosfilt
@@ -11,45 +11,30 @@ from scipy.signal import butter, sosfilt
 from audio_processing.audio_processing import fix_length
 from virtual_band.bass import saturate
 from virtual_band.drums import modes
-from virtual_band.form import hertz
+from virtual_band.form import drawn, hertz
 from virtual_band.strings import pluck, pole_of_decay, string
 
 RELEASE = 0.10  # s, from the end of a note until it is silent
 
 
-@dataclass(frozen=True)
-class ChordSound:
-    """Parameters of the chordal instrument."""
+SOUND = {  # of the chordal instrument: ranges
+    "place": (0.1, 0.28),  # of the pluck
+    "corner": (1500.0, 4000.0),  # Hz, above which the plectrum gives less
+    "roughness": (0.2, 0.5),
+    "brightness": (0.15, 0.5),  # s to 1/e of a string's partial at 2 kHz
+    "sustain": (0.7, 1.8),  # s
+    "strum": (0.012, 0.035),  # s from the first string to the last
+    "tine": (0.2, 0.6),  # level of the piano's bright mode
+    "bite": (0.05, 0.2),  # level of its hammer noise
+    "drive": (2.0, 8.0),  # of the amplifier
+    "tremolo": (0.0, 0.35),
+}
+ChordSound = make_dataclass("ChordSound", ["instrument", *SOUND], frozen=True)
 
-    instrument: str  # guitar or piano
-    place: float  # of the pluck
-    corner: float  # Hz, above which the plectrum gives less
-    roughness: float
-    brightness: float  # s to 1/e of a string's partial at 2 kHz
-    sustain: float  # s
-    strum: float  # s from the first string to the last
-    tine: float  # level of the piano's bright mode
-    bite: float  # level of its hammer noise
-    drive: float  # of the amplifier
-    tremolo: float
 
-    @classmethod
-    def draw(cls, rng):
-        """Draw one instrument."""
-        u = rng.uniform
-        return cls(
-            instrument=str(rng.choice(["guitar", "piano"], p=[0.65, 0.35])),
-            place=u(0.1, 0.28),
-            corner=u(1500.0, 4000.0),
-            roughness=u(0.2, 0.5),
-            brightness=u(0.15, 0.5),
-            sustain=u(0.7, 1.8),
-            strum=u(0.012, 0.035),
-            tine=u(0.2, 0.6),
-            bite=u(0.05, 0.2),
-            drive=u(2.0, 8.0),
-            tremolo=u(0.0, 0.35),
-        )
+def draw(rng):
+    """Draw one instrument, a guitar or a piano."""
+    return ChordSound(str(rng.choice(["guitar", "piano"], p=[0.65, 0.35])), **drawn(SOUND, rng))
 
 
 def render(notes, sound, n_samples, sample_rate, rng):

@@ -7,7 +7,7 @@ to its mixture.
 Notebook: virtual_band/dataset_report.ipynb
 """
 
-from dataclasses import dataclass
+from dataclasses import make_dataclass
 
 import numpy as np
 import scipy.fft
@@ -15,7 +15,9 @@ from numba import njit
 from scipy.ndimage import minimum_filter1d, uniform_filter1d
 from scipy.signal import butter, sosfilt
 
+from audio_processing.audio_processing import fix_length
 from audio_processing.tracks import SOURCES
+from virtual_band.form import drawn
 
 BLOCK = 64  # samples per step of a compressor
 LOWEST = {"drums": 28.0, "bass": 32.0, "other": 80.0, "vocals": 80.0}  # Hz, high-pass of each channel: no DC, no rumble
@@ -24,44 +26,41 @@ CEILINGS = (0.93, 0.99)  # of the limiter, and of the highest sample of any file
 TRIO_VOICE = 1.3  # dB by which the voice is louder where no chords support it, as recorded trios have it
 
 
-@dataclass(frozen=True)
-class Desk:
-    """How an artist's records are mixed. Levels in dB, times in seconds."""
+DESK = {  # how an artist's records are mixed: ranges. Levels in dB, times in seconds
+    "room": {
+        "room_decay": (0.35, 0.9),  # reverberation time RT60
+        "predelay": (0.004, 0.02),
+        "room_bright": (2500.0, 6000.0),  # Hz, where the room's tail has lost half
+    },
+    # room level per source, linear
+    "sends": {"drums": (0.15, 0.4), "bass": (0.02, 0.08), "other": (0.15, 0.4), "vocals": (0.15, 0.45)},
+    # RMS of the active parts, relative to the vocals
+    "levels": {"drums": (-3.5, 0.5), "bass": (-5.5, -2.0), "other": (-3.0, 1.0)},
+    "master": {
+        "air": (0.5, 1.5),  # treble that the engineer adds to the voice: gain of a shelf above 3 kHz, less 1
+        "spread": (1.0, 2.0),  # standard deviation of the levels from song to song
+        "compression": (1.5, 3.0),  # ratio of the bus compressor
+        "loudness": (2.0, 6.0),  # by which the limiter is driven
+    },
+}
+Desk = make_dataclass("Desk", ["seed", *DESK["room"], "sends", "pans", "levels", *DESK["master"]], frozen=True)
 
-    seed: int
-    room_decay: float  # reverberation time RT60
-    predelay: float
-    room_bright: float  # Hz, where the room's tail has lost half
-    sends: dict[str, float]  # room level per source, linear
-    pans: dict[str, float]  # -1 left to 1 right
-    levels: dict[str, float]  # RMS of the active parts, dB relative to the vocals
-    air: float  # treble that the engineer adds to the voice: gain of a shelf above 3 kHz, less 1
-    spread: float  # dB, standard deviation of the levels from song to song
-    compression: float  # ratio of the bus compressor
-    loudness: float  # dB by which the limiter is driven
 
-    @classmethod
-    def draw(cls, rng):
-        """Draw one desk and room."""
-        u = rng.uniform
-        return cls(
-            seed=int(rng.integers(2**31)),
-            room_decay=u(0.35, 0.9),
-            predelay=u(0.004, 0.02),
-            room_bright=u(2500.0, 6000.0),
-            sends={"drums": u(0.15, 0.4), "bass": u(0.02, 0.08), "other": u(0.15, 0.4), "vocals": u(0.15, 0.45)},
-            pans={
-                "drums": 0.0,
-                "bass": u(-0.05, 0.05),
-                "other": u(0.25, 0.6) * (1 if rng.random() < 0.5 else -1),
-                "vocals": u(-0.06, 0.06),
-            },
-            levels={"drums": u(-3.5, 0.5), "bass": u(-5.5, -2.0), "other": u(-3.0, 1.0), "vocals": 0.0},
-            air=u(0.5, 1.5),
-            spread=u(1.0, 2.0),
-            compression=u(1.5, 3.0),
-            loudness=u(2.0, 6.0),
-        )
+def draw(rng):
+    """Draw one desk and room."""
+    return Desk(
+        seed=int(rng.integers(2**31)),
+        **drawn(DESK["room"], rng),
+        sends=drawn(DESK["sends"], rng),
+        pans={  # -1 left to 1 right
+            "drums": 0.0,
+            "bass": rng.uniform(-0.05, 0.05),
+            "other": rng.uniform(0.25, 0.6) * (1 if rng.random() < 0.5 else -1),
+            "vocals": rng.uniform(-0.06, 0.06),
+        },
+        levels=drawn(DESK["levels"], rng) | {"vocals": 0.0},
+        **drawn(DESK["master"], rng),
+    )
 
 
 def room_response(desk, sample_rate):
@@ -90,13 +89,18 @@ def room_response(desk, sample_rate):
         response[:, at] += rng.choice([-1, 1]) * (desk.predelay / delay) ** 0.7 * np.array([np.cos(pan), np.sin(pan)])
     tail_from = int((desk.predelay + 0.02) * sample_rate)
     t = np.arange(n - tail_from) / sample_rate
-    noise = rng.standard_normal((2, n - tail_from))
-    spectrum = scipy.fft.rfft(noise)
+    spectrum = scipy.fft.rfft(rng.standard_normal((2, n - tail_from)))
     frequency = scipy.fft.rfftfreq(n - tail_from, 1 / sample_rate)
     dark = scipy.fft.irfft(spectrum / np.sqrt(1.0 + (frequency / desk.room_bright) ** 2), n - tail_from)
     response[:, tail_from:] += 0.08 * dark * 10.0 ** (-3.0 * t / desk.room_decay) * (1.0 - np.exp(-t / 0.01))
     response[:, -256:] *= np.linspace(1.0, 0.0, 256)
     return (response / np.sqrt(np.sum(response**2) / 2.0)).astype(np.float32)
+
+
+def panned(place):
+    """Gains (left, right) of a source between -1 (left) and 1 (right), of one power wherever it stands."""
+    angle = (1.0 + place) * np.pi / 4.0
+    return np.sqrt(2.0) * np.array([np.cos(angle), np.sin(angle)])
 
 
 def convolve(audio, response, size=2**17):
@@ -122,9 +126,7 @@ def convolve(audio, response, size=2**17):
     for start in range(0, n, step):
         spectrum = scipy.fft.rfft(audio[:, start : start + step], size)
         for o in range(response.shape[0]):
-            product = transfer[o, 0] * spectrum[0]
-            for i in range(1, audio.shape[0]):
-                product += transfer[o, i] * spectrum[i]
+            product = sum(transfer[o, i] * spectrum[i] for i in range(len(audio)))
             out[o, start : start + size] += scipy.fft.irfft(product, size, overwrite_x=True)
     return out[:, :n]
 
@@ -179,10 +181,8 @@ def _apply(audio, gain, pole):
 
 def blocks_of(audio):
     """Stereo audio in blocks of BLOCK samples, (2, blocks, BLOCK); the last one is filled with zeros."""
-    n = audio.shape[-1]
-    padded = np.zeros((2, -(-n // BLOCK) * BLOCK), dtype=np.float32)
-    padded[:, :n] = audio
-    return padded.reshape(2, -1, BLOCK)
+    length = -(-audio.shape[-1] // BLOCK) * BLOCK
+    return fix_length(np.asarray(audio, np.float32), length).reshape(2, -1, BLOCK)
 
 
 def compressor_gain(blocks, ratio, sample_rate, attack=0.012, release=0.15):
@@ -275,8 +275,7 @@ def mix(dry, desk, sample_rate, rng):
         stem = convolve(audio, _channel_response(source, len(audio), room, desk, sample_rate))
         if source in CHANNEL_RATIO:
             stem *= per_sample(compressor_gain(blocks_of(stem), CHANNEL_RATIO[source], sample_rate), n)
-        stem *= np.float32(10.0 ** (level / 20.0) / (active_rms(stem, sample_rate) + 1e-12))
-        stems[source] = stem
+        stems[source] = stem * np.float32(10.0 ** (level / 20.0) / (active_rms(stem, sample_rate) + 1e-12))
     mixture = sum(stems.values())
     if not np.any(mixture):
         return stems, mixture
@@ -297,8 +296,7 @@ def _channel_response(source, inputs, room, desk, sample_rate):
     """Impulse responses from a channel's inputs to left and right: panned direct sound, room, high-pass, treble."""
     response = np.zeros((2, inputs, room.shape[-1]))
     if inputs == 1:
-        angle = (1.0 + desk.pans[source]) * np.pi / 4.0
-        response[:, 0, 0] = np.sqrt(2.0) * np.cos(angle), np.sqrt(2.0) * np.sin(angle)
+        response[:, 0, 0] = panned(desk.pans[source])
     else:
         response[:, :, 0] = np.eye(2)
     response += desk.sends[source] / inputs * room[:, None, :]

@@ -75,8 +75,7 @@ def play_drums(plan, style, rng):
 
     steps = plan.beats * STEPS_PER_BEAT
     for section in plan.sections:
-        last = section.first_bar + section.bars - 1
-        for bar in range(section.first_bar, last + 1):
+        for bar in range(section.first_bar, section.first_bar + section.bars):
             start, begins = bar * plan.beats, bar == section.first_bar
             if section.name == "ending":
                 hit(start, "crash", 0.9)
@@ -85,15 +84,15 @@ def play_drums(plan, style, rng):
             lifted = begins and section.name in ("chorus", "bridge")
             if lifted or begins and bar and rng.random() < CHANCES.crash:
                 hit(start, "crash", rng.uniform(0.75, 1.0))
-            fill_from = steps
-            if bar == last and section.bars > 1 and rng.random() < CHANCES.fill:
-                fill_from -= int(rng.choice([4, 6, 8]))
+            ends = bar == section.first_bar + section.bars - 1
+            filled = ends and not begins and rng.random() < CHANCES.fill
+            fill_from = steps - int(rng.choice([4, 6, 8])) if filled else steps
             for step in range(fill_from):
                 for piece, line in grooves[section.name].items():
                     chance, velocity = line[step]
                     if rng.random() < chance:
                         hit(start + step / STEPS_PER_BEAT, piece, velocity)
-            if fill_from < steps:
+            if filled:
                 _fill(hit, start, fill_from, steps, rng)
     return notes
 
@@ -101,7 +100,7 @@ def play_drums(plan, style, rng):
 def _groove(plan, style, name, rng):
     """One bar: piece → (chance, velocity) of each sixteenth. Chance 1 is the pattern, less is its variation."""
     steps = plan.beats * STEPS_PER_BEAT
-    kick, snare, cymbal, pedal, opened = ([SILENT] * steps for _ in range(5))
+    kick, snare, opened = ([SILENT] * steps for _ in range(3))
 
     kick[0] = (1.0, 0.95)
     for step in range(2, steps, 2):
@@ -124,15 +123,12 @@ def _groove(plan, style, name, rng):
     snare_piece = "rim" if name in ("verse", "intro") and rng.random() < CHANCES.rim else "snare"
 
     every = 1 if rng.random() < style.sixteenth_hats and plan.tempo < 120 else 2
-    for step in range(0, steps, every):
-        cymbal[step] = (0.97, ACCENTS[step % STEPS_PER_BEAT])
+    cymbal = [SILENT if step % every else (0.97, ACCENTS[step % STEPS_PER_BEAT]) for step in range(steps)]
     ride = name in ("chorus", "bridge") and rng.random() < style.ride_chorus
     cymbal_piece = "ride" if ride else "hat_closed"
     groove = {"kick": kick, snare_piece: snare, cymbal_piece: cymbal}
     if ride:
-        for step in backbeat:
-            pedal[step] = (0.9, 0.5)
-        groove["hat_pedal"] = pedal
+        groove["hat_pedal"] = [(0.9, 0.5) if step in backbeat else SILENT for step in range(steps)]
     else:
         for step in rng.choice(np.arange(2, steps, 4), size=rng.integers(0, 3), replace=False):
             opened[step], cymbal[step] = (0.9, 0.7), SILENT
@@ -150,11 +146,10 @@ def _fill(hit, start, first, last, rng):
     pieces = ("snare", "tom_high", "tom_mid", "tom_low")
     sparse = rng.random() < CHANCES.sparse_fill
     for step in range(first, last):
-        if sparse and step % 2 and rng.random() < CHANCES.sparse_gap:
-            continue
-        through = (step - first) / max(1, last - first)
-        piece = pieces[min(3, int(4 * through * rng.uniform(0.7, 1.2)))]
-        hit(start + step / STEPS_PER_BEAT, piece, 0.55 + 0.4 * through)
+        if not (sparse and step % 2 and rng.random() < CHANCES.sparse_gap):
+            through = (step - first) / (last - first)
+            piece = pieces[min(3, int(4 * through * rng.uniform(0.7, 1.2)))]
+            hit(start + step / STEPS_PER_BEAT, piece, 0.55 + 0.4 * through)
     if rng.random() < CHANCES.fill_kick:
         hit(start + first / STEPS_PER_BEAT, "kick", 0.8)
 
@@ -278,34 +273,28 @@ def sing(plan, style, low, high, rng):
                 rhythm, contour, rest_after = [(0.0, plan.beats * 0.8)], [0], 0.0
             elif index % 4 == 1 and rng.random() < CHANCES.bar_rest:
                 continue
-            centre = centres[section.name]
+            start = bar * plan.beats
             answer = -2 if index % 4 == 3 else 0  # the last bar of a period falls
             limit = plan.beats - (rest_after if index % 2 else 0.0)  # phrases of two bars
             for (at, length), step in zip(rhythm, contour):
-                if at >= limit:
-                    break
-                if rng.random() < CHANCES.note_rest and at > 0:
+                held = min(length, limit - at)
+                if at >= limit or rng.random() < CHANCES.note_rest and at > 0 or held < 0.2:
                     continue
                 before = notes[-1] if notes else Note(0.0, 0.0, middle, 0.0)
-                goal = 0.7 * (centre + 1.7 * (step + answer)) + 0.3 * before.pitch
+                goal = 0.7 * (centres[section.name] + 1.7 * (step + answer)) + 0.3 * before.pitch
                 strong = at % 2 == 0 or length >= 1.0
                 pitch = _nearest(goal, plan.chords[bar] if strong else plan.scale, low, high)
-                length = min(length, limit - at, plan.beats - at)
-                if length < 0.2:
-                    continue
                 melisma = notes and at > 0 and pitch != before.pitch and rng.random() < style.melisma
-                start = bar * plan.beats
                 joined = melisma and abs(before.start + before.duration - start - at) < 0.05
                 kind = "~" if joined else next(lyric)
                 velocity = (0.86 if section.name == "chorus" else 0.72) + (0.08 if strong else 0.0)
-                notes.append(Note(start + at, length, pitch, _velocity(rng, velocity, 0.06, lowest=0.3), kind))
+                notes.append(Note(start + at, held, pitch, _velocity(rng, velocity, 0.06, lowest=0.3), kind))
     return notes
 
 
 def _motif(plan, style, rng):
     """A bar of melody: rhythm as (beat, length), contour in scale steps around 0, rest at the end of a phrase."""
-    at = float(rng.choice([0.0, 0.0, 0.0, 0.5]))
-    rhythm = []
+    at, rhythm = float(rng.choice([0.0, 0.0, 0.0, 0.5])), []
     while at < plan.beats - 0.2:
         length = float(rng.choice([0.5, 1.0, 0.5, 1.5, 2.0, 0.25], p=[0.36, 0.3, 0.1, 0.12, 0.07, 0.05]))
         if at % 1 == 0 and length == 0.5 and rng.random() < style.syncopation:

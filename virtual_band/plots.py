@@ -6,8 +6,8 @@ Notebook: virtual_band/dataset_report.ipynb
 import matplotlib.pyplot as plt
 import numpy as np
 
+from audio_processing.plots import COLOURS, framed
 from audio_processing.style import GREY, INK
-from audio_processing.style import STEMS as COLOURS
 
 NAMES = {
     "centroid": "spectral centroid",
@@ -34,10 +34,9 @@ def score(song, ax=None):
     """
     ax = ax if ax is not None else plt.subplots(figsize=(10, 5.2), layout="constrained")[1]
     plan, parts = song.score.plan, song.score.parts
-    for source in ("other", "bass", "vocals"):
+    for source, width in (("other", 1.5), ("bass", 4), ("vocals", 4)):
         for note in parts[source]:
             x = [note.start, note.start + note.duration]
-            width = 1.5 if source == "other" else 4
             ax.plot(x, [note.pitch] * 2, color=COLOURS[source], lw=width, alpha=0.3 + 0.7 * note.velocity)
         ax.plot([], [], color=COLOURS[source], lw=4, label=source)
     rows = ["kick", "snare", "tom", "hat", "ride", "crash"]
@@ -49,8 +48,8 @@ def score(song, ax=None):
         ax.axvline(section.first_bar * bar, color=INK, lw=1, alpha=0.4)
         ax.annotate(section.name, (section.first_bar * bar, 1.01), xycoords=("data", "axes fraction"), fontsize=9)
     for number, chord in enumerate(plan.chords):
-        minor = (chord[1] - chord[0]) % 12 == 3
-        ax.annotate(NOTE_NAMES[chord[0]] + "m" * minor, (number * bar + 0.05, 74), fontsize=9, color=GREY)
+        name = NOTE_NAMES[chord[0]] + "m" * ((chord[1] - chord[0]) % 12 == 3)
+        ax.annotate(name, (number * bar + 0.05, 74), fontsize=9, color=GREY)
     ax.set(xlim=(0, song.mixture.shape[-1] / song.sample_rate), ylim=(-2, 78), xlabel="time (s)", ylabel="MIDI number")
     ax.set_yticks([3.6 * i for i in range(len(rows))] + [36, 48, 60, 72], [*rows, "36", "48", "60", "72"])
     ax.legend(frameon=False, ncols=3, loc="upper right", bbox_to_anchor=(1, 1.12))
@@ -59,8 +58,7 @@ def score(song, ax=None):
 def waveform(audio, sample_rate, ax, **style):
     """Draw a waveform over time in ms, peak at 1."""
     ax.plot(1000 * np.arange(audio.size) / sample_rate, audio / np.abs(audio).max(), **style)
-    ax.set(xlabel="time (ms)", ylabel="amplitude (peak = 1)")
-    ax.grid(alpha=0.3)
+    framed(ax, xlabel="time (ms)", ylabel="amplitude (peak = 1)")
 
 
 def curves(curves, names, rate):
@@ -79,8 +77,7 @@ def curves(curves, names, rate):
     )
     for ax, (name, label) in zip(axes[:, 0], names.items()):
         ax.plot(np.arange(len(curves[name])) / rate, curves[name], lw=1.2)
-        ax.set_ylabel(label)
-        ax.grid(alpha=0.3)
+        framed(ax, ylabel=label)
     axes[-1, 0].set_xlabel("time (s)")
 
 
@@ -90,19 +87,16 @@ def annotations(values, source, axes, seconds):
     f0 = np.where(values[f"voiced_{source}"], values[f"f0_{source}"], np.nan)
     for ax, curve, label in zip(axes, (f0, values[f"loudness_{source}"]), ("f0 (Hz)", "loudness (dB)")):
         ax.plot(values["times"][shown], curve[shown], color=COLOURS[source], lw=1.2)
-        ax.set_ylabel(label)
-        ax.grid(alpha=0.3)
+        framed(ax, ylabel=label)
     axes[1].set_xlabel("time (s)")
 
 
 def harmonics(frequency, decibels, ax, **style):
     """Draw the levels of harmonics as a line through k f0, a dot for each, on a logarithmic frequency axis."""
-    ax.set_xscale("log")
     ax.plot(frequency, decibels, marker="o", ms=4, lw=1.2, **style)
+    framed(ax, xscale="log", xlabel="k f0 (Hz)", ylabel="level (dB)")
     ax.set_xticks([200, 500, 1000, 2000, 5000], ["200", "500", "1000", "2000", "5000"])
     ax.set_xticks([], minor=True)
-    ax.set(xlabel="k f0 (Hz)", ylabel="level (dB)")
-    ax.grid(alpha=0.3)
 
 
 def pluck_map(places, decibels, ax):
@@ -116,12 +110,11 @@ def pluck_map(places, decibels, ax):
         of harmonics 1, 2, …
     ax : matplotlib.axes.Axes
     """
-    count = len(decibels)
-    step = places[1] - places[0]
-    extent = (places[0] - step / 2, places[-1] + step / 2, 0.5, count + 0.5)
+    half = (places[1] - places[0]) / 2
+    k = np.arange(1, len(decibels) + 1)
+    extent = (places[0] - half, places[-1] + half, 0.5, len(k) + 0.5)
     image = ax.imshow(decibels, origin="lower", aspect="auto", extent=extent, vmin=-60, vmax=0, cmap="magma")
-    for node in range(1, 1 + int(count * places[-1])):
-        k = np.arange(1, count + 1)
+    for node in range(1, 1 + int(len(k) * places[-1])):
         ax.plot(node / k, k, color="#56b4e9", lw=1.2, ls="--")
     ax.set(xlim=extent[:2], ylim=extent[2:], xlabel="place of the pluck (part of the length)", ylabel="harmonic")
     ax.figure.colorbar(image, ax=ax, label="level (dB)")
@@ -143,8 +136,7 @@ def learning(curves, baselines, ax):
     for (label, (source, error)), style in zip(baselines.items(), ("--", "--", ":", ":")):
         ax.axhline(error, color=COLOURS[source], ls=style, lw=1.2)
         ax.annotate(label, (1.01, error), xycoords=("axes fraction", "data"), fontsize=9, va="center")
-    ax.set(xlabel="minutes of training music", ylabel="prediction error (dB)")
-    ax.grid(alpha=0.3)
+    framed(ax, xlabel="minutes of training music", ylabel="prediction error (dB)")
     ax.legend(frameon=False)
 
 

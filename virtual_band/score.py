@@ -9,11 +9,11 @@ A score is made in three steps, each a function of the artist's style and a rand
 Notebook: virtual_band/dataset_report.ipynb
 """
 
-from dataclasses import dataclass, field, replace
+from collections import namedtuple
 
 import numpy as np
 
-from virtual_band.form import Note, Plan, plan_song
+from virtual_band.form import plan_song
 from virtual_band.parts import comp, play_bass, play_drums, sing
 
 HABITS = {  # seconds: range of a player's mean offset against the beat, and scatter
@@ -24,12 +24,8 @@ HABITS = {  # seconds: range of a player's mean offset against the beat, and sca
 }
 
 
-@dataclass(frozen=True)
-class Score:
-    """A performed score: the plan and, per part, its notes in seconds."""
-
-    plan: Plan
-    parts: dict[str, tuple[Note, ...]] = field(default_factory=dict)
+class Score(namedtuple("Score", "plan parts")):
+    """A performed score: the plan (form.Plan) and, per part, its notes in seconds (a tuple of form.Note)."""
 
 
 def perform(notes, plan, style, part, rng):
@@ -60,17 +56,14 @@ def perform(notes, plan, style, part, rng):
     for start in sorted({n.start for n in notes}):
         late = style.tightness * scatter * float(np.clip(rng.normal(), -2, 2))
         starts[start] = max(0.0, bend(start, plan.swing) * beat + offset + late)
-    played = []
-    for n in notes:
-        length = (bend(n.start + n.duration, plan.swing) - bend(n.start, plan.swing)) * beat
-        played.append(replace(n, start=starts[n.start], duration=length))
+    lengths = [(bend(n.start + n.duration, plan.swing) - bend(n.start, plan.swing)) * beat for n in notes]
+    played = [n._replace(start=starts[n.start], duration=length) for n, length in zip(notes, lengths)]
     return tuple(sorted(played, key=lambda n: (n.start, n.pitch)))
 
 
 def bend(beat, swing):
     """Beat number with the second eighth of each beat moved from 0.5 to `swing`; 0.5 changes nothing."""
-    whole = np.floor(beat)
-    part = beat - whole
+    whole, part = divmod(beat, 1.0)
     return float(whole + (part * 2.0 * swing if part < 0.5 else swing + (part - 0.5) * 2.0 * (1.0 - swing)))
 
 

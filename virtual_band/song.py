@@ -11,7 +11,7 @@ import numpy as np
 from audio_processing.loudness import FRAME_RATE, frame_times, loudness
 from common.checks import expect
 from virtual_band import bass, drums, keys, voice
-from virtual_band.artist import Artist
+from virtual_band.artist import Artist, is_whole
 from virtual_band.artist import artist as find_artist
 from virtual_band.mix import mix
 from virtual_band.score import Score, write_score
@@ -70,8 +70,7 @@ class Song:
         for source, f0 in self.f0.items():
             values |= {f"f0_{source}": f0[nearest], f"voiced_{source}": f0[nearest] > 0}
         for source, notes in self.score.parts.items():
-            rows = [(note.start, note.duration, note.pitch, note.velocity) for note in notes]
-            values[f"notes_{source}"] = np.array(rows, dtype=np.float32).reshape(-1, 4)
+            values[f"notes_{source}"] = np.array([note[:4] for note in notes], dtype=np.float32).reshape(-1, 4)
         for source, stem in self.stems.items():
             values[f"loudness_{source}"] = loudness(stem.mean(axis=0), self.sample_rate)
         return values
@@ -97,14 +96,13 @@ def generators(artist, seed):
 
 def check_count(name, value):
     """Raise ValueError unless the value is a whole number, 0 or more."""
-    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    expect(whole and value >= 0, name, "a whole number, 0 or more", repr(value))
+    expect(is_whole(value) and value >= 0, name, "a whole number, 0 or more", repr(value))
 
 
 def check_seconds(seconds):
     """A song's length as a float; raises ValueError unless it is a number from 0.5 to 3600."""
-    number = isinstance(seconds, (int, float, np.number))
-    expect(number and 0.5 <= seconds <= 3600, "seconds", "a length from 0.5 to 3600", repr(seconds))
+    fits = isinstance(seconds, (int, float, np.number)) and 0.5 <= seconds <= 3600
+    expect(fits, "seconds", "a length from 0.5 to 3600", repr(seconds))
     return float(seconds)
 
 

@@ -10,7 +10,7 @@ Notebook: virtual_band/dataset_report.ipynb
 
 import numpy as np
 from numba import njit
-from scipy.signal import lfilter
+from scipy.signal import lfilter, unit_impulse
 
 
 @njit(cache=True)
@@ -36,15 +36,13 @@ def string(excitation, period, damping, loss):
     --------
     pole_of_decay : the damping that lets a partial die within a given time.
     """
-    n_samples = excitation.size
     size = 1
     while size < period.max() + 8:
         size *= 2
     mask = size - 1
-    line = np.zeros(size)
-    out = np.empty(n_samples)
+    line, out = np.zeros(size), np.empty(excitation.size)
     low = 0.0
-    for n in range(n_samples):
+    for n in range(excitation.size):
         pole = damping[n]
         delay = period[n] - pole / (1.0 - pole)  # the low-pass delays low frequencies by the difference
         whole = int(delay)
@@ -58,9 +56,7 @@ def string(excitation, period, damping, loss):
             + e * (d * (d - 1.0) * (d - 2.0) / 6.0)
         )
         low = (1.0 - pole) * x + pole * low
-        y = excitation[n] + loss[n] * low
-        line[n & mask] = y
-        out[n] = y
+        out[n] = line[n & mask] = excitation[n] + loss[n] * low
     return out
 
 
@@ -114,12 +110,9 @@ def pluck(noise, period, place, corner, roughness, sample_rate):
     """
     length = int(period)
     pole = np.exp(-2.0 * np.pi * corner / sample_rate)
-    push = np.zeros(length)
-    push[0] = np.sqrt(length)
-    push = lfilter([1.0 - pole], [1.0, -pole], (1.0 - roughness) * push + roughness * noise[:length])
+    push = (1.0 - roughness) * np.sqrt(length) * unit_impulse(length) + roughness * noise[:length]
+    push = lfilter([1.0 - pole], [1.0, -pole], push)
     push -= push.mean()
     lag = max(1, int(round(place * period)))
-    burst = np.zeros(length + lag)
-    burst[:length] = push
-    burst[lag:] -= 0.95 * push
+    burst = np.pad(push, (0, lag)) - 0.95 * np.pad(push, (lag, 0))
     return burst / (np.sqrt(np.mean(burst**2)) + 1e-12)

@@ -73,9 +73,9 @@ def hear(artist, number, seconds=20.0):
     who = find_artist(artist)
     draw = generators(who, number)
     parts = write_score(who.style, seconds, who.bass.lowest, (who.voice.low, who.voice.high), draw["score"]).parts
-    n = int(round(seconds * SAMPLE_RATE))
+    size = int(round(seconds * SAMPLE_RATE)), SAMPLE_RATE
     return {
-        source: moments(*module.render(parts[source], sound, n, SAMPLE_RATE, draw[source]), SAMPLE_RATE)
+        source: moments(*module.render(parts[source], sound, *size, draw[source]), SAMPLE_RATE)
         for source, module, sound in (("bass", bass, who.bass), ("vocals", voice, who.voice))
     }
 

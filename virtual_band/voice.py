@@ -9,14 +9,15 @@ first, at `CONTROL_RATE` frames per second, and can be plotted.
 Notebook: virtual_band/dataset_report.ipynb
 """
 
-from dataclasses import dataclass
+from collections import namedtuple
+from dataclasses import make_dataclass
 from types import SimpleNamespace
 
 import numpy as np
 from numba import njit
 from scipy.ndimage import gaussian_filter1d
 
-from virtual_band.form import hertz
+from virtual_band.form import Note, drawn, hertz
 
 CONTROL_RATE = 441  # frames per second; 100 samples at 44.1 kHz
 STEP = 25  # samples from one update of the filters to the next
@@ -37,17 +38,8 @@ FORMANTS = {
 BANDWIDTHS = np.array([80.0, 100.0, 130.0, 180.0, 220.0])
 
 
-@dataclass(frozen=True)
-class Consonant:
+class Consonant(namedtuple("Consonant", "closure noise centre width level voiced formants", defaults=(None,))):
     """A consonant: closure and noise in s; centre and width (Hz) and level of the noise; voicing 0-1; formants."""
-
-    closure: float
-    noise: float
-    centre: float
-    width: float
-    level: float
-    voiced: float
-    formants: tuple[float, ...] | None = None
 
 
 NONE = Consonant(0.0, 0.0, 1000.0, 1000.0, 0.0, 1.0)
@@ -71,47 +63,30 @@ CONSONANTS = {
 }
 
 
-@dataclass(frozen=True)
-class Voice:
-    """Parameters of one singer."""
+SINGER = {  # ranges of what a singer with a low voice has
+    "formant_scale": (0.94, 1.06),  # 1 = a tract of 17.5 cm, above 1 a shorter one
+    "open_quotient": (0.5, 0.75),  # part of a period for which the glottis is open
+    "tilt": (4500.0, 12000.0),  # Hz, corner of the spectral tilt when sung loud
+    "breathiness": (0.05, 0.16),
+    "vibrato_rate": (4.8, 6.6),  # Hz
+    "vibrato_depth": (0.15, 0.55),  # semitones
+    "vibrato_delay": (0.15, 0.4),  # s
+    "portamento": (0.03, 0.08),  # s
+    "jitter": (0.002, 0.006),  # relative period deviation
+    "shimmer": (0.02, 0.06),
+    "drift": (0.08, 0.18),  # semitones
+    "consonants": (0.5, 1.2),  # level
+}
+HIGH_VOICE = {"formant_scale": (1.08, 1.22)}
+Voice = make_dataclass("Voice", ["low", "high", *SINGER], frozen=True)  # low, high: range, MIDI numbers
 
-    low: int  # range, MIDI numbers
-    high: int
-    formant_scale: float  # 1 = a tract of 17.5 cm, above 1 a shorter one
-    open_quotient: float  # part of a period for which the glottis is open
-    tilt: float  # Hz, corner of the spectral tilt when sung loud
-    breathiness: float
-    vibrato_rate: float  # Hz
-    vibrato_depth: float  # semitones
-    vibrato_delay: float  # s
-    portamento: float  # s
-    jitter: float  # relative period deviation
-    shimmer: float
-    drift: float  # semitones
-    consonants: float  # level
 
-    @classmethod
-    def draw(cls, rng):
-        """Draw one singer, with a low or a high voice."""
-        u = rng.uniform
-        high_voice = rng.random() < 0.5
-        low = int(rng.integers(55, 60)) if high_voice else int(rng.integers(45, 51))
-        return cls(
-            low=low,
-            high=low + int(rng.integers(14, 18)),
-            formant_scale=u(1.08, 1.22) if high_voice else u(0.94, 1.06),
-            open_quotient=u(0.5, 0.75),
-            tilt=u(4500.0, 12000.0),
-            breathiness=u(0.05, 0.16),
-            vibrato_rate=u(4.8, 6.6),
-            vibrato_depth=u(0.15, 0.55),
-            vibrato_delay=u(0.15, 0.4),
-            portamento=u(0.03, 0.08),
-            jitter=u(0.002, 0.006),
-            shimmer=u(0.02, 0.06),
-            drift=u(0.08, 0.18),
-            consonants=u(0.5, 1.2),
-        )
+def draw(rng):
+    """Draw one singer, with a low or a high voice."""
+    high_voice = rng.random() < 0.5
+    low = int(rng.integers(55, 60) if high_voice else rng.integers(45, 51))
+    high = low + int(rng.integers(14, 18))
+    return Voice(low, high, **drawn(SINGER | HIGH_VOICE if high_voice else SINGER, rng))
 
 
 def glottal_tables(open_quotient, sample_rate):
@@ -130,17 +105,11 @@ def glottal_tables(open_quotient, sample_rate):
         table k serves f0 from 55 * 2**(k/2) up to 55 * 2**((k+1)/2) Hz; the last sample repeats the first.
     """
     t = np.arange(TABLE_SIZE) / TABLE_SIZE / open_quotient
-    pulse = np.where(t < 1.0, 2.0 * t - 3.0 * t**2, 0.0)  # derivative of t^2 - t^3
-    spectrum = np.fft.rfft(pulse)
+    spectrum = np.fft.rfft(np.where(t < 1.0, 2.0 * t - 3.0 * t**2, 0.0))  # derivative of t^2 - t^3
     spectrum[0] = 0.0
-    tables = np.empty((N_TABLES, TABLE_SIZE + 1))
-    for k in range(N_TABLES):
-        highest = int(0.45 * sample_rate / (LOWEST_TABLE * 2.0 ** ((k + 1) / 2.0)))
-        cut = spectrum.copy()
-        cut[max(2, highest + 1) :] = 0.0
-        tables[k, :-1] = np.fft.irfft(cut)
-    tables[:, -1] = tables[:, 0]
-    return tables
+    highest = [int(0.45 * sample_rate / (LOWEST_TABLE * 2.0 ** ((k + 1) / 2.0))) for k in range(N_TABLES)]
+    tables = np.stack([np.fft.irfft(spectrum[: max(2, last + 1)], TABLE_SIZE) for last in highest])
+    return np.c_[tables, tables[:, 0]]
 
 
 SINGING = SimpleNamespace(  # how every singer joins syllables into phrases: times in seconds, pitches in semitones
@@ -185,12 +154,10 @@ def controls(notes, voice, seconds, rng):
     """
     curves = _Curves(voice, seconds, rng)
     end_before = 0.0
-    for note, following in zip(notes, [*notes[1:], None]):
-        stop, joined = note.start + note.duration, False
-        if following is not None:
-            stop = min(stop, following.start)
-            joined = following.start - stop < SINGING.legato
-            stop = following.start if joined else stop
+    for note, following in zip(notes, [*notes[1:], Note(np.inf, 0.0, 0, 0.0)]):
+        stop = min(note.start + note.duration, following.start)
+        joined = following.start - stop < SINGING.legato
+        stop = following.start if joined else stop
         consonant, vowel = curves.syllable(note.kind)
         if stop - note.start < SINGING.shortest:
             continue
@@ -199,7 +166,7 @@ def controls(notes, voice, seconds, rng):
         lead = min(duration, 0.5 * max(SINGING.shortest, note.start - end_before + SINGING.borrowed))
         begin, on, off = (curves.frame(time) for time in (note.start - lead, note.start, stop))
         if lead:
-            curves.consonant(note, consonant, vowel, begin, lead / duration)
+            curves.consonant(note, consonant, vowel, begin, on, lead / duration)
         curves.vowel(note, vowel, begin, on, off)
         if not joined:
             curves.phrase_end(on, off, stop - note.start)
@@ -231,9 +198,8 @@ class _Curves:
         self.target = np.array(FORMANTS[vowel]) * self.rng.uniform(0.96, 1.04, 5)
         return CONSONANTS[consonant], self.target
 
-    def consonant(self, note, consonant, vowel, begin, scale):
+    def consonant(self, note, consonant, vowel, begin, on, scale):
         """A closure and a noise before the beat, `scale` times as long as the consonant wants to be."""
-        on = self.frame(note.start)
         burst = self.frame(note.start - scale * consonant.noise)
         self.voicing[begin:on] = consonant.voiced * note.velocity
         self.noise[burst:on] = consonant.level * self.voice.consonants * (0.5 + 0.5 * note.velocity)
@@ -245,16 +211,16 @@ class _Curves:
 
     def vowel(self, note, vowel, begin, on, off):
         """A sung vowel that fades a little, with vibrato some time after its start."""
-        uniform = self.rng.uniform
         t = np.arange(off - on) / CONTROL_RATE
         self.pitch[begin:off] = note.pitch
         self.formants[on:off] = vowel
-        fading = 1.0 - SINGING.fading * t / max(0.2, note.duration)
-        self.voicing[on:off] = note.velocity * fading * uniform(0.9, 1.1)
+        self.voicing[on:off] = (
+            note.velocity * (1.0 - SINGING.fading * t / max(0.2, note.duration)) * self.rng.uniform(0.9, 1.1)
+        )
         self.effort[begin:off] = note.velocity
         rise = np.clip((t - self.voice.vibrato_delay) / SINGING.vibrato_rise, 0.0, 1.0)
-        depth = self.voice.vibrato_depth * uniform(0.6, 1.2) * rise
-        self.vibrato[on:off] = depth * np.sin(2 * np.pi * self.voice.vibrato_rate * uniform(0.94, 1.06) * t)
+        depth = self.voice.vibrato_depth * self.rng.uniform(0.6, 1.2) * rise
+        self.vibrato[on:off] = depth * np.sin(2 * np.pi * self.voice.vibrato_rate * self.rng.uniform(0.94, 1.06) * t)
 
     def phrase_end(self, on, off, duration):
         """Fade the voice out, and sometimes let the pitch drop."""
@@ -278,12 +244,11 @@ class _Curves:
     def smooth(self):
         """The finished curves: nothing in a throat jumps."""
         wander = _smoothed(self.rng.standard_normal(self.frames), 0.08)
-        pitch = (
+        f0 = hertz(
             _smoothed(_hold(self.pitch, 60.0), self.voice.portamento / 2.0)
             + _smoothed(self.vibrato, 3.0 / CONTROL_RATE)
             + self.voice.drift * wander / (max(wander.std(), 0.02) + 1e-9)
         )
-        f0 = hertz(pitch)
         formants = np.stack([_hold(self.formants[:, k], FORMANTS["@"][k]) for k in range(5)], axis=1)
         formants = _smoothed(formants, 0.018) * self.voice.formant_scale
         # Singers raise the first formant to the pitch (Sundberg 1987).
@@ -312,9 +277,8 @@ def _hold(values, default):
     drawn = np.flatnonzero(~np.isnan(values))
     if not drawn.size:
         return np.full(values.shape, float(default))
-    last = np.maximum.accumulate(np.where(np.isnan(values), 0, np.arange(values.size)))
-    last[: drawn[0]] = drawn[0]
-    return values[last]
+    before = np.searchsorted(drawn, np.arange(values.size), side="right") - 1
+    return values[drawn[np.maximum(before, 0)]]
 
 
 # The controls of one frame, as the synthesiser reads them: amplitudes, Hz, and the frequencies of all formants in Hz.
@@ -417,10 +381,15 @@ def render(notes, voice, n_samples, sample_rate, rng):
     higher = np.arange(5.5, N_FORMANTS + 0.4) * 1000.0 * voice.formant_scale
     frames["formants"] = np.minimum(np.c_[curves["formants"], np.tile(higher, (frames.size, 1))], 0.47 * sample_rate)
     white, jitter, shimmer = (noise_rng.standard_normal(size) for size in (n_samples, 4096, 4096))
-    bandwidths = np.r_[BANDWIDTHS, 200.0 + 0.035 * higher]
-    tables = glottal_tables(voice.open_quotient, sample_rate)
     out = _synthesise(
-        frames, bandwidths, tables, white, voice.jitter * jitter, voice.shimmer * shimmer, hop, float(sample_rate)
+        frames,
+        np.r_[BANDWIDTHS, 200.0 + 0.035 * higher],
+        glottal_tables(voice.open_quotient, sample_rate),
+        white,
+        voice.jitter * jitter,
+        voice.shimmer * shimmer,
+        hop,
+        float(sample_rate),
     )
     position = np.arange(n_samples) / hop
     f0, voicing = (np.interp(position, np.arange(frames.size), curves[name]) for name in ("f0", "voicing"))

@@ -5,7 +5,6 @@ environment of their own, which `make parity` makes (ddsp does not install with 
 differences go to results/parity.json.
 """
 
-import argparse
 import bz2
 import os
 import subprocess
@@ -19,6 +18,7 @@ import numpy as np
 
 from common import results
 from common.checks import expect
+from common.command import command
 from common.files import sha256_of
 from common.places import HERE, ROOT
 from ddsp_models import synthesisers as ds
@@ -30,10 +30,12 @@ from ddsp_models.spectral_loss import spectral_loss
 from ddsp_models.streaming import stream
 
 PEER = ROOT / ".venv-parity" / "bin" / "python"
-LIMIT = 1e-4  # of the largest value in the peer's output
-CREPE_LIMIT = 1e-5  # of an activation, which lies in [0, 1]
-FULL_SCALE_LIMIT = 1e-3  # of full scale, after a minute
-ACCURACY_LIMIT = 0.95  # share of voiced frames within 50 cents
+LIMITS = {  # 1e-4 of the largest value in the peer's output, except for these:
+    "crepe_tiny": 1e-5,  # of an activation, which lies in [0, 1]
+    "harmonic_synthesis_60s": 1e-3,  # of full scale, after a minute
+    "vocadito_1": 0.95,  # share of voiced frames within 50 cents
+    "harmonic_synthesis_float32": None,
+}
 NOTES = {
     "filtered_noise": "the same noise; ddsp's output is 2 samples late, so ours is asked for the same latency",
     "harmonic_synthesis": "60 harmonics, over 4 s; peer: ddsp with frequencies and phases in float64",
@@ -143,10 +145,13 @@ def their_answers(python, drawn, weights):
         files = [Path(folder) / name for name in ("questions.npz", "answers.npz", "weights.h5")]
         np.savez(files[0], **named)
         files[2].write_bytes(bz2.decompress(content) if content[:3] == b"BZh" else content)
-        quiet = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        quiet |= {"TF_USE_LEGACY_KERAS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-        command = [python, Path(__file__).with_name("reference.py"), *files]
-        done = subprocess.run(command, env=quiet, capture_output=True, text=True)
+        quiet = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {
+            "TF_USE_LEGACY_KERAS": "1",
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+        }
+        done = subprocess.run(
+            [python, Path(__file__).with_name("reference.py"), *files], env=quiet, capture_output=True, text=True
+        )
         reason = (done.stderr.strip() or "nothing").splitlines()[-1]
         expect(not done.returncode, python, "an environment with ddsp 3.7.0 (`make parity` makes one)", reason)
         with np.load(files[1]) as file:
@@ -158,18 +163,16 @@ def compare(drawn, theirs, network):
     """Largest difference of each function over all cases, as records for the result file."""
     records = []
     for name, answer in our_answers(network).items():
-        scale, limit = (1.0, CREPE_LIMIT) if name == "crepe_tiny" else (None, LIMIT)
         ours = [keras.ops.convert_to_numpy(answer(**case[name])) for case in drawn]
-        peers = [theirs[f"{name}/{i}"] for i in range(len(drawn))]
-        shipped = []
+        peers, others = [theirs[f"{name}/{i}"] for i in range(len(drawn))], []
         if name == "harmonic_synthesis":  # in float64, and as it ships
-            shipped, peers = [_error(single, double) for double, single in peers], [double for double, _ in peers]
+            cost = max(_error(single, double) for double, single in peers)
+            others = [_record(f"{name}_float32", "peer_error", cost, len(drawn))]
+            peers = [double for double, _ in peers]
         if name == "loudness":
             peers = [peer[:, : our.shape[1]] for our, peer in zip(ours, peers)]
-        worst = max(_error(our, peer, scale) for our, peer in zip(ours, peers))
-        records.append(_record(name, "max_error", worst, limit, len(drawn)))
-        if shipped:
-            records.append(_record(f"{name}_float32", "peer_error", max(shipped), None, len(drawn)))
+        worst = max(_error(our, peer, 1.0 if name == "crepe_tiny" else None) for our, peer in zip(ours, peers))
+        records += [_record(name, "max_error", worst, len(drawn)), *others]
     return records
 
 
@@ -184,14 +187,13 @@ def a_minute():
     """The harmonic oscillator over 60 s against float64: a tone with vibrato that climbs an octave, 20 harmonics."""
     t = np.arange(15000) / 250
     f0 = (196.0 * 2 ** (t / 60 + 0.3 / 12 * np.sin(2 * np.pi * 5.5 * t))).astype(np.float32)
-    amplitudes = np.full((1, 1000, 20), 1 / 20)
-    blocks = ({"f0": part[None, :, None], "amplitudes": amplitudes} for part in np.split(f0, 15))
+    blocks = ({"f0": x[None, :, None], "amplitudes": np.full((1, 1000, 20), 1 / 20)} for x in np.split(f0, 15))
     ours = np.concatenate(list(stream(blocks)), axis=1)[0]
     f0 = f0.astype(np.float64)
     frequency = np.interp(np.arange(960000) / 64, np.arange(15001), np.append(f0, f0[-1]))
     theta = 2 * np.pi * np.cumsum(frequency) / 16000
     peer = sum(np.sin(k * theta) for k in range(1, 21)) / 20
-    return _record("harmonic_synthesis_60s", "max_error", float(np.abs(ours - peer).max()), FULL_SCALE_LIMIT, 1)
+    return _record("harmonic_synthesis_60s", "max_error", float(np.abs(ours - peer).max()), 1)
 
 
 def a_voice(folder):
@@ -199,11 +201,12 @@ def a_voice(folder):
     audio, times, f0 = recorded_voice(folder)
     pitch = track_pitch(audio, crepe.SAMPLE_RATE, "crepe", size="tiny")
     frame = np.clip(np.round(times * 250).astype(int), 0, len(pitch.f0) - 1)
-    return _record("vocadito_1", "raw_pitch_accuracy", raw_pitch_accuracy(f0, pitch.f0[frame]), ACCURACY_LIMIT, 1)
+    return _record("vocadito_1", "raw_pitch_accuracy", raw_pitch_accuracy(f0, pitch.f0[frame]), 1)
 
 
-def _record(check, metric, value, limit, cases):
+def _record(check, metric, value, cases):
     """A record of the result file. Errors pass below their limit, accuracies above it, and all if it is None."""
+    limit = LIMITS.get(check, 1e-4)
     passed = limit is None or (value >= limit if metric == "raw_pitch_accuracy" else value <= limit)
     record = {"check": check, "metric": metric, "value": value, "limit": limit, "passed": passed, "cases": cases}
     return {**record, "note": NOTES[check]} if check in NOTES else record
@@ -212,7 +215,7 @@ def _record(check, metric, value, limit, cases):
 # --- command ---------------------------------------------------------------------------------------------------------
 
 
-def run(to=HERE.results / "parity.json", python=PEER, cases=10, voice=None):
+def run(out=HERE.results / "parity.json", python=PEER, cases=10, voice=None):
     """Compare everything and write the result file: the path, and whether all is within its limit."""
     expect(cases >= 1, "--cases", "at least 1", cases)
     start, weights, drawn = time.time(), crepe.weights_path("tiny"), questions(cases)
@@ -223,25 +226,31 @@ def run(to=HERE.results / "parity.json", python=PEER, cases=10, voice=None):
         verdict = "passed" if record["passed"] else "FAILED"
         print(f"{record['check']:28s}{record['metric']:20s}{record['value']:<10.3g}limit {record['limit']}: {verdict}")
     head = results.head("parity", config={"cases": cases, "peer": peer}, seed=0, data=sha256_of(weights))
-    results.write(to, {**head, "seconds": round(time.time() - start, 1), "records": records})
-    return to, all(record["passed"] for record in records)
+    results.write(out, {**head, "seconds": round(time.time() - start, 1), "records": records})
+    return out, all(record["passed"] for record in records)
 
 
 def main(arguments=None):
     """The command. Returns its exit status: 0, 1 if a limit is exceeded, or 2 with one line on stderr."""
-    parser = argparse.ArgumentParser(prog="python -m ddsp_models.parity.compare", description=__doc__.split("\n")[0])
-    parser.add_argument("--python", type=Path, default=PEER, help="of an environment with ddsp 3.7.0 (.venv-parity's)")
-    parser.add_argument("--cases", type=int, default=10, help="inputs for each function (default: 10)")
-    parser.add_argument("--voice", type=Path, help="folder with vocadito_1.wav and vocadito_1_f0.csv (default: skip)")
-    parser.add_argument("--out", type=Path, default=HERE.results / "parity.json", help="(default: results/parity.json)")
-    options, verdict = parser.parse_args(arguments), []
+    passed = []
 
-    def write():
-        path, passed = run(options.out, options.python, options.cases, options.voice)
-        verdict.append(passed)
+    def write(**options):
+        path, within = run(**options)
+        passed.append(within)
         return [path]
 
-    return results.report("ddsp_models.parity.compare", write) or int(not all(verdict))
+    return command(
+        "ddsp_models.parity.compare",
+        __doc__,
+        write,
+        {
+            "--python": {"type": Path, "default": PEER, "help": "of an environment with ddsp 3.7.0 (.venv-parity's)"},
+            "--cases": {"type": int, "default": 10, "help": "inputs for each function (default: 10)"},
+            "--voice": {"type": Path, "help": "folder with vocadito_1.wav and vocadito_1_f0.csv (default: skip)"},
+            "--out": {"type": Path, "default": HERE.results / "parity.json", "help": "(default: results/parity.json)"},
+        },
+        arguments,
+    ) or int(not all(passed))
 
 
 if __name__ == "__main__":

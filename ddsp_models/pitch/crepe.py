@@ -27,13 +27,11 @@ from training.weights import WeightsError
 SAMPLE_RATE = 16000  # Hz
 WINDOW = 1024  # samples
 BINS = 360
-CENTS_PER_BIN = 20.0
-LOWEST_CENTS = 1997.3794084376191  # pitch of bin 0, in cents above 10 Hz: 31.7 Hz
-TARGET_CENTS = 25.0  # standard deviation of a training target
+LOWEST_CENTS, CENTS_PER_BIN = 1997.3794084376191, 20.0  # pitch of bin 0 above 10 Hz (31.7 Hz), and of a step
 SIZES = {"tiny": 4, "small": 8, "medium": 16, "large": 24, "full": 32}  # widths of the published networks
 CONVOLUTIONS = ((32, 512, 4), (4, 64, 1), (4, 64, 1), (4, 64, 1), (8, 64, 1), (16, 64, 1))  # width, taps, stride
 MEAN_OVER = 4  # bins to either side of a peak whose mean is the pitch: the published decoder's
-REACH = 12  # bins, 240 cents: how far the published decoder lets pitch move from frame to frame
+
 
 ADDRESS = "https://github.com/marl/crepe/raw/models/{file}"
 RETRY = 300.0  # s in which a failed download is not tried again: a song has many chunks, each of which asks
@@ -69,8 +67,7 @@ def build(size="tiny"):
     x = keras.Input((WINDOW,), name="input")
     y = layers.Reshape((WINDOW, 1))(x)
     for i, (width, taps, stride) in enumerate(CONVOLUTIONS, 1):
-        options = {"padding": "same", "activation": "relu", "name": f"conv{i}"}
-        y = layers.Conv1D(width * SIZES[size], taps, stride, **options)(y)
+        y = layers.Conv1D(width * SIZES[size], taps, stride, padding="same", activation="relu", name=f"conv{i}")(y)
         y = layers.BatchNormalization(name=f"conv{i}-BN")(y)
         y = layers.Dropout(0.25)(layers.MaxPooling1D(2)(y))  # (batch, 1024 / 2^(i + 2), filters)
     y = layers.Dense(BINS, activation="sigmoid", name="classifier")(layers.Flatten()(y))
@@ -121,8 +118,10 @@ def _installed():
 def _download(name, blob):
     """The published file in Keras' cache, downloaded unless it is there."""
     address = ADDRESS.format(file=name)
-    advice = "put the file anywhere and its path into CREPE_WEIGHTS"
-    missing = WeightsError(f"{name}: not on this machine, and {address} cannot be reached; {advice}")
+    missing = WeightsError(
+        f"{name}: not on this machine, and {address} cannot be reached; put the file anywhere and its path into"
+        " CREPE_WEIGHTS"
+    )
     if time.monotonic() - UNREACHED.get(name, -RETRY) < RETRY:
         raise missing
     try:
@@ -174,8 +173,9 @@ def load_weights(model, path):
             arrays = [array[:, 0] if array.ndim == 4 else array for array in arrays]  # (taps, 1, in, out) -> 3-D
             shapes, expected = [a.shape for a in arrays], [tuple(w.shape) for w in layer.weights]
             if shapes != expected:
-                wanted = f"{layer.name} {expected[0]} for {model.name}"
-                raise WeightsError(f"{path}: expected {wanted}, got {shapes[0]}, of another size")
+                raise WeightsError(
+                    f"{path}: expected {layer.name} {expected[0]} for {model.name}, got {shapes[0]}, of another size"
+                )
             layer.set_weights(arrays)
 
 
@@ -222,8 +222,7 @@ def frames(audio, hop_length):
         standard deviation of each before it was normalised.
     """
     padded = np.pad(np.asarray(audio, np.float32), WINDOW // 2)
-    n = len(audio) // hop_length
-    cut = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[: n * hop_length : hop_length]
+    cut = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[: len(audio) // hop_length * hop_length : hop_length]
     cut = cut - cut.mean(axis=1, keepdims=True)
     level = cut.std(axis=1)
     return cut / np.maximum(level, 1e-8)[:, None], level
@@ -250,8 +249,7 @@ def activations(model, audio, hop_length, batch_size=256):
     """
     cut, level = frames(audio, hop_length)
     parts = []
-    for start in range(0, len(cut), batch_size):
-        part = cut[start : start + batch_size]
+    for part in np.split(cut, range(batch_size, len(cut), batch_size)):
         full = np.pad(part, ((0, batch_size - len(part)), (0, 0)))  # one shape, one compilation
         parts.append(ops.convert_to_numpy(model.predict_on_batch(full))[: len(part)])
     return np.concatenate(parts), level
@@ -270,11 +268,6 @@ def cents_to_hz(cents):
     return 10.0 * 2.0 ** (np.asarray(cents) / 1200)
 
 
-def hz_to_cents(hertz):
-    """From Hz, which must be positive, to cents above 10 Hz."""
-    return 1200 * np.log2(np.asarray(hertz) / 10.0)
-
-
 def target(f0):
     """The network's training target: a Gaussian of 25 cents around the pitch (the paper's equation 3).
 
@@ -288,8 +281,8 @@ def target(f0):
     np.ndarray, (..., 360)
     """
     f0 = np.asarray(f0, np.float64)[..., None]
-    distance = bin_cents() - hz_to_cents(np.where(f0 > 0, f0, 1.0))
-    return np.where(f0 > 0, np.exp(-(distance**2) / (2 * TARGET_CENTS**2)), 0.0)
+    distance = bin_cents() - 1200 * np.log2(np.where(f0 > 0, f0, 1.0) / 10.0)
+    return np.where(f0 > 0, np.exp(-(distance**2) / (2 * 25.0**2)), 0.0)
 
 
 def decode(salience, path=None):
@@ -314,7 +307,7 @@ def decode(salience, path=None):
     return cents_to_hz(np.sum(weights * bin_cents()[near], axis=1) / weights.sum(axis=1))
 
 
-def viterbi(salience, reach=REACH):
+def viterbi(salience, reach=12):
     """The most probable path of bins if pitch may not leap (Viterbi 1967, https://doi.org/10.1109/TIT.1967.1054010).
 
     A step of d bins between frames is as likely as max(reach - |d|, 0), and a bin in a frame as its activation.
@@ -323,7 +316,7 @@ def viterbi(salience, reach=REACH):
     ----------
     salience : np.ndarray, (frames, bins)
     reach : int
-        bins.
+        bins; 240 cents in the published decoder, too.
 
     Returns
     -------

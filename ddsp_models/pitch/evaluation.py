@@ -8,7 +8,6 @@ breath, low notes, vibrato, two notes at once). The scores go to results/scores/
 not counted as wrong, if its weights are missing.
 """
 
-import argparse
 import base64
 import sys
 import time
@@ -21,8 +20,9 @@ from tqdm import tqdm
 
 import virtual_band
 from audio_processing.audio_processing import load, resample
-from audio_processing.loudness import FRAME_RATE
+from audio_processing.loudness import FRAME_RATE, frame_times
 from common import results
+from common.command import command
 from common.files import sha256_of
 from common.places import HERE
 from ddsp_models.pitch import crepe, tracking
@@ -38,15 +38,9 @@ EXCERPT = 4.0  # s
 PHRASE = 400  # frames, 1.6 s: what figures show
 EVERY = {"pyin": 4}  # it tracks every fourth frame only: pYIN is the slowest of all
 ARTIST, SONG = 3, 2_000_001  # the training artist, and a song of the test set same_artist
-WHOLE = ("same_artist", "other_artist", "recorded_voice")  # test sets of music, with all metrics
-UNITS = {
-    **dict.fromkeys(("raw_pitch_accuracy", "raw_chroma_accuracy", "voicing_recall", "voicing_false_alarm"), "0-1"),
-    "seconds_per_second": "s",
-}
 PEAK = 0.3  # of the sounds made here
-VOWEL = ((730, 80), (1090, 100), (2440, 130))  # Hz, formants of the vowel a and their widths (Peterson & Barney 1952)
-VIBRATO = {"vibrato_rate": 6.0, "vibrato_delay": 0.05, "drift": 0.0}  # of a note whose depth of vibrato grows
-GLOTTAL_POLE = 0.95  # of the slope of a glottal pulse's spectrum
+
+
 INTERVALS = {
     "octave": (1, 2),
     "fifth": (1, 3 / 2),
@@ -72,8 +66,7 @@ def band_clip(artist, number, source):
 
 def at_snr(stem, other, decibels):
     """Mix a stem with another sound that is so many dB softer (while the stem sounds); inf leaves the other out."""
-    sounds = np.abs(stem) > 0.01 * np.abs(stem).max()
-    power = np.mean(stem[sounds] ** 2) / np.mean(other**2)
+    power = np.mean(stem[np.abs(stem) > 0.01 * np.abs(stem).max()] ** 2) / np.mean(other**2)
     return (stem + np.sqrt(power) * 10 ** (-decibels / 20) * other).astype(np.float32)
 
 
@@ -104,14 +97,13 @@ def glottal_pulses(f0, seconds, *, weaker=0.0, jitter=0.0, breath=None, seed=0):
     periods = np.cumsum(RATE / f0 * (1 + jitter * rng.standard_normal(int(seconds * f0))))
     pulses = np.zeros(int(seconds * RATE) + 2)
     for n, at in enumerate(periods[periods < len(pulses) - 2]):
-        height = 1.0 - weaker * (n % 2)
         whole, part = int(at), at - int(at)  # a pulse lies between two samples
-        pulses[whole : whole + 2] += height * np.array([1 - part, part])
+        pulses[whole : whole + 2] += (1.0 - weaker * (n % 2)) * np.array([1 - part, part])
     if breath is not None:
         noise = rng.standard_normal(len(pulses))
         pulses += 10 ** (breath / 20) * noise * np.sqrt(np.mean(pulses**2) / np.mean(noise**2))
-    audio = lfilter([1.0], [1.0, -GLOTTAL_POLE], pulses)
-    for formant, width in VOWEL:
+    audio = lfilter([1.0], [1.0, -0.95], pulses)  # the slope of a glottal pulse's spectrum
+    for formant, width in ((730, 80), (1090, 100), (2440, 130)):  # Hz, of the vowel a (Peterson & Barney 1952)
         pole = np.exp(-np.pi * width / RATE + 2j * np.pi * formant / RATE)
         audio = lfilter([np.abs(1 - pole) ** 2], [1, -2 * pole.real, np.abs(pole) ** 2], audio)
     return _steady(audio[: int(seconds * RATE)], f0, seconds)
@@ -130,8 +122,7 @@ def bass_note(midi, seconds=1.0):
 
 def _rendered(instrument, note, settings, seconds):
     """A note of the virtual band at 16 kHz, and its f0."""
-    rng, samples = np.random.default_rng(0), int(seconds * BAND_RATE)
-    audio, f0 = instrument.render([note], settings, samples, BAND_RATE, rng)
+    audio, f0 = instrument.render([note], settings, int(seconds * BAND_RATE), BAND_RATE, np.random.default_rng(0))
     at = np.round(np.arange(int(seconds * FRAME_RATE)) * BAND_RATE / FRAME_RATE).astype(int)
     return resample(PEAK * (audio / np.abs(audio).max()).astype(np.float32), BAND_RATE, RATE), f0[at]
 
@@ -157,7 +148,8 @@ LADDERS = {
     "breath": ("tone", (-40, -20, -10, -5, 0, 5, 10), "{} dB", lambda x: glottal_pulses(220.0, 1.5, breath=x)),
     "low_notes": ("bass", (23, 24, 26, 28, 31, 33, 36, 40), "{}", bass_note),
     "vibrato": (
-        "vocals", (0.0, 0.5, 1.0, 2.0, 3.0, 4.0), "{:g}", lambda x: sung_note(62, 2.0, vibrato_depth=x, **VIBRATO)
+        "vocals", (0.0, 0.5, 1.0, 2.0, 3.0, 4.0), "{:g}",
+        lambda x: sung_note(62, 2.0, vibrato_depth=x, vibrato_rate=6.0, vibrato_delay=0.05, drift=0.0),
     ),
     "two_notes": ("tone", tuple(INTERVALS), "{}", lambda name: chord(220.0, INTERVALS[name])),
 }  # fmt: skip
@@ -204,7 +196,7 @@ def score(test, level, source, audio, f0, methods):
         n = min(len(f0), len(pitch.f0))
         reference, estimate = f0[:n], pitch.f0[:n]
         values = {"raw_pitch_accuracy": tracking.raw_pitch_accuracy(reference, estimate)}
-        if test in WHOLE:
+        if test in ("same_artist", "other_artist", "recorded_voice"):  # of music, with all metrics
             recall, false_alarm = tracking.voicing_rates(reference, pitch.voiced[:n])
             values |= {
                 "raw_chroma_accuracy": tracking.raw_chroma_accuracy(reference, estimate),
@@ -214,7 +206,7 @@ def score(test, level, source, audio, f0, methods):
             }
         names = {"test_set": test, "track": level, "system": method, "source": source}
         records += [
-            {**names, "metric": metric, "unit": UNITS[metric], "value": float(value)}
+            {**names, "metric": metric, "unit": "s" if metric == "seconds_per_second" else "0-1", "value": float(value)}
             for metric, value in values.items()
             if np.isfinite(value)
         ]
@@ -236,8 +228,7 @@ def packed(salience):
 
 def unpacked(text):
     """Activations in [0, 1], (frames / 4, 360), from `packed`."""
-    steps = np.frombuffer(base64.b64decode(text["bytes"]), np.uint8)
-    return steps.reshape(text["shape"]) / 255.0
+    return np.frombuffer(base64.b64decode(text["bytes"]), np.uint8).reshape(text["shape"]) / 255.0
 
 
 def recorded_voice(folder):
@@ -263,14 +254,13 @@ def _sounds(voice):
                 yield name, f"{artist} {number}", source, stem, f0
     if voice:
         audio, times, f0 = recorded_voice(voice)
-        centres = np.arange(len(audio) * FRAME_RATE // RATE) / FRAME_RATE
-        nearest = np.searchsorted((times[1:] + times[:-1]) / 2, centres)
+        nearest = np.searchsorted((times[1:] + times[:-1]) / 2, frame_times(len(audio), RATE))
         yield "recorded_voice", "vocadito_1", "vocals", audio, f0[nearest]
     yield from conditions()
 
 
-def evaluate(to=PATH, voice=None):
-    """Score all trackers on all sounds and write the result file, whose path is returned; `voice` is a folder."""
+def evaluate(out=PATH, voice=None):
+    """Score all trackers on all sounds and write the result file, which is returned in a list; `voice` is a folder."""
     methods, extra, start = list(tracking.METHODS), {}, time.time()
     data = [voice / "vocadito_1.wav"] if voice else []
     try:
@@ -283,19 +273,28 @@ def evaluate(to=PATH, voice=None):
     score("warm_up", "", "tone", *glottal_pulses(220.0, 0.5), methods)  # compiles
     sounds = tqdm(list(_sounds(voice)), desc="pitch trackers", unit="sound", leave=False)
     records = [record for sound in sounds for record in score(*sound, methods)]
-    config = {"range_hz": RANGE, "excerpt_seconds": EXCERPT, "every": EVERY, "crepe": "tiny"}
-    head = results.head("pitch_trackers", config=config, seed=0, data=sha256_of(*data) if data else None)
-    results.write(to, {**head, "seconds": round(time.time() - start, 1), "records": records, **extra})
-    return to
+    head = results.head(
+        "pitch_trackers",
+        config={"range_hz": RANGE, "excerpt_seconds": EXCERPT, "every": EVERY, "crepe": "tiny"},
+        seed=0,
+        data=sha256_of(*data) if data else None,
+    )
+    results.write(out, {**head, "seconds": round(time.time() - start, 1), "records": records, **extra})
+    return [out]
 
 
 def main(arguments=None):
     """The command. Returns its exit status: 0, or 2 with one line on stderr."""
-    parser = argparse.ArgumentParser(prog="python -m ddsp_models.pitch.evaluation", description=__doc__.split("\n")[0])
-    parser.add_argument("--voice", type=Path, help="folder with vocadito_1.wav and vocadito_1_f0.csv (default: skip)")
-    parser.add_argument("--out", type=Path, default=PATH, help="(default: results/scores/pitch_trackers.json)")
-    options = parser.parse_args(arguments)
-    return results.report("ddsp_models.pitch.evaluation", lambda: [evaluate(options.out, options.voice)])
+    return command(
+        "ddsp_models.pitch.evaluation",
+        __doc__,
+        evaluate,
+        {
+            "--voice": {"type": Path, "help": "folder with vocadito_1.wav and vocadito_1_f0.csv (default: skip)"},
+            "--out": {"type": Path, "default": PATH, "help": "(default: results/scores/pitch_trackers.json)"},
+        },
+        arguments,
+    )
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ Notebook: ddsp_models/pitch_report.ipynb
 
 import numpy as np
 
+from audio_processing.plots import framed
 from audio_processing.style import GREY, INK, LINES
 
 NAMES = {"autocorrelation": "autocorrelation", "yin": "YIN", "pyin": "pYIN", "crepe": "CREPE tiny"}
@@ -29,10 +30,7 @@ def lag_curve(curve, sample_rate, ax, *, period=None, chosen=None, ylabel=None):
             ax.axvline(1000 * period * n, color=LINES[3], ls="--", lw=1.2 if n == 1 else 0.6)
     if chosen is not None:
         ax.plot(ms[chosen], curve[chosen], "o", color=LINES[1], ms=7)
-    ax.set(xlabel="lag (ms)", ylabel=ylabel)
-    ax.margins(x=0)
-    ax.grid(alpha=0.3)
-    return ax
+    framed(ax, xlabel="lag (ms)", ylabel=ylabel, xmargin=0)
 
 
 def tracks(times, truth, estimates, ax, *, limits=None):
@@ -50,17 +48,24 @@ def tracks(times, truth, estimates, ax, *, limits=None):
     """
     ax.plot(times, np.where(truth > 0, truth, np.nan), color=INK, lw=3, alpha=0.35, label="truth")
     if (truth <= 0).any():
-        across = {"transform": ax.get_xaxis_transform(), "color": GREY, "alpha": 0.3, "lw": 0}
-        ax.fill_between(times, 0, 1, where=truth <= 0, label="unvoiced", **across)
+        ax.fill_between(
+            times,
+            0,
+            1,
+            where=truth <= 0,
+            transform=ax.get_xaxis_transform(),
+            label="unvoiced",
+            color=GREY,
+            alpha=0.3,
+            lw=0,
+        )
     for name, f0 in estimates.items():
         style = {"ls": "", "ms": 3, "marker": "."} | STYLES.get(name, {})
         ax.plot(times, np.where(f0 > 0, f0, np.nan), label=NAMES.get(name, name), **style)
     ax.set_yscale("log", base=2)
     ax.set_yticks(OCTAVES, [f"{hertz:g}" for hertz in OCTAVES])
-    ax.set(xlabel="time (s)", ylabel="pitch (Hz)", ylim=limits)
-    ax.grid(alpha=0.3)
+    framed(ax, xlabel="time (s)", ylabel="pitch (Hz)", ylim=limits)
     ax.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
-    return ax
 
 
 def salience(values, hertz, seconds, ax, lines=None, *, limits=None):
@@ -99,7 +104,6 @@ def salience(values, hertz, seconds, ax, lines=None, *, limits=None):
     ax.figure.colorbar(image, ax=ax, label="activation", pad=0.02)
     if lines:
         ax.legend(frameon=False, fontsize=9, labelcolor="white", loc="upper right", ncols=3)
-    return ax
 
 
 def hardness(records, test, source, ax, *, xlabel, metric="raw_pitch_accuracy", falling=False):
@@ -121,6 +125,4 @@ def hardness(records, test, source, ax, *, xlabel, metric="raw_pitch_accuracy", 
             ax.plot(*zip(*points), label=NAMES[method], ms=5, lw=1.3, **style)
     if falling:
         ax.invert_xaxis()
-    ax.set(xlabel=xlabel, ylim=(-0.04, 1.04))
-    ax.grid(alpha=0.3)
-    return ax
+    framed(ax, xlabel=xlabel, ylim=(-0.04, 1.04))

@@ -19,8 +19,7 @@ from ddsp_models.pitch import crepe
 
 HOP_LENGTH = crepe.SAMPLE_RATE // FRAME_RATE  # samples at 16 kHz
 SILENCE = 1e-4  # root mean square below which there is no pitch: -80 dB
-YIN_DIP = 0.1  # a normalised difference below it is a period: YIN's threshold
-YIN_VOICED = 0.25  # and below this one a frame is voiced: a quarter of its power is not periodic
+YIN_VOICED = 0.25  # a normalised difference below it is voiced: a quarter of its power is not periodic
 CORRELATED = 0.75  # an autocorrelation above it is voiced: the same share
 PYIN_FRAME = 2048  # samples, 128 ms: four periods of the lowest pitch
 
@@ -144,12 +143,9 @@ def raw_pitch_accuracy(reference, estimate, cents=50.0):
     reference, estimate = np.asarray(reference, np.float64), np.asarray(estimate, np.float64)
     expect(reference.shape == estimate.shape, "estimate", f"reference's shape, {reference.shape}", estimate.shape)
     counts = reference > 0
-    if not counts.any():
-        return float("nan")
-    error = np.full(reference.shape, np.inf)
     both = counts & (estimate > 0)
-    error[both] = np.abs(1200 * np.log2(estimate[both] / reference[both]))
-    return float(np.mean(error[counts] <= cents))
+    right = np.abs(1200 * np.log2(estimate[both] / reference[both])) <= cents
+    return float(right.sum() / counts.sum()) if counts.any() else float("nan")
 
 
 def raw_chroma_accuracy(reference, estimate, cents=50.0):
@@ -257,7 +253,7 @@ def cumulative_mean_normalised(difference):
     return np.concatenate([np.ones((len(difference), 1)), normalised], axis=1)
 
 
-def first_dip(curve, min_lag, threshold=YIN_DIP):
+def first_dip(curve, min_lag, threshold=0.1):
     """The shortest lag at which a curve has a dip below a threshold, or its deepest dip if there is none (YIN, step 4).
 
     Parameters
@@ -266,7 +262,7 @@ def first_dip(curve, min_lag, threshold=YIN_DIP):
     min_lag : int
         shorter lags are not considered.
     threshold : float
-        -inf takes the deepest dip.
+        0.1 is YIN's, of a normalised difference; -inf takes the deepest dip.
 
     Returns
     -------
@@ -274,9 +270,8 @@ def first_dip(curve, min_lag, threshold=YIN_DIP):
     """
     middle = curve[:, 1:-1]
     dips = (middle <= curve[:, :-2]) & (middle < curve[:, 2:]) & (np.arange(1, curve.shape[1] - 1) >= min_lag)
-    deepest = np.where(dips, middle, np.inf).argmin(axis=1)
     below = dips & (middle < threshold)
-    return 1 + np.where(below.any(axis=1), below.argmax(axis=1), deepest)
+    return 1 + np.where(below.any(axis=1), below.argmax(axis=1), np.where(dips, middle, np.inf).argmin(axis=1))
 
 
 def refined(curve, lag):
@@ -334,18 +329,19 @@ def _level(audio):
     return np.sqrt(np.maximum(energy[start + crepe.WINDOW] - energy[start], 0) / crepe.WINDOW)
 
 
-@functools.cache
-def _network(size, path):
-    return crepe.load_model(size, path)
+_network = functools.cache(crepe.load_model)
 
 
 def _crepe(audio, hop_length, size, fmin, fmax):
-    network = _network(size, crepe.weights_path(size))
-    salience, _ = crepe.activations(network, audio, hop_length)  # (frames, 360)
+    salience, _ = crepe.activations(_network(size, crepe.weights_path(size)), audio, hop_length)  # (frames, 360)
     hertz = crepe.cents_to_hz(crepe.bin_cents())
     within = (hertz >= fmin * 2 ** (-1 / 120)) & (hertz <= fmax * 2 ** (1 / 120))  # half a bin of tolerance
-    expected = f"some of CREPE's pitches ({hertz[0]:.1f} to {hertz[-1]:.1f} Hz) in the range"
-    expect(within.any(), "fmin, fmax", expected, f"{fmin} and {fmax} Hz")
+    expect(
+        within.any(),
+        "fmin, fmax",
+        f"some of CREPE's pitches ({hertz[0]:.1f} to {hertz[-1]:.1f} Hz) in the range",
+        f"{fmin} and {fmax} Hz",
+    )
     salience = salience * within
     confidence = salience.max(axis=1)
     return crepe.decode(salience, crepe.viterbi(salience)), confidence, crepe.decode_voicing(confidence)

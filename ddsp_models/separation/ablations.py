@@ -7,14 +7,13 @@ kept in runs/ablations-separator, so the command resumes after the last of them.
 results/ablations-separator.json. Shown in `combined_report.ipynb`.
 """
 
-import argparse
 import dataclasses
 import json
 import sys
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import keras
@@ -26,6 +25,7 @@ from audio_processing.masks import wiener_masks
 from audio_processing.metrics import si_sdr
 from common import results
 from common.checks import expect
+from common.command import command
 from common.files import atomic_path
 from common.places import HERE
 from ddsp_models.separation.analysis_network import FLOOR, ParametricSeparator
@@ -37,11 +37,8 @@ from training.command import folder_of
 from training.schedule import adam, hold_then_cosine
 from training.settings import check_choices
 
-AUDIBLE = 1e-7  # power of a stem from which its SI-SDR counts
-FEATURE_RANGE_DB = 60  # loudness this far below the mixture counts as silence
 
-
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Variant:
     """Which parts of the earlier report's separator a separator keeps.
 
@@ -74,12 +71,20 @@ class Variant:
 
     def __post_init__(self):
         check_choices(self, heads=("own", "shared"), pitch=("bins", "hertz"), masks=("spectra", "softmax"))
-        hertz, softmax = self.pitch == "hertz", self.masks == "softmax"
-        alone = not (self.voicing or self.aligned or self.told)
-        complete = not hertz and self.voicing and self.told
-        expect(self.heads == "own" or (hertz and softmax), "heads", "pitch='hertz', masks='softmax' if shared", self)
-        expect(softmax or complete, "masks", "pitch='bins', voicing and told with spectra", self)
-        expect(not hertz or alone, "pitch", "no voicing, aligned or told with hertz", self)
+        bins, spectra = self.pitch == "bins", self.masks == "spectra"
+        expect(self.heads == "own" or not (bins or spectra), "heads", "pitch='hertz', masks='softmax' if shared", self)
+        expect(
+            not spectra or (bins and self.voicing and self.told),
+            "masks",
+            "pitch='bins', voicing and told with spectra",
+            self,
+        )
+        expect(
+            bins or not (self.voicing or self.aligned or self.told),
+            "pitch",
+            "no voicing, aligned or told with hertz",
+            self,
+        )
 
 
 OLD = {"pitch": "hertz", "voicing": False, "masks": "softmax", "aligned": False, "told": False}
@@ -115,9 +120,9 @@ class VariantSeparator(ParametricSeparator):
         self.to_bands = triangles / (triangles.sum(axis=0) + 1e-6)
         self.shares = keras.layers.Dense(len(s.sources) * s.bands, name="shares")
         self.hidden_head = keras.layers.Dense(s.channels, activation="relu", name="hidden_head")
+        self.classes_of = [s.pitch_bins(i) + 1 for i in range(len(s.pitched))]
         n_out = 3 if self.variant.heads == "shared" else len(s.pitched)  # f0 and two moments' loudness, or f0s
-        if self.variant.pitch == "bins":
-            n_out = sum(s.pitch_bins(i) + 1 for i in range(len(s.pitched)))
+        n_out = sum(self.classes_of) if self.variant.pitch == "bins" else n_out
         self.number_head = keras.layers.Dense(n_out, name="number_head")
 
     def build(self, shape):
@@ -140,12 +145,9 @@ class VariantSeparator(ParametricSeparator):
             outputs = self.number_head(self.hidden_head(self.context_norm(context)))
             logits = [100.0 * ops.softplus(outputs[..., i]) for i in range(len(s.pitched))]
         if v.told:
-            f0 = ops.stop_gradient(self.decode(logits))
-            if "f0" in inputs:
-                f0 = ops.where(inputs["taught"][..., None] > 0, inputs["f0"], f0)
-            context = self.condition(maps, context, f0)
-        shape = (-1, context.shape[1], len(s.sources), s.bands)
-        shares = ops.softmax(ops.reshape(self.shares(context), shape), axis=2)  # (batch, frames, sources, bands)
+            context = self.condition(maps, context, self.taught(logits, inputs))
+        # (batch, frames, sources, bands):
+        shares = ops.softmax(ops.reshape(self.shares(context), (-1, context.shape[1], len(s.sources), s.bands)), axis=2)
         features = self._features(self.features(context))
         if v.heads == "shared":
             parts = ops.matmul(magnitude, self.to_bands)[:, :, None] * shares
@@ -165,8 +167,7 @@ class VariantSeparator(ParametricSeparator):
     def classes(self, context):
         """Logits of every pitch and of none, as `pitches` gives them, from the context alone."""
         outputs = self.number_head(self.hidden_head(self.context_norm(context)))
-        ends = np.cumsum([self.sizes.pitch_bins(i) + 1 for i in range(len(self.sizes.pitched))])
-        return [outputs[..., end - self.sizes.pitch_bins(i) - 1 : end] for i, end in enumerate(ends)]
+        return ops.split(outputs, np.cumsum(self.classes_of)[:-1].tolist(), axis=-1)
 
     def decode(self, logits):
         if self.variant.pitch == "hertz":
@@ -177,9 +178,8 @@ class VariantSeparator(ParametricSeparator):
 
     def losses_of(self, outputs, stems, f0):
         terms = super().losses_of(outputs, stems, f0)
-        if self.variant.masks == "softmax":
-            terms["outline"] = 0.0 * terms["outline"]  # masks are no magnitudes
-        return terms
+        counts = 1.0 if self.variant.masks == "spectra" else 0.0  # masks are no magnitudes
+        return terms | {"outline": counts * terms["outline"]}
 
     def pitch_error(self, logits, f0):
         if self.variant.pitch == "hertz":  # every frame counts, also those without pitch: 0 Hz
@@ -189,16 +189,14 @@ class VariantSeparator(ParametricSeparator):
         error = 0.0
         for i, scores in enumerate(logits):
             voiced = ops.cast(f0[..., i] > 0, "float32")
-            target = self.pitch_target(f0[..., i], i)[..., :-1]
-            each = -ops.sum(target * ops.log_softmax(scores[..., :-1], axis=-1), axis=-1)
-            error = error + ops.sum(each * voiced) / (ops.sum(voiced) + 1.0)
+            right = self.pitch_target(f0[..., i], i)[..., :-1] * ops.log_softmax(scores[..., :-1], axis=-1)
+            error = error + ops.sum(-ops.sum(right, axis=-1) * voiced) / (ops.sum(voiced) + 1.0)
         return error
 
     def feature_error(self, features, true, level):
         error = super().feature_error(features, true, level)
         if self.variant.earlier_weights:  # 0.9 per dB; the term's own weight is 0.1, its unit 10 dB
-            only = {"loudness": features["loudness"]}
-            error = error + (9.0 - 0.1) / 0.1 * super().feature_error(only, true, level)
+            error = error + (9.0 - 0.1) / 0.1 * super().feature_error({"loudness": features["loudness"]}, true, level)
         return error
 
     def get_config(self):
@@ -222,26 +220,31 @@ def scores(model, inputs, targets, batch_size=4):
         si_sdr), "unit", "value": means over the examples; SI-SDR over those in which the source sounds.
     """
     config = model.sizes
-    starts = range(0, len(inputs["mixture"]), batch_size)
-    batches = [estimates(model, {name: x[i : i + batch_size] for name, x in inputs.items()}) for i in starts]
+    batches = [
+        estimates(model, {name: x[i : i + batch_size] for name, x in inputs.items()})
+        for i in range(0, len(inputs["mixture"]), batch_size)
+    ]
     stems, f0, loudness = (np.concatenate(parts) for parts in zip(*batches))
-    floor = 20 * np.log10(np.sqrt(np.mean(inputs["mixture"] ** 2, axis=1)) + 1e-8)[:, None] - FEATURE_RANGE_DB
+    # loudness 60 dB below the mixture counts as silence:
+    floor = 20 * np.log10(np.sqrt(np.mean(inputs["mixture"] ** 2, axis=1)) + 1e-8)[:, None] - 60
     records = []
     for i, source in enumerate(config.sources):
         target = np.maximum(targets["loudness"][..., i], floor)
-        estimate = np.maximum(loudness[:, : target.shape[1], i], floor)
-        pairs = [pair for pair in zip(targets["stems"][:, i], stems[:, i]) if np.mean(pair[0] ** 2) > AUDIBLE]
+
+        pairs = [pair for pair in zip(targets["stems"][:, i], stems[:, i]) if np.mean(pair[0] ** 2) > 1e-7]  # audible
         values = {
-            "loudness_l1": ("dB", np.mean(np.abs(target - estimate))),
+            "loudness_l1": ("dB", np.mean(np.abs(target - np.maximum(loudness[:, : target.shape[1], i], floor)))),
             "si_sdr": ("dB", np.mean([si_sdr(*pair) for pair in pairs])),
         }
         if source in config.pitched:
             true, line = (x[..., config.pitched.index(source)] for x in (targets["f0"], f0))
             voiced = true > 0
             cents = 1200 * np.abs(np.log2(np.maximum(line[voiced], 1.0) / true[voiced]))
-            values["raw_pitch_accuracy"] = ("1", np.mean(cents < 50))
-            values["f0_l1_hz"] = ("Hz", np.mean(np.abs(line - true)[voiced]))
-            values["f0_l1_hz@all"] = ("Hz", np.mean(np.abs(line - true)))
+            values |= {
+                "raw_pitch_accuracy": ("1", np.mean(cents < 50)),
+                "f0_l1_hz": ("Hz", np.mean(np.abs(line - true)[voiced])),
+                "f0_l1_hz@all": ("Hz", np.mean(np.abs(line - true))),
+            }
         records += [
             {"source": source, "metric": metric, "unit": unit, "value": float(value)}
             for metric, (unit, value) in values.items()
@@ -268,10 +271,17 @@ def run(name, seed, training, config, songs, validation):
     model.build(None)
     loop.compiled(model, adam(training, hold_then_cosine))
     crops, start = SongCrops(songs, training, config.hop), time.monotonic()
-    epochs = -(-training.steps // training.steps_per_epoch)
-    model.fit(crops, epochs=epochs, callbacks=[loop.Clock(crops, training.steps)], verbose=2)
-    seconds = time.monotonic() - start
-    return {"parameters": parameters_used(model), "seconds": seconds, "records": scores(model, *validation)}
+    model.fit(
+        crops,
+        epochs=-(-training.steps // training.steps_per_epoch),
+        callbacks=[loop.Clock(crops, training.steps)],
+        verbose=2,
+    )
+    return {
+        "seconds": time.monotonic() - start,
+        "parameters": parameters_used(model),
+        "records": scores(model, *validation),
+    }
 
 
 def parameters_used(model):
@@ -294,56 +304,50 @@ def kept(path, settings):
     return None
 
 
-def main(arguments=None, places=HERE):
-    parser = argparse.ArgumentParser(
-        prog="python -m ddsp_models.separation.ablations",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--steps", type=int, default=600, help="of each variant (default: %(default)s)")
-    parser.add_argument("--seeds", type=int, default=2, help="runs of each variant (default: %(default)s)")
-    parser.add_argument("--only", nargs="*", choices=VARIANTS, help="these variants alone")
-    parser.add_argument("--data", type=Path, help="folder of the virtual band's sets")
-    options = parser.parse_args(arguments)
-    recipe, where = RECIPES["one_artist"], partial(folder_of, data=options.data, places=places)
-    jobs = [(name, seed) for seed in range(options.seeds) for name in options.only or VARIANTS]
-    runs = {}
-    try:
-        training = SeparatorTraining(
-            seconds=1.0, steps=options.steps, steps_per_epoch=min(100, options.steps), taught_until=0.5
-        )
-        data = recipe.checksum(where)
-        settings = {"data": data, "sizes": recipe.config.to_dict(), "training": training.to_dict()}
-        sets = None
-        for name, seed in jobs:
-            path = places.runs / "ablations-separator" / f"{name.replace(' ', '_')}-{seed}-{options.steps}.json"
-            runs[name, seed] = kept(path, settings)
-            if runs[name, seed] is None:
-                print(f"{name}, seed {seed}", flush=True)
-                if sets is None:
-                    songs, held_out = (
-                        band_songs(recipe.config, *where(each)) for each in (recipe.songs, recipe.validation)
-                    )
-                    samples = round(training.seconds * recipe.config.sample_rate)
-                    sets = songs, validation_examples(held_out, samples, recipe.config.hop)
-                runs[name, seed] = settings | run(name, seed, training, recipe.config, *sets)
-                with atomic_path(path) as temporary:
-                    temporary.write_text(json.dumps(runs[name, seed]))
-                keras.utils.clear_session()
-    except (OSError, ValueError) as error:
-        print(f"ablations: {str(error).splitlines()[0]}", file=sys.stderr)
-        return 2
-    content = results.head("ablations of the separator", config=training.to_dict(), seed=options.seeds, data=data)
-    content |= {"variants": {}, "records": []}
-    for (name, seed), each in runs.items():
-        about = dataclasses.asdict(VARIANTS[name]) | {"parameters": each["parameters"]}
-        content["variants"][name] = about | {"seconds": round(each["seconds"])}
+def write(steps, seeds, only=None, data=None, places=HERE):
+    """Train and score the variants that are not done yet, and write the table; returns its file, as a list."""
+    recipe, where = RECIPES["one_artist"], partial(folder_of, data=data, places=places)
+    training = SeparatorTraining(seconds=1.0, steps=steps, steps_per_epoch=min(100, steps), taught_until=0.5)
+    settings = {"data": recipe.checksum(where), "sizes": recipe.config.to_dict(), "training": training.to_dict()}
+    sets, variants, records = None, {}, []
+    for seed, name in product(range(seeds), only or VARIANTS):
+        path = places.runs / "ablations-separator" / f"{name.replace(' ', '_')}-{seed}-{steps}.json"
+        content = kept(path, settings)
+        if content is None:
+            print(f"{name}, seed {seed}", flush=True)
+            if sets is None:
+                songs, held_out = (
+                    band_songs(recipe.config, *where(each)) for each in (recipe.songs, recipe.validation)
+                )
+                samples = round(training.seconds * recipe.config.sample_rate)
+                sets = songs, validation_examples(held_out, samples, recipe.config.hop)
+            content = settings | run(name, seed, training, recipe.config, *sets)
+            with atomic_path(path) as temporary:
+                temporary.write_text(json.dumps(content))
+            keras.utils.clear_session()
+        about = {"parameters": content["parameters"], "seconds": round(content["seconds"])}
+        variants[name] = dataclasses.asdict(VARIANTS[name]) | about
         row = {"test_set": "validation", "track": "all", "system": name, "seed": seed}
-        content["records"] += [row | record for record in each["records"]]
+        records += [row | record for record in content["records"]]
     path = places.results / "ablations-separator.json"
-    results.write(path, content)
-    print(f"wrote {places.shown(path)}")
-    return 0
+    head = results.head("ablations of the separator", config=training.to_dict(), seed=seeds, data=settings["data"])
+    results.write(path, head | {"variants": variants, "records": records})
+    return [places.shown(path)]
+
+
+def main(arguments=None, places=HERE):
+    return command(
+        "ddsp_models.separation.ablations",
+        __doc__,
+        partial(write, places=places),
+        {
+            "--steps": {"type": int, "default": 600, "help": "of each variant (default: %(default)s)"},
+            "--seeds": {"type": int, "default": 2, "help": "runs of each variant (default: %(default)s)"},
+            "--only": {"nargs": "*", "choices": VARIANTS, "help": "these variants alone"},
+            "--data": {"type": Path, "help": "folder of the virtual band's sets"},
+        },
+        arguments,
+    )
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import numpy as np
 from keras import Model, layers, metrics, ops, saving
 
 from ddsp_models.features import N_BANDS
+from ddsp_models.framing import Configured
 from ddsp_models.separation.layers import (
     LOWEST_NOTE,
     PitchHead,
@@ -37,7 +38,6 @@ MAP_SCALE, CONTEXT_SCALE, CONTEXT_BANDS = 0.25, 0.4, 64
 N_PARTIALS = 20  # of which the mixture's level is read
 MIDDLE_NOTE, OCTAVE = 55.0, 12.0  # the note is read as octaves above G3, between bass and voice
 ANY_F0 = 100.0  # Hz: stands in for no f0 in what is then multiplied by 0
-PEAK_BINS = 2  # to either side of the likeliest pitch, which is the mean over them
 # Outputs.
 LOG_MAGNITUDES = (-9.0, 7.0)  # e^-9 = -78 dB is silence, and no bin of a mixture reaches e^7 = 61 dB
 NOISE_GAIN = 0.14  # noise begins 17 dB below the harmonics
@@ -53,7 +53,7 @@ BEST_SNR, INAUDIBLE, SOFT_STEM = 1e-3, 1e-4, 1e-2  # shares of energy, see `rela
 
 
 @saving.register_keras_serializable("mss")
-class ParametricSeparator(Model):
+class ParametricSeparator(Configured, Model):
     """Estimates the synthesis parameters of every source and its share of the spectrogram from a mixture.
 
     Parameters
@@ -70,11 +70,12 @@ class ParametricSeparator(Model):
     """
 
     def __init__(self, sizes, **kwargs):
-        super().__init__(**kwargs)
         s = sizes if isinstance(sizes, Sizes) else Sizes(**sizes)
-        self.sizes = s
-        bands = (CONTEXT_BANDS, s.harmonic_bands, s.noise_bands, s.bands)
-        triangles = {n: mel_triangles(n, s.n_fft, s.sample_rate) for n in bands}
+        super().__init__({"sizes": s}, **kwargs)
+        triangles = {
+            n: mel_triangles(n, s.n_fft, s.sample_rate)
+            for n in (CONTEXT_BANDS, s.harmonic_bands, s.noise_bands, s.bands)
+        }
         self.triangles = {n: t.T for n, t in triangles.items()}  # (bands, frequencies): from envelopes to spectra
         self.to_mel = triangles[CONTEXT_BANDS] / (triangles[CONTEXT_BANDS].sum(axis=0) + 1e-6)
         self.to_map = log_frequency_weights(s)
@@ -82,10 +83,15 @@ class ParametricSeparator(Model):
         self.first = layers.Dense(s.channels, name="first")
         self.blocks = [TemporalBlock(s.channels, s.hidden, d, name=f"block_{i}") for i, d in enumerate(s.dilations)]
         self.context_norm = layers.LayerNormalization(name="context_norm")
-        firsts = [round((lowest - LOWEST_NOTE) * s.per_semitone) for lowest in s.lowest]
         self.pitch_heads = [
-            PitchHead(firsts[i], s.pitch_bins(i), 12 * s.per_semitone, s.filters, name=f"pitch_{source}")
-            for i, source in enumerate(s.pitched)
+            PitchHead(
+                round((lowest - LOWEST_NOTE) * s.per_semitone),
+                s.pitch_bins(i),
+                12 * s.per_semitone,
+                s.filters,
+                name=f"pitch_{source}",
+            )
+            for i, (source, lowest) in enumerate(zip(s.pitched, s.lowest))
         ]
         # names in the weight files: "told" conditions on f0, "outlines" predicts the spectral envelopes
         self.told = layers.Dense(s.channels, name="told")
@@ -98,13 +104,11 @@ class ParametricSeparator(Model):
         s = self.sizes
         context = (None, None, s.channels)
         self.first.build((None, None, CONTEXT_BANDS))
-        for layer in (*self.blocks, *self.later_blocks, self.context_norm):
+        for layer in (*self.blocks, *self.later_blocks, self.context_norm, self.outlines, self.features):
             layer.build(context)
         for head in self.pitch_heads:
             head.build([(None, None, self.to_map.shape[1]), context])
         self.told.build((None, None, len(s.pitched) * (2 + N_PARTIALS)))
-        self.outlines.build(context)
-        self.features.build(context)
         self.widths = self.add_weight(shape=(len(s.pitched),), initializer="ones", name="widths")
         super().build(shape)
 
@@ -121,9 +125,8 @@ class ParametricSeparator(Model):
         White noise of variance 1 has the variance 1 in every bin.
         """
         s, half = self.sizes, self.sizes.n_fft // 2
-        padded = ops.pad(audio, ((0, 0), (half, half)))
-        real, imaginary = ops.stft(padded, s.n_fft, s.hop, s.n_fft, window="hann", center=False)
-        return real / self.window_norm, imaginary / self.window_norm
+        parts = ops.stft(ops.pad(audio, ((0, 0), (half, half))), s.n_fft, s.hop, s.n_fft, window="hann", center=False)
+        return [part / self.window_norm for part in parts]
 
     def level(self, mixture):
         """Root mean square of (batch, samples): (batch, 1), never 0."""
@@ -164,11 +167,15 @@ class ParametricSeparator(Model):
             likely, silent = probability[..., :-1], probability[..., -1]
             bins = ops.arange(likely.shape[-1], dtype="float32")
             best = ops.cast(ops.argmax(likely, axis=-1), "float32")[..., None]
-            near = ops.where(ops.abs(bins - best) <= PEAK_BINS, likely, 0.0)
+            near = ops.where(ops.abs(bins - best) <= 2, likely, 0.0)  # the pitch is the mean over these bins
             mean = ops.sum(near * bins, axis=-1) / (ops.sum(near, axis=-1) + 1e-9)  # (batch, frames)
-            f0 = hertz(self.sizes.lowest[i] + mean / self.sizes.per_semitone)
-            lines.append(ops.where(silent < 0.5, f0, 0.0))
+            lines.append(ops.where(silent < 0.5, hertz(self.sizes.lowest[i] + mean / self.sizes.per_semitone), 0.0))
         return ops.stack(lines, axis=-1)
+
+    def taught(self, logits, inputs):
+        """The f0 that the context is conditioned on: the decoded one, or the true one in examples that are "taught"."""
+        f0 = ops.stop_gradient(self.decode(logits))
+        return ops.where(inputs["taught"][..., None] > 0, inputs["f0"], f0) if "f0" in inputs else f0
 
     def condition(self, maps, context, f0):
         """Condition the context (batch, frames, channels) on f0; arguments as of `controls`."""
@@ -179,8 +186,10 @@ class ParametricSeparator(Model):
         partials = ops.convert_to_tensor(np.log2(np.arange(1, N_PARTIALS + 1)) * 12, "float32")
         position = (note[..., None] + partials - LOWEST_NOTE) * s.per_semitone  # (batch, frames, pitched, partials)
         position = ops.cast(ops.clip(ops.round(position), 0, maps.shape[-1] - 1), "int32")
-        levels = [ops.take_along_axis(maps, position[:, :, i], axis=-1) for i in range(len(s.pitched))]  # at partials
-        evidence += [level * voiced[..., i : i + 1] for i, level in enumerate(levels)]
+        evidence += [  # levels at the partials
+            ops.take_along_axis(maps, position[:, :, i], axis=-1) * voiced[..., i : i + 1]
+            for i in range(len(s.pitched))
+        ]
         context = context + self.told(ops.concatenate(evidence, axis=-1))
         for block in self.later_blocks:
             context = block(context)
@@ -207,12 +216,10 @@ class ParametricSeparator(Model):
         """
         context = self.condition(maps, context, f0)
         magnitudes = ops.exp(ops.clip(self.outlines(context), *LOG_MAGNITUDES))  # (batch, frames, all bands)
-        controls, at = {}, 0
-        for source in self.sizes.sources:
-            controls[source] = {}
+        controls, at = {source: {} for source in self.sizes.sources}, 0
+        for source, parts in controls.items():
             for name, width in self.sizes.envelopes(source).items():
-                part = magnitudes[..., at : at + width]
-                controls[source][name] = NOISE_GAIN * part if name == "noise" else part
+                parts[name] = magnitudes[..., at : at + width] * (NOISE_GAIN if name == "noise" else 1.0)
                 at += width
         return controls, self._features(self.features(context))
 
@@ -220,11 +227,10 @@ class ParametricSeparator(Model):
         """Split the last layer's outputs, (batch, frames, 2 · n_features), two moments to a frame, into features."""
         y = ops.reshape(y, (-1, 2 * y.shape[1], self.n_features))  # (batch, 2 frames, n_features)
         n = len(self.sizes.sources)
-        bands = ops.reshape(y[..., n + 1 :], (*ops.shape(y)[:2], n, N_BANDS))
         return {
             "loudness": FEATURE_SCALE * y[..., :n] + FEATURE_MEAN,
             "onset": ops.relu(y[..., n : n + 1]),
-            "bands": FEATURE_SCALE * bands + FEATURE_MEAN,
+            "bands": FEATURE_SCALE * ops.reshape(y[..., n + 1 :], (*ops.shape(y)[:2], n, N_BANDS)) + FEATURE_MEAN,
         }
 
     def spectra(self, controls, f0, n_fft=None):
@@ -241,10 +247,10 @@ class ParametricSeparator(Model):
         """
         s = self.sizes
         n_fft = n_fft or s.n_fft
-        longer, triangles = n_fft / s.n_fft, self.triangles
-        if n_fft != s.n_fft:
-            triangles = {n: mel_triangles(n, n_fft, s.sample_rate).T for n in triangles}
-        spectra = []
+        longer, spectra = n_fft / s.n_fft, []
+        triangles = {
+            n: t if longer == 1.0 else mel_triangles(n, n_fft, s.sample_rate).T for n, t in self.triangles.items()
+        }
         for source in s.sources:
             parts = {name: ops.matmul(x, triangles[x.shape[-1]]) for name, x in controls[source].items()}
             if source in s.pitched:
@@ -257,27 +263,34 @@ class ParametricSeparator(Model):
         return ops.stack(spectra, axis=1)
 
     def call(self, inputs):
-        mixture = inputs["mixture"]
-        real, imaginary = self.spectrum(mixture / self.level(mixture))
+        real, imaginary = self.spectrum(inputs["mixture"] / self.level(inputs["mixture"]))
         maps, context = self.encode(ops.sqrt(ops.square(real) + ops.square(imaginary) + 1e-12))
         logits = self.pitches(maps, context)
-        f0 = ops.stop_gradient(self.decode(logits))
-        if "f0" in inputs:
-            f0 = ops.where(inputs["taught"][..., None] > 0, inputs["f0"], f0)
+        f0 = self.taught(logits, inputs)
         controls, features = self.controls(maps, context, f0)
-        outputs = {"logits": logits, "f0": f0, "spectra": self.spectra(controls, f0), "features": features}
-        return outputs | {"real": real, "imaginary": imaginary}
+        return {
+            "logits": logits,
+            "f0": f0,
+            "spectra": self.spectra(controls, f0),
+            "features": features,
+            "real": real,
+            "imaginary": imaginary,
+        }
 
     # --- losses
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The terms of `losses_of` and `feature_error`, weighted; each term is logged by its name."""
-        level = self.level(x["mixture"])
-        terms = self.losses_of(y_pred, ops.convert_to_tensor(y["stems"]) / level[..., None], y["f0"])
-        terms["features"] = self.feature_error(y_pred["features"], y, level[..., None])
+        terms = self.errors(x, y, y_pred)
         for name, value in terms.items():
             self.terms[name].update_state(value)
         return sum(WEIGHTS_OF_TERMS[name] * value for name, value in terms.items())
+
+    def errors(self, x, y, y_pred):
+        """All terms: those of `losses_of`, and `feature_error`."""
+        level = self.level(x["mixture"])[..., None]
+        terms = self.losses_of(y_pred, ops.convert_to_tensor(y["stems"]) / level, y["f0"])
+        return terms | {"features": self.feature_error(y_pred["features"], y, level)}
 
     def losses_of(self, outputs, stems, f0):
         """The errors of pitch, magnitudes, envelopes and estimates.
@@ -304,11 +317,10 @@ class ParametricSeparator(Model):
         energy = ops.sum(ops.square(true), axis=(2, 3))
         whole = ops.sum(ops.square(mixture), axis=(1, 2))[:, None]
         roots = ops.abs(ops.sqrt(estimate + ROOT_FLOOR) - ops.sqrt(true + ROOT_FLOOR))
-        logs = ops.abs(ops.log(outputs["spectra"] + ENVELOPE_FLOOR) - ops.log(true + ENVELOPE_FLOOR))
         return {
             "pitch": self.pitch_error(outputs["logits"], f0),
             "magnitude": ops.mean(ops.abs(estimate - true)) + ROOTS * ops.mean(roots),
-            "outline": ops.mean(logs),
+            "outline": ops.mean(ops.abs(ops.log(outputs["spectra"] + ENVELOPE_FLOOR) - ops.log(true + ENVELOPE_FLOOR))),
             "snr": relative_error(error, energy, whole),
         }
 
@@ -331,9 +343,10 @@ class ParametricSeparator(Model):
             target = ops.convert_to_tensor(true[name])
             estimate, unit = features[name][:, : target.shape[1]], 1.0
             if name != "onset":  # decibels, relative to the mixture
-                target = target - ops.reshape(louder, (-1,) + (1,) * (len(target.shape) - 1))
-                target, estimate = ops.maximum(target, SILENT_FEATURE), ops.maximum(estimate, SILENT_FEATURE)
-                unit = 1 / FEATURE_SCALE
+                target = ops.maximum(
+                    target - ops.reshape(louder, (-1,) + (1,) * (len(target.shape) - 1)), SILENT_FEATURE
+                )
+                estimate, unit = ops.maximum(estimate, SILENT_FEATURE), 1 / FEATURE_SCALE
             error = error + unit * ops.mean(ops.abs(estimate - target))
         return error
 
@@ -346,9 +359,6 @@ class ParametricSeparator(Model):
         near = near / (ops.sum(near, axis=-1, keepdims=True) + 1e-6)
         voiced = ops.cast(f0 > 0, "float32")[..., None]
         return ops.concatenate([near * voiced, 1.0 - voiced], axis=-1)
-
-    def get_config(self):
-        return {**super().get_config(), "sizes": self.sizes.to_dict()}
 
 
 def relative_error(error, energy, whole):

@@ -4,7 +4,6 @@
 `trained/ensemble.json`; it cross-validates every kind of weights for `results/ensemble-validation.json`.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -16,6 +15,8 @@ from audio_processing.masks import QUIET
 from audio_processing.metrics import si_sdr
 from audio_processing.tracks import tracks
 from common import results
+from common.checks import expect
+from common.command import command
 from common.places import HERE
 from ddsp_models.autoencoder import WEIGHTS
 from ddsp_models.separation.layers import mel_triangles
@@ -120,9 +121,8 @@ def classes(first, second, mixture):
     np.ndarray of int, (..., frequencies, frames)
         0 where both have less than a tenth of it, up to 24 where both have more than nine tenths.
     """
-    magnitude = np.abs(mixture) + QUIET
-    shares = [np.digitize(np.abs(estimate) / magnitude, EDGES) for estimate in (first, second)]
-    return shares[0] * (len(EDGES) + 1) + shares[1]
+    one, other = (np.digitize(np.abs(estimate) / (np.abs(mixture) + QUIET), EDGES) for estimate in (first, second))
+    return one * (len(EDGES) + 1) + other
 
 
 def bands_of_bins(n_fft, sample_rate):
@@ -161,8 +161,7 @@ def best_table(songs, prior=0.02):
     aa, ab, bb, sa, sb = np.moveaxis(sums, 1, 0)
     ridge = prior * (aa + bb).mean(axis=1, keepdims=True) + 1e-12
     aa, bb, sa, sb = aa + ridge, bb + ridge, sa + 0.5 * ridge, sb + 0.5 * ridge
-    determinant = aa * bb - ab**2
-    weights = np.stack([(sa * bb - sb * ab) / determinant, (sb * aa - sa * ab) / determinant], axis=-1)
+    weights = np.stack([sa * bb - sb * ab, sb * aa - sa * ab], axis=-1) / (aa * bb - ab**2)[..., None]
     return np.clip(weights, -1.0, 2.0).reshape(len(aa), N_BANDS, -1, 2)
 
 
@@ -210,10 +209,8 @@ class Ensemble(Separator):
     chunk_seconds, overlap_seconds = 18.5, 1.0
 
     def __init__(self, first, second, kind="mean", weights=None):
-        if first.sources != second.sources:
-            raise ValueError(f"second: expected the sources {first.sources} of the first, got {second.sources}")
-        if kind not in KINDS:
-            raise ValueError(f"kind: expected one of {', '.join(KINDS)}, got {kind!r}")
+        expect(first.sources == second.sources, "second", f"the sources {first.sources} of the first", second.sources)
+        expect(kind in KINDS, "kind", f"one of {', '.join(KINDS)}", repr(kind))
         self.first, self.second, self.kind = first, second, kind
         self.sources, self.sample_rate = first.sources, first.sample_rate
         self.weights = np.full((len(self.sources), N_BANDS), 0.5) if kind == "mean" else weights
@@ -242,9 +239,11 @@ class Ensemble(Separator):
     def separate_chunk(self, chunk, sample_rate):
         """Separate a chunk: (channels, samples) -> (sources, channels, samples)."""
         both = [np.stack(list(each.separate(chunk, sample_rate).values())) for each in (self.first, self.second)]
-        if self.kind == "table":
-            return combine_by_table(*both, self.weights, chunk, sample_rate)
-        return combine(*both, self.weights, sample_rate)
+        return (
+            combine_by_table(*both, self.weights, chunk, sample_rate)
+            if self.kind == "table"
+            else combine(*both, self.weights, sample_rate)
+        )
 
 
 # --- the fit ---------------------------------------------------------------------------------------------------------
@@ -266,8 +265,7 @@ def compare(songs):
     rows = []
     for held_out in (0, 1):
         shares, table = (fit(songs[1 - held_out :: 2]) for fit in (best_shares, best_table))
-        for i in range(held_out, len(songs), 2):
-            true, first, second = songs[i]
+        for i, (true, first, second) in list(enumerate(songs))[held_out::2]:
             estimates = {
                 "first": first,
                 "second": second,
@@ -289,8 +287,7 @@ def write(data=None):
     ensemble = Ensemble.load(kind="mean")
     folder = (data or HERE.band) / "validation"
     songs = tracks(folder, "test")
-    if len(songs) < 2:
-        raise ValueError(f"{folder}: expected at least 2 songs, one to fit and one to test, got {len(songs)}")
+    expect(len(songs) >= 2, folder, "at least 2 songs, one to fit and one to test", len(songs))
     examples = []
     for song in songs:
         stems = song.stems(RATE, True, ensemble.sources)
@@ -313,10 +310,13 @@ def write(data=None):
         }
         for row in rows
     ]
-    fitted = {"shares": np.round(best_shares(examples), 4), "table": np.round(best_table(examples), 3)}
-    fitted = {name: weights.tolist() for name, weights in fitted.items()}
     written = {
-        WEIGHTS / "ensemble.json": {"sources": list(ensemble.sources), "kind": kind, **fitted},
+        WEIGHTS / "ensemble.json": {
+            "sources": list(ensemble.sources),
+            "kind": kind,
+            "shares": np.round(best_shares(examples), 4).tolist(),
+            "table": np.round(best_table(examples), 3).tolist(),
+        },
         HERE.results / "ensemble-validation.json": {"kind": kind, "records": records},
     }
     head = results.head("ensemble", config={"bands": N_BANDS, "songs": [song.name for song in songs]})
@@ -326,13 +326,8 @@ def write(data=None):
 
 
 def main(arguments=None):
-    name = "ddsp_models.separation.ensemble"
-    parser = argparse.ArgumentParser(
-        prog=f"python -m {name}", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, help="folder of the virtual band's sets")
-    options = parser.parse_args(arguments)
-    return results.report(name, lambda: write(options.data))
+    flags = {"--data": {"type": Path, "help": "folder of the virtual band's sets"}}
+    return command("ddsp_models.separation.ensemble", __doc__, write, flags, arguments)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,6 @@ ESTIMATOR = "one_artist_played"  # the separator whose features the decoders are
 # Mixtures of stems from different songs, per training song, beside its own: the separator was trained on its own
 # mixtures, of which the estimates are better than of new songs.
 REMIXES = 4
-STRIDES = (7, 17)  # how many songs further on the bass and the voice of a remix are taken from; times its number
 
 
 def mixtures(songs, sources, remixes):
@@ -47,10 +46,9 @@ def mixtures(songs, sources, remixes):
     """
     for remix in range(remixes + 1):
         for i in range(len(songs)):
-            steps = (0, *(remix * stride for stride in STRIDES))
+            steps = (0, 7 * remix, 17 * remix)  # how many songs further on the bass and the voice are taken from
             stems = {s: songs[(i + step) % len(songs)][s] for s, step in zip(sources, steps)}
-            length = min(map(len, stems.values()))
-            yield {s: x[:length] for s, x in stems.items()}
+            yield {s: x[: min(map(len, stems.values()))] for s, x in stems.items()}
 
 
 def estimated_examples(root, subset, source, remixes=0, estimator=ESTIMATOR, weights=WEIGHTS, places=HERE):
@@ -76,12 +74,11 @@ def estimated_examples(root, subset, source, remixes=0, estimator=ESTIMATOR, wei
     list of (dict of np.ndarray, np.ndarray)
         per mixture the features, (frames, channels), and the sound, (frames · 64,).
     """
-    songs = tracks(root, subset)
     key = sha256_of(weights / f"separator-{estimator}.keras", *sound_files(root, subset))[:16]
     path = places.runs / "heard" / f"{key}-{remixes}.npz"
     if not path.exists():
         with atomic_path(path) as temporary, open(temporary, "wb") as file:
-            np.savez(file, **_estimated(songs, remixes, MaskedSeparator.load(estimator, weights)))
+            np.savez(file, **_estimated(tracks(root, subset), remixes, MaskedSeparator.load(estimator, weights)))
     examples = {}
     with np.load(path, allow_pickle=False) as arrays:
         for key in arrays.files:
@@ -98,9 +95,9 @@ def _estimated(songs, remixes, separator):
     arrays = {}
     for i, parts in enumerate(tqdm(many, total=total, desc="estimating", unit="mixture", leave=False)):
         for s, features in separator.describe(sum(parts.values())).items():
-            length = len(features["loudness"]) * feature.HOP_LENGTH
-            sound = fix_length(feature.whole_frames(parts[s], feature.SAMPLE_RATE), length)
-            arrays |= {f"{i}/{s}/{name}": x.astype(np.float32) for name, x in {**features, "sound": sound}.items()}
+            sound = feature.whole_frames(parts[s], feature.SAMPLE_RATE)
+            features["sound"] = fix_length(sound, len(features["loudness"]) * feature.HOP_LENGTH)
+            arrays |= {f"{i}/{s}/{name}": x.astype(np.float32) for name, x in features.items()}
     return arrays
 
 
@@ -109,15 +106,17 @@ def load(config, root, subset, source):
     return estimated_examples(root, subset, source, REMIXES if subset == "train" else 0)
 
 
-def other_files(training, config, start):
-    """The weights that a decoder is initialised from, and those of the separator that estimates its features."""
-    return [*([start] if start else []), WEIGHTS / f"separator-{ESTIMATOR}.keras"]
-
-
 HEARD = dataclasses.replace(
-    BAND, train=partial(train, versions=1 + REMIXES), load=load, files=sound_files, also=other_files
+    BAND,
+    train=partial(train, versions=1 + REMIXES),
+    load=load,
+    files=sound_files,
+    also=lambda *about: [*BAND.also(*about), WEIGHTS / f"separator-{ESTIMATOR}.keras"],
 )
-FINE_TUNED = {
-    s: DecoderTraining(steps=5000, steps_per_epoch=500, learning_rate=2e-3, start_from=f"band-{s}") for s in TRIO
-}
-RECIPES = recipes_of("heard", HEARD, CONFIGS, ONE, FINE_TUNED)
+RECIPES = recipes_of(
+    "heard",
+    HEARD,
+    CONFIGS,
+    ONE,
+    {s: DecoderTraining(steps=5000, steps_per_epoch=500, learning_rate=2e-3, start_from=f"band-{s}") for s in TRIO},
+)

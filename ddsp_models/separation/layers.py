@@ -18,8 +18,6 @@ from training.settings import check_choices, plain
 # Multiples of a candidate f0 at which its evidence is read; 1/2 and 3/2 distinguish an octave from its half.
 SALIENCE_HARMONICS = (0.5, 1, 1.5, 2, 3, 4, 5, 6, 7, 8, 10, 12)
 LOWEST_NOTE = 24.0  # MIDI number at which the log-frequency map begins: 32.7 Hz
-SLOPE_REACH = 4  # frames to either side within which a moving pitch is measured: half of a window of 16 frames
-LARGEST_SLOPE = 0.15  # of f0: beyond it are two notes, not one that moves
 
 
 @dataclass(frozen=True)
@@ -78,11 +76,18 @@ class Sizes:
     def __post_init__(self):
         for name in ("sources", "pitched", "lowest", "highest", "dilations"):  # lists once they have been through JSON
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        known = set(self.pitched) <= set(self.sources)
-        expect(known, "pitched", f"some of {', '.join(self.sources)}", ", ".join(self.pitched))
-        notes = len(self.lowest), len(self.highest)
-        expected = f"a note for each of the {len(self.pitched)} pitched sources"
-        expect(set(notes) == {len(self.pitched)}, "lowest, highest", expected, f"{notes[0]} and {notes[1]}")
+        expect(
+            set(self.pitched) <= set(self.sources),
+            "pitched",
+            f"some of {', '.join(self.sources)}",
+            ", ".join(self.pitched),
+        )
+        expect(
+            len(self.lowest) == len(self.highest) == len(self.pitched),
+            "lowest, highest",
+            f"a note for each of the {len(self.pitched)} pitched sources",
+            f"{len(self.lowest)} and {len(self.highest)}",
+        )
         check_choices(self, heard_as=("mel", "decoders"))
         expect(self.hop > 0 and self.n_fft % self.hop == 0, "hop", f"a divisor of n_fft = {self.n_fft}", self.hop)
 
@@ -97,13 +102,10 @@ class Sizes:
 
     def envelopes(self, source):
         """Number of bands of each spectral envelope of a source: a dict."""
-        if source in self.pitched:
-            return {"harmonics": self.harmonic_bands, "noise": self.noise_bands}
-        return {"bands": self.bands}
+        pitched = {"harmonics": self.harmonic_bands, "noise": self.noise_bands}
+        return pitched if source in self.pitched else {"bands": self.bands}
 
-    def to_dict(self):
-        """The fields as plain types."""
-        return plain(self)
+    to_dict = plain  # the fields as plain types
 
 
 # --- scales of frequency ---------------------------------------------------------------------------------------------
@@ -130,8 +132,7 @@ def mel_triangles(n_bands, n_fft, sample_rate):
     -------
     np.ndarray, float32, (n_fft / 2 + 1, n_bands)
     """
-    frequency = np.arange(n_fft // 2 + 1) * sample_rate / n_fft
-    mel = 2595.0 * np.log10(1.0 + frequency / 700.0)
+    mel = 2595.0 * np.log10(1.0 + np.arange(n_fft // 2 + 1) * sample_rate / n_fft / 700.0)
     centres = np.linspace(0.0, mel[-1], n_bands)
     return triangles(mel, centres, centres[1] - centres[0]).astype(np.float32)
 
@@ -144,8 +145,7 @@ def log_frequency_weights(sizes):
     np.ndarray, float32, (frequencies, map bins)
         columns beyond the Nyquist frequency are 0.
     """
-    n_bins = round(12 * sizes.octaves * sizes.per_semitone)
-    note = LOWEST_NOTE + np.arange(n_bins) / sizes.per_semitone
+    note = LOWEST_NOTE + np.arange(round(12 * sizes.octaves * sizes.per_semitone)) / sizes.per_semitone
     position = 440.0 * 2.0 ** ((note - 69.0) / 12.0) * sizes.n_fft / sizes.sample_rate  # in bins
     weights = triangles(np.arange(sizes.n_frequencies), position)
     return np.where(position < sizes.n_frequencies - 1, weights, 0.0).astype(np.float32)
@@ -174,11 +174,10 @@ class TemporalBlock(Configured, layers.Layer):
         self.narrow = layers.Dense(channels, name="narrow")
 
     def build(self, shape):
-        inner = (*shape[:-1], self.hidden)
         self.norm.build(shape)
         self.widen.build(shape)
         for layer in (self.depthwise, self.activation, self.narrow):
-            layer.build(inner)
+            layer.build((*shape[:-1], self.hidden))
 
     def call(self, x):
         return x + self.narrow(self.activation(self.depthwise(self.widen(self.norm(x)))))
@@ -202,8 +201,9 @@ class PitchHead(Configured, layers.Layer):
     """
 
     def __init__(self, first, candidates, per_octave, filters, **kwargs):
-        sizes = {"first": first, "candidates": candidates, "per_octave": per_octave, "filters": filters}
-        super().__init__(sizes, **kwargs)
+        super().__init__(
+            {"first": first, "candidates": candidates, "per_octave": per_octave, "filters": filters}, **kwargs
+        )
         self.look = [
             layers.Conv2D(filters, (1, 5), padding="same", activation="relu", name="look_0"),
             layers.Conv2D(filters, (3, 5), padding="same", activation="relu", name="look_1"),
@@ -222,19 +222,20 @@ class PitchHead(Configured, layers.Layer):
     def call(self, inputs):
         """From a map (batch, frames, map bins) and the context (batch, frames, channels) to one logit per candidate."""
         maps, context = inputs
-        shifts = [round(self.per_octave * math.log2(h)) for h in SALIENCE_HARMONICS]
-        left = max(0, -(self.first + min(shifts)))
-        right = max(0, self.first + max(shifts) + self.candidates - maps.shape[-1])
+        starts = [self.first + round(self.per_octave * math.log2(h)) for h in SALIENCE_HARMONICS]
+        left, right = max(0, -min(starts)), max(0, max(starts) + self.candidates - maps.shape[-1])
         padded = ops.pad(maps, ((0, 0), (0, 0), (left, right)))
-        starts = [left + self.first + shift for shift in shifts]
-        y = ops.stack([padded[:, :, s : s + self.candidates] for s in starts], axis=-1)
+        y = ops.stack([padded[:, :, left + s : left + s + self.candidates] for s in starts], axis=-1)
         for layer in self.look:
             y = layer(y)  # (batch, frames, candidates, filters), then 1 channel
         return ops.concatenate([y[..., 0] + self.expect(context), self.silence(context)], axis=-1)
 
 
-def slope(f0, reach=SLOPE_REACH):
-    """How much a pitch moves within `reach` frames to either side, in Hz; (batch, frames) in and out."""
+def slope(f0, reach=4):
+    """How much a pitch moves within `reach` frames to either side, in Hz; (batch, frames) in and out.
+
+    A window is 16 frames long; half of it is what the spectrum sees of a moving pitch.
+    """
     padded = ops.concatenate([f0[:, :1]] * reach + [f0] + [f0[:, -1:]] * reach, axis=1)
     return ops.abs(padded[:, 2 * reach :] - padded[:, : -2 * reach])
 
@@ -270,6 +271,7 @@ def harmonic_lobes(f0, width, n_fft, sample_rate, stretch=1.0):
     f0 = f0[..., None]
     number = ops.maximum(ops.stop_gradient(ops.round(frequency / f0)), 1.0)
     distance = (frequency - number * f0) / spacing  # (batch, frames, frequencies), in bins
-    moved = ops.minimum(slope(f0[..., 0]), LARGEST_SLOPE * f0[..., 0])[..., None]
+    # beyond 0.15 of f0 are two notes, not one that moves:
+    moved = ops.minimum(slope(f0[..., 0]), 0.15 * f0[..., 0])[..., None]
     spread = ops.square(width) + ops.square(0.25 * stretch * number * moved / spacing)
     return ops.exp(-0.5 * ops.square(distance) / spread)

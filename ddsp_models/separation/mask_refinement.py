@@ -17,22 +17,20 @@ trained.
 
 import dataclasses
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from keras import Model, layers, ops, saving
 
 from common.checks import expect
+from ddsp_models.framing import Configured
 from ddsp_models.separation.analysis_network import ParametricSeparator, relative_error, wiener_masks
 from ddsp_models.separation.layers import Sizes
 
 SOFT = 1e-2  # magnitude added before a logarithm or a division, of a mixture with root mean square 1: -40 dB
 SCALE = 0.3  # of logarithms, so that all inputs of the network are about as large
-LARGEST_RATIO = 3.0  # of a predicted magnitude to the mixture's: more is a prediction of two sounds that cancel
-COSINES = (-1.0, 2.0)  # range of the real part of a source's share of the mixture, which cancellation may exceed
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class RefinedSizes(Sizes):
     """Sizes of a mask refinement and its analysis network, whose fields are those of `Sizes`.
 
@@ -56,8 +54,12 @@ class RefinedSizes(Sizes):
     def __post_init__(self):
         super().__post_init__()
         object.__setattr__(self, "reach", tuple(tuple(step) for step in self.reach))
-        expected = f"a mask hop of which n_fft = {self.n_fft} is an even multiple"
-        expect(self.n_fft % (2 * self.mask_hop) == 0, "every", expected, f"{self.every} · {self.hop} samples")
+        expect(
+            self.n_fft % (2 * self.mask_hop) == 0,
+            "every",
+            f"a mask hop of which n_fft = {self.n_fft} is an even multiple",
+            f"{self.every} · {self.hop} samples",
+        )
 
     @property
     def mask_hop(self):
@@ -71,7 +73,7 @@ class RefinedSizes(Sizes):
 
 
 @saving.register_keras_serializable("mss")
-class RefinedMasks(Model):
+class RefinedMasks(Configured, Model):
     """An analysis network, which is not trained, and a network that refines its masks.
 
     Parameters
@@ -86,9 +88,8 @@ class RefinedMasks(Model):
     """
 
     def __init__(self, sizes, **kwargs):
-        super().__init__(**kwargs)
         s = sizes if isinstance(sizes, RefinedSizes) else RefinedSizes(**sizes)
-        self.sizes = s
+        super().__init__({"sizes": s}, **kwargs)
         self.separator = ParametricSeparator(s.separator)
         self.separator.trainable = False
         options = {"padding": "same", "activation": "relu"}
@@ -132,16 +133,16 @@ class RefinedMasks(Model):
         square = ops.square(magnitude)
         cosines = (square + ops.square(spectra) - ops.square(others)) / (2.0 * square + SOFT**2)
         masks = ops.moveaxis(wiener_masks(ops.moveaxis(spectra, -1, 1), self.sizes.exponent), 1, -1)
-        evidence = [
+        parts = (
             SCALE * ops.log(magnitude + SOFT),
             SCALE * ops.log(spectra + SOFT),
-            ops.clip(spectra / (magnitude + 0.1 * SOFT), 0.0, LARGEST_RATIO),
-            ops.clip(cosines, *COSINES),
+            ops.clip(spectra / (magnitude + 0.1 * SOFT), 0.0, 3.0),  # more is a prediction of two sounds that cancel
+            ops.clip(cosines, -1.0, 2.0),  # a share's real part, between 0 and 1 but for such
             masks,
             phase_change(real, imaginary, 1, 2.0 * math.pi * self.sizes.mask_hop / self.sizes.n_fft),
             phase_change(real, imaginary, 2, None),
-        ]
-        return ops.concatenate(evidence, axis=-1), masks
+        )
+        return ops.concatenate(parts, axis=-1), masks
 
     def masks(self, real, imaginary, spectra):
         """Refined masks.
@@ -161,14 +162,13 @@ class RefinedMasks(Model):
         x = self.look(evidence)  # (batch, frames, frequencies, filters)
         for layer in self.around:
             x = x + layer(x)
-        corrections = self.correct(ops.concatenate([x, evidence], axis=-1))  # (batch, frames, frequencies, 2 sources)
-        parts = ops.split(corrections, 2, axis=-1)
+        # (batch, frames, frequencies, 2 sources), split in halves:
+        parts = ops.split(self.correct(ops.concatenate([x, evidence], axis=-1)), 2, axis=-1)
         in_phase, quadrature = (part - ops.mean(part, axis=-1, keepdims=True) for part in parts)
         return ops.moveaxis(masks + in_phase, -1, 1), ops.moveaxis(quadrature, -1, 1)
 
     def call(self, inputs):
-        every = self.sizes.every
-        outputs = self.separator(inputs)
+        outputs, every = self.separator(inputs), self.sizes.every
         real, imaginary = outputs["real"][:, ::every], outputs["imaginary"][:, ::every]
         mask_real, mask_imaginary = self.masks(real, imaginary, outputs["spectra"][:, :, ::every])
         real, imaginary = real[:, None], imaginary[:, None]
@@ -183,11 +183,7 @@ class RefinedMasks(Model):
         real, imaginary = (part[:, :, :: self.sizes.every] for part in self.separator.stem_spectra(stems))
         error = ops.square(y_pred["real"] - real) + ops.square(y_pred["imaginary"] - imaginary)
         energy = ops.sum(ops.square(real) + ops.square(imaginary), axis=(2, 3))  # (batch, sources)
-        whole = ops.sum(energy, axis=1, keepdims=True)
-        return relative_error(ops.sum(error, axis=(2, 3)), energy, whole)
-
-    def get_config(self):
-        return {**super().get_config(), "sizes": self.sizes.to_dict()}
+        return relative_error(ops.sum(error, axis=(2, 3)), energy, ops.sum(energy, axis=1, keepdims=True))
 
 
 def phase_change(real, imaginary, axis, per_bin):

@@ -5,7 +5,6 @@ loudness, both, all features. What ideal masks gain beyond that is lost by the s
 results/substitution-separator.json. Shown in `ddsp_models/combined_report.ipynb`.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -19,14 +18,15 @@ from audio_processing.masks import QUIET, irm, wiener_masks
 from audio_processing.metrics import si_sdr
 from audio_processing.tracks import tracks
 from common import results
+from common.command import command
 from common.files import sha256_of
 from common.places import HERE
 from ddsp_models.autoencoder import WEIGHTS
 from ddsp_models.features import HOP_LENGTH, song_features
 from ddsp_models.loudness import loudness as loudness_of
-from ddsp_models.separation.analysis_network import ParametricSeparator
 from ddsp_models.separation.layers import harmonic_lobes, mel_triangles
 from ddsp_models.separation.separators import MaskedSeparator, decoded_masks, load_decoders, synthesise, true_f0
+from ddsp_models.separation.train_separator import initialised
 from ddsp_models.spectral_loss import spectral_loss
 
 # Suffix of a system's name, and which of the truth it is given.
@@ -58,8 +58,8 @@ def truth(annotations, sizes, samples):
         if the song's f0 is not annotated.
     """
     f0 = true_f0(annotations, sizes, samples)
-    levels = np.stack([annotations[f"loudness_{name}"] for name in sizes.sources])
-    return {"f0": f0, "loudness": fix_length(levels.astype(np.float32), samples // HOP_LENGTH + 1).T}
+    levels = np.stack([annotations[f"loudness_{name}"] for name in sizes.sources]).astype(np.float32)
+    return {"f0": f0, "loudness": fix_length(levels, samples // HOP_LENGTH + 1).T}
 
 
 def masked(separator, mixture, f0=None, loudness=None):
@@ -83,16 +83,14 @@ def masked(separator, mixture, f0=None, loudness=None):
         if lines is not None:  # held from sample to sample, the truth is cut into chunks as the sound is
             frames = np.minimum(np.round(samples / hop).astype(int), len(lines) - 1)
             rows[name] = np.asarray(lines, np.float32)[frames].T
-    ends = np.cumsum([len(row) for row in rows.values()])[:-1]
 
     def separate_chunk(chunk):
-        parts = dict(zip(rows, np.split(chunk, ends)))
+        parts = dict(zip(rows, np.split(chunk, np.cumsum([len(row) for row in rows.values()])[:-1])))
         audio = parts.pop("mixture")[0]
         given = {name: np.append(part[:, :: s.hop], part[:, -1:], axis=1).T for name, part in parts.items()}
         return separator.analyse(audio, **given)["stems"]
 
-    read = array_reader(np.concatenate(list(rows.values())))
-    chunks, overlap = separator.chunks(read, s.sample_rate, len(mixture))
+    chunks, overlap = separator.chunks(array_reader(np.concatenate(list(rows.values()))), s.sample_rate, len(mixture))
     blocks = crossfade(((separate_chunk(chunk), part) for chunk, part in chunks), overlap)
     return dict(zip(s.sources, np.concatenate(list(blocks), axis=-1)))
 
@@ -119,14 +117,13 @@ def fitted_spectra(model, stems, f0, n_fft, rounds=60):
     np.ndarray, (sources, frequencies, frames)
     """
     s = model.sizes
-    f0 = np.asarray(f0, np.float32)
     shapes = {n: mel_triangles(n, n_fft, s.sample_rate) for n in (s.harmonic_bands, s.noise_bands, s.bands)}
     spectra = []
     for source, stem in zip(s.sources, stems):
         true = np.abs(stft(stem, n_fft, s.hop)).T.astype(np.float32) + QUIET
         if source in s.pitched:
             i = s.pitched.index(source)
-            pitch = f0[: len(true), i]
+            pitch = np.asarray(f0, np.float32)[: len(true), i]
             line = np.where(pitch > 0, pitch, 100.0)[None]
             lobes = np.asarray(harmonic_lobes(line, model.widths[i], n_fft, s.sample_rate, n_fft / s.n_fft))[0]
             lobes = (lobes + 1e-3) * (pitch > 0)[:, None]
@@ -150,8 +147,15 @@ def _drawn(envelopes, parts):
 def mono_stems(song, sizes):
     """A song's true stems at the network's rate, a whole number of hops long: dict of (samples,)."""
     stems = song.stems(sizes.sample_rate, True, sizes.sources)
-    length = len(next(iter(stems.values()))) // sizes.hop * sizes.hop
-    return {source: stem[:length] for source, stem in stems.items()}
+    return {source: stem[: len(stem) // sizes.hop * sizes.hop] for source, stem in stems.items()}
+
+
+def decoded(decoders, features, mixture, separator):
+    """The sounds of decoders, and the mixture divided by them: two of (sources, samples)."""
+    n_fft, hop = separator.n_fft, separator.mask_hop
+    sounds = fix_length(synthesise(decoders, features), len(mixture))
+    masks = decoded_masks(sounds, n_fft, hop, separator.power)
+    return sounds, istft(masks * stft(mixture, n_fft, hop), hop, length=len(mixture))
 
 
 def substitutions(song, separator, decoders, estimator, band_decoders):
@@ -170,29 +174,27 @@ def substitutions(song, separator, decoders, estimator, band_decoders):
     known = truth(song.annotations(), s, len(mixture))
     spectrum = stft(mixture, separator.n_fft, s.hop)
 
-    def divided(masks):
-        return istft(masks * spectrum, s.hop, length=len(mixture))
+    def divided(spectra):
+        return istft(wiener_masks(spectra, separator.power) * spectrum, s.hop, length=len(mixture))
 
-    def decoded(decoders, features):
-        """The sounds of decoders, and the mixture divided by them."""
-        sounds = fix_length(synthesise(decoders, features), len(mixture))
-        return sounds, divided(decoded_masks(sounds, separator.n_fft, s.hop, separator.power))
-
-    magnitudes = np.abs(stft(true, separator.n_fft, s.hop))
-    yield "irm@same_masks", divided(wiener_masks(magnitudes, separator.power)), False
-    spectra = fitted_spectra(separator.model, true, known["f0"], separator.n_fft)
-    yield "ddsp_masked@true_outlines", divided(wiener_masks(spectra, separator.power)), False
+    yield "irm@same_masks", divided(np.abs(stft(true, separator.n_fft, s.hop))), False
+    yield (
+        "ddsp_masked@true_outlines",
+        divided(fitted_spectra(separator.model, true, known["f0"], separator.n_fft)),
+        False,
+    )
     yield "irm", list(irm(stems, n_fft=1024, hop_length=256, mixture=mixture).values()), False
     for suffix, names in GIVEN.items():
         given = {name: known[name] for name in names}
         yield f"ddsp_masked{suffix}", list(masked(separator, mixture, **given).values()), False
         features = estimator.describe(mixture, **given)
-        sounds, stems_of_sounds = decoded(decoders, features)
+        sounds, stems_of_sounds = decoded(decoders, features, mixture, separator)
         yield f"ddsp_resynthesis{suffix}", sounds, True
         yield f"ddsp_masked@decoders{suffix.replace('@', '_')}", stems_of_sounds, False
         if not given:
-            yield "ddsp_resynthesis@band", decoded(band_decoders, features)[0], True
-    sounds, stems_of_sounds = decoded(band_decoders, {source: song_features(song, source)[0] for source in s.sources})
+            yield "ddsp_resynthesis@band", decoded(band_decoders, features, mixture, separator)[0], True
+    features = {source: song_features(song, source)[0] for source in s.sources}
+    sounds, stems_of_sounds = decoded(band_decoders, features, mixture, separator)
     yield "ddsp_features", sounds, True
     yield "ddsp_masked@decoders_true_features", stems_of_sounds, False
 
@@ -218,9 +220,10 @@ def song_records(song, separator, band_decoders, estimator=None, decoders=None):
     list of dict
         "system", "source", "metric" (si_sdr, spectral_loss, loudness_l1), "unit", "value".
     """
-    systems = substitutions(song, separator, decoders or band_decoders, estimator or separator, band_decoders)
     stems, records = mono_stems(song, separator.model.sizes), []
-    for system, estimates, synthesised in systems:
+    for system, estimates, synthesised in substitutions(
+        song, separator, decoders or band_decoders, estimator or separator, band_decoders
+    ):
         metrics = ("spectral_loss", "loudness_l1") if synthesised else ("si_sdr",)
         records += _records(system, stems, dict.fromkeys(metrics, estimates))
     return records
@@ -238,46 +241,45 @@ def through_synthesisers(song, separators, decoders):
     """
     records = []
     for name, (separator, measured) in separators.items():
-        s = separator.model.sizes
-        stems = mono_stems(song, s)
+        stems = mono_stems(song, separator.model.sizes)
         mixture = sum(stems.values())
-        f0 = true_f0(song.annotations(), s, len(mixture))
-        sounds = fix_length(synthesise(decoders, separator.describe(mixture, f0, measured=measured)), len(mixture))
-        masks = decoded_masks(sounds, separator.n_fft, s.hop, separator.power)
-        divided = istft(masks * stft(mixture, separator.n_fft, s.hop), s.hop, length=len(mixture))
+        f0 = true_f0(song.annotations(), separator.model.sizes, len(mixture))
+        sounds, divided = decoded(decoders, separator.describe(mixture, f0, measured=measured), mixture, separator)
         records += _records(f"{name}_true_f0", stems, {"spectral_loss": sounds, "si_sdr": divided})
     return records
-
-
-def _loudness_l1(stem, estimate):
-    return np.mean(np.abs(np.asarray(loudness_of(stem)) - np.asarray(loudness_of(estimate))))
 
 
 # Unit and function of every metric.
 METRICS = {
     "si_sdr": ("dB", si_sdr),
     "spectral_loss": ("1", lambda stem, estimate: spectral_loss(stem[None], np.asarray(estimate, np.float32)[None])),
-    "loudness_l1": ("dB", lambda stem, estimate: _loudness_l1(stem, np.asarray(estimate, np.float32))),
+    "loudness_l1": (
+        "dB",
+        lambda stem, estimate: np.mean(np.abs(np.asarray(loudness_of(stem) - loudness_of(estimate)))),
+    ),
 }
 
 
 def _records(system, stems, estimates):
     """The finite scores of a system, from its estimates (sources, samples) by the metric that they are scored with."""
-    rows = []
-    for i, (source, stem) in enumerate(stems.items()):
-        for metric, sounds in estimates.items():
-            unit, score = METRICS[metric]
-            value = float(score(stem, sounds[i]))
-            rows.append({"system": system, "source": source, "metric": metric, "unit": unit, "value": value})
+    rows = [
+        {
+            "system": system,
+            "source": source,
+            "metric": metric,
+            "unit": METRICS[metric][0],
+            "value": float(METRICS[metric][1](stem, sounds[i])),
+        }
+        for i, (source, stem) in enumerate(stems.items())
+        for metric, sounds in estimates.items()
+    ]
     return [row for row in rows if np.isfinite(row["value"])]
 
 
 def untrained(sizes, power, n_fft):
     """A separator that was not trained: its score is what the f0 alone achieves."""
     keras.utils.set_random_seed(0)
-    model = ParametricSeparator(sizes)
-    model.build(None)
-    return MaskedSeparator(model, power, n_fft)
+    return MaskedSeparator(initialised(sizes), power, n_fft)
 
 
 def write(sets, first=None, data=None, weights=WEIGHTS):
@@ -301,34 +303,41 @@ def write(sets, first=None, data=None, weights=WEIGHTS):
         if (weights / f"separator-{name}.keras").exists()
     }
     estimator, _ = others.get("one_artist_played", (separator, True))
-    others["one_artist"] = separator, True
-    others["untrained"] = untrained(separator.model.sizes, **settings), False
+    others |= {"one_artist": (separator, True), "untrained": (untrained(separator.model.sizes, **settings), False)}
     songs = [(name, song) for name in sets for song in tracks((data or HERE.band) / name, "test")[:first]]
     records = []
     for name, song in tqdm(songs, unit="song", leave=False):
         rows = song_records(song, separator, band_decoders, estimator, decoders)
         rows += through_synthesisers(song, others, band_decoders)
         records += [{"test_set": name, "track": song.name, **row} for row in rows]
-    config = {"sets": sets, "songs": first or 0, **settings}
-    config["told_by"] = "one_artist" if estimator is separator else "one_artist_played"
-    checksum = sha256_of(*(path for _, song in songs for path in song.files()))
+    head = results.head(
+        "oracle substitution in the separator",
+        config={
+            "sets": sets,
+            "songs": first or 0,
+            **settings,
+            "told_by": "one_artist" if estimator is separator else "one_artist_played",
+        },
+        data=sha256_of(*(path for _, song in songs for path in song.files())),
+    )
     path = HERE.results / "substitution-separator.json"
-    head = results.head("oracle substitution in the separator", config=config, data=checksum)
     results.write(path, head | {"records": records})
     return [path]
 
 
 def main(arguments=None):
-    name = "ddsp_models.separation.oracle_substitution"
-    parser = argparse.ArgumentParser(
-        prog=f"python -m {name}", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    return command(
+        "ddsp_models.separation.oracle_substitution",
+        __doc__,
+        write,
+        {
+            "--sets": {"nargs": "+", "default": ["same_artist", "other_artist"], "help": "(default: %(default)s)"},
+            "--first": {"type": int, "metavar": "N", "help": "use the first N songs of each set (default: all)"},
+            "--data": {"type": Path, "help": "folder of the virtual band's sets"},
+            "--weights": {"type": Path, "default": WEIGHTS, "help": "folder of the trained separators and decoders"},
+        },
+        arguments,
     )
-    parser.add_argument("--sets", nargs="+", default=["same_artist", "other_artist"], help="(default: %(default)s)")
-    parser.add_argument("--first", type=int, metavar="N", help="use the first N songs of each set (default: all)")
-    parser.add_argument("--data", type=Path, help="folder of the virtual band's sets")
-    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="folder of the trained separators and decoders")
-    options = parser.parse_args(arguments)
-    return results.report(name, lambda: write(**vars(options)))
 
 
 if __name__ == "__main__":

@@ -51,18 +51,22 @@ def network(sizes, ax):
         x, y, *_ = boxes[name]
         return x + right * WIDTH / 2 + dx, y + up * (HEIGHT / 2 + 0.02) + dy
 
-    paths = [[at(one, 1), at(other, -1)] for one, other in LINKS]
-    paths += [[at("context", up=1), at("heads", up=-1)], [at("path", up=-1), at("conditioned", up=1)]]
-    paths.append([at("path", 1), (at("spectra")[0], HIGH), at("spectra", up=1)])
-    paths.append([at("conditioned", up=-1), (at("conditioned")[0], LOW), at("features", -1)])
-    paths += [[at(name, 1), at(name, 1, dx=1.1)] for name in ("masks", "decoders")]
+    paths = [
+        *([at(one, 1), at(other, -1)] for one, other in LINKS),
+        [at("context", up=1), at("heads", up=-1)],
+        [at("path", up=-1), at("conditioned", up=1)],
+        [at("path", 1), (at("spectra")[0], HIGH), at("spectra", up=1)],
+        [at("conditioned", up=-1), (at("conditioned")[0], LOW), at("features", -1)],
+        *([at(name, 1), at(name, 1, dx=1.1)] for name in ("masks", "decoders")),
+    ]
     for points in paths:
         ax.add_patch(FancyArrowPatch(path=Path(points), arrowstyle="->", color=INK, mutation_scale=10))
     labels = [
         ("f0", at("path", dx=0.12, dy=(MIDDLE - HIGH) / 2 - 0.1)),
         ("f0", at("envelopes", dy=HIGH - MIDDLE + 0.06)),
+        ("stems", at("masks", 1, dx=0.15, dy=0.1)),
+        ("sounds", at("decoders", 1, dx=0.15, dy=0.1)),
     ]
-    labels += [("stems", at("masks", 1, dx=0.15, dy=0.1)), ("sounds", at("decoders", 1, dx=0.15, dy=0.1))]
     for words, (x, y) in labels:
         ax.text(x, y, words, fontsize=10, va="bottom")
     ax.set(xlim=(-0.4, 21.4), ylim=(-0.35, 3.8))
@@ -87,8 +91,7 @@ def envelope(magnitudes, seconds, sample_rate, ax, label=None):
         vmax=0,
         interpolation="nearest",
     )
-    hertz = np.array([250, 500, 1000, 2000, 4000])
-    hertz = hertz[hertz < sample_rate / 2]
+    hertz = np.array([h for h in (250, 500, 1000, 2000, 4000) if h < sample_rate / 2])
     mel = np.log10(1 + hertz / 700) / np.log10(1 + sample_rate / 2 / 700)
     ax.set_yticks(mel * (bands - 1), [f"{h / 1000:g}" for h in hertz])
     ax.set(xlabel="time (s)", title=label)

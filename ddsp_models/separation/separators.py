@@ -13,23 +13,22 @@ from scipy.special import softmax
 from audio_processing import masks as array_masks
 from audio_processing.audio_processing import fix_length, istft, resample, stft, to_mono
 from audio_processing.chunks import Separator
-from audio_processing.loudness import FRAME_RATE, LOUDNESS_FLOOR
+from audio_processing.loudness import FRAME_RATE, LOUDNESS_FLOOR, a_weights
 from audio_processing.loudness import loudness as loudness_of
 from common import results
+from common.checks import expect
 from ddsp_models.autoencoder import WEIGHTS, load_decoder, resynthesise
 from ddsp_models.features import (
     HOP_LENGTH,
     MEL_BANDS,
     PITCHED_SOURCES,
     band_loudness,
-    drum_features,
+    features_of,
     fill_gaps,
     layout_of,
-    pitched_features,
 )
 from ddsp_models.separation.analysis_network import wiener_masks
 from ddsp_models.separation.mask_refinement import RefinedMasks
-from ddsp_models.separation.viterbi import viterbi_f0
 from mss_nn_implementation.convtas import ConvTasNetSeparator
 from training.compiled import compiled
 from training.weights import load_checked
@@ -42,10 +41,8 @@ HANN_ENERGY = 192.0  # sum of the squares of the window of `loudness`: 512 sampl
 # (`ParametricSeparator.feature_error`), and the network's predictions of silence lie a little above that.
 SILENT_BELOW_MIXTURE = 57.0
 RESIDUE_BELOW_MIXTURE = 24.0  # in dB; a pitched source below it that plays no note is the residue of other sources
-RELEASE_SECONDS = 0.4  # after which the sound of a note has died away
-CONSONANT_SECONDS = 0.2  # by which a voice begins before its first pitch, at most
-EDGE = 8  # features of the outer eighths of a chunk, which are predicted worse, come from the chunks beside it
-DECODED_QUIET = 1e-7  # as `audio_processing.masks.QUIET`, for the magnitudes of decoded sounds
+# In s: after which the sound of a note has died away; by which a voice begins before its first pitch, at most.
+RELEASE_SECONDS, CONSONANT_SECONDS = 0.4, 0.2
 
 
 def true_f0(annotations, sizes, samples):
@@ -76,31 +73,62 @@ def true_f0(annotations, sizes, samples):
     return fix_length(np.stack(lines).astype(np.float32), samples // sizes.hop + 1).T
 
 
-# --- masks -----------------------------------------------------------------------------------------------------------
+# --- the most probable f0, given the probabilities of every pitch (Viterbi) ------------------------------------------
 
 
-def load_separator(name="one_artist", folder=WEIGHTS, kind=keras.Model):
-    """Load an analysis network, or one with a mask refinement, that `train.py` or `train_refinement.py` exported.
+def transitions(n_pitches, glide=0.7, leap=7.0, begin=4.0, rest=5.0):
+    """How likely one pitch follows another: near ones more than far ones, a leap always possible, rests in between.
 
     Parameters
     ----------
-    name : str
-        separator-`name`.keras holds the network, separator-`name`.json its settings and checksum.
-    folder : str or Path
-    kind : type
-        class of the network.
+    n_pitches : int
+    glide : float
+        cost of a bin's distance, in nats, until it is a leap.
+    leap, begin, rest : float
+        cost of a leap, of the beginning of a rest, and of its end in any one pitch.
 
     Returns
     -------
-    model : keras.Model
-    record : dict
-
-    Raises
-    ------
-    WeightsError
-        if a file is missing, or if the weights are not those that the record describes.
+    np.ndarray, (n_pitches + 1, n_pitches + 1)
+        rows add up to 1; the last state is "no pitch".
     """
-    return load_checked(Path(folder) / f"separator-{name}", kind=kind)
+    bins = np.arange(n_pitches)
+    logs = np.zeros((n_pitches + 1, n_pitches + 1))
+    logs[:-1, :-1] = -np.minimum(glide * np.abs(bins[:, None] - bins), leap)
+    logs[:-1, -1], logs[-1, :-1] = -begin, -rest
+    table = np.exp(logs)
+    return table / table.sum(axis=1, keepdims=True)
+
+
+def viterbi_f0(logits, lowest, per_semitone):
+    """The f0 along the most probable path through a chunk (Viterbi), to a fraction of a bin.
+
+    Parameters
+    ----------
+    logits : np.ndarray, (frames, bins + 1)
+        of each pitch and, last, of none.
+    lowest : float
+        MIDI number of the first bin.
+    per_semitone : int
+        bins.
+
+    Returns
+    -------
+    np.ndarray, float32, (frames,)
+        in Hz, 0 for no pitch.
+    """
+    # no frame alone rules out a path:
+    probability = np.exp(np.asarray(logits, np.float64) - np.max(logits, axis=-1, keepdims=True)) + 1e-6
+    probability /= probability.sum(axis=-1, keepdims=True)
+    n_pitches = probability.shape[1] - 1
+    states = librosa.sequence.viterbi(probability.T, transitions(n_pitches))
+    near = np.clip(states[:, None] + np.arange(-2, 3), 0, n_pitches - 1)
+    weight = np.take_along_axis(probability, near, axis=1)
+    position = np.sum(weight * near, axis=1) / weight.sum(axis=1)  # in bins
+    return np.where(states < n_pitches, librosa.midi_to_hz(lowest + position / per_semitone), 0.0).astype(np.float32)
+
+
+# --- masks -----------------------------------------------------------------------------------------------------------
 
 
 def mask_settings(name, folder=WEIGHTS):
@@ -133,27 +161,35 @@ class MaskedSeparator(Separator):
         sizes = model.sizes
         self.model, self.power, self.n_fft, self.mask_hop = model, power, n_fft or sizes.n_fft, sizes.hop
         self.sources, self.sample_rate = sizes.sources, sizes.sample_rate
-        if self.n_fft % (2 * sizes.hop):
-            raise ValueError(f"n_fft: expected a multiple of {2 * sizes.hop}, got {self.n_fft}")
+        expect(self.n_fft % (2 * sizes.hop) == 0, "n_fft", f"a multiple of {2 * sizes.hop}", self.n_fft)
         self.encode, self.divide = compiled(self._encode), compiled(self._divide)
 
     @classmethod
     def load(cls, name="one_artist", folder=WEIGHTS, **settings):
-        """Load the network `name` of `folder`; `settings` (power, n_fft) replace those of `tune_masks`."""
-        return cls(load_separator(name, folder)[0], **{**mask_settings(name, folder), **settings})
+        """Load the network that `train.py` exported: separator-`name`.keras of `folder` and its record.
+
+        Parameters
+        ----------
+        name : str
+        folder : str or Path
+        **settings
+            power and n_fft, in place of those that `tune_masks` chose.
+
+        Raises
+        ------
+        WeightsError
+            if a file is missing, or if the weights are not those that the record describes.
+        """
+        return cls(load_checked(Path(folder) / f"separator-{name}")[0], **(mask_settings(name, folder) | settings))
 
     def separate_chunk(self, chunk, sample_rate):
         """Separate a chunk: (channels, samples) -> (sources, channels, samples)."""
         mixture = resample(to_mono(chunk), sample_rate, self.sample_rate)
-        stems = self.stems(fix_length(mixture, round(self.chunk_seconds * self.sample_rate)))[:, : len(mixture)]
-        parts = fix_length(resample(stems, self.sample_rate, sample_rate), chunk.shape[-1])
+        stems = self.analyse(fix_length(mixture, round(self.chunk_seconds * self.sample_rate)))["stems"]
+        parts = fix_length(resample(stems[:, : len(mixture)], self.sample_rate, sample_rate), chunk.shape[-1])
         if len(chunk) == 1 and sample_rate <= self.sample_rate:
             return parts[:, None]
         return array_masks.masked_channels(chunk, parts, sample_rate, self.sample_rate)
-
-    def stems(self, audio):
-        """Stems (sources, samples) of a mono chunk at the network's rate."""
-        return self.analyse(audio)["stems"]
 
     def analyse(self, audio, f0=None, loudness=None):
         """Estimate f0, features, masks and stems of a chunk.
@@ -180,22 +216,24 @@ class MaskedSeparator(Separator):
         maps, context, logits, spectrum = self.encode(batch if batch.any() else batch + 1e-9)  # silence has no level
         logits = [_array(scores)[0] for scores in logits]  # (frames, bins + 1)
         if f0 is None:
-            lines = [viterbi_f0(scores, s.lowest[i], s.per_semitone) for i, scores in enumerate(logits)]
-            f0 = np.stack(lines, axis=-1)
-        power = ()
+            f0 = np.stack([viterbi_f0(x, lowest, s.per_semitone) for x, lowest in zip(logits, s.lowest)], axis=-1)
+        told = [np.asarray(f0, np.float32)[None]]
         if loudness is not None:
-            power = ((10 ** (np.asarray(loudness) / 10) / (HANN_ENERGY * level**2)).astype(np.float32)[None],)
-        masks, controls, features = self.divide(maps, context, spectrum, np.asarray(f0, np.float32)[None], *power)
+            told.append((10 ** (np.asarray(loudness) / 10) / (HANN_ENERGY * level**2)).astype(np.float32)[None])
+        masks, controls, features = self.divide(maps, context, spectrum, *told)
         spectrum = stft(batch[0], self.n_fft, self.mask_hop)  # (frequencies, frames)
-        masks = np.swapaxes(self._mask_array(masks), 1, 2)[..., : spectrum.shape[-1]]  # (sources, frequencies, frames)
-        level_db = 20 * np.log10(level)
+        masks = _array(masks)[0]
+        masks = masks.view(np.complex64)[..., 0] if masks.ndim == 4 else masks  # real and imaginary parts
+        masks = np.swapaxes(masks, 1, 2)[..., : spectrum.shape[-1]]  # (sources, frequencies, frames)
         return {
             "f0": f0,
             "probability": [softmax(scores, axis=-1) for scores in logits],
             "controls": {
                 source: {name: level * _array(x)[0] for name, x in parts.items()} for source, parts in controls.items()
             },
-            "features": {name: _array(x)[0] + (level_db if name != "onset" else 0) for name, x in features.items()},
+            "features": {
+                name: _array(x)[0] + (0 if name == "onset" else 20 * np.log10(level)) for name, x in features.items()
+            },
             "masks": masks,
             "stems": istft(masks * spectrum, self.mask_hop, length=len(audio)).astype(np.float32),
         }
@@ -206,23 +244,18 @@ class MaskedSeparator(Separator):
         return maps, context, self.model.pitches(maps, context), (real, imaginary)
 
     def _divide(self, maps, context, spectrum, f0, power=None):
-        spectra, controls, features = self._spectra(maps, context, f0, power)
-        return wiener_masks(spectra, self.power), controls, features
-
-    def _mask_array(self, masks):
-        """The first masks of a batch, (sources, frames, frequencies), as an array."""
-        return _array(masks)[0]
-
-    def _spectra(self, maps, context, f0, power=None):
-        """Spectra (batch, sources, frames, frequencies), with a given A-weighted `power` (batch, frames, sources)."""
+        """Masks, controls and features; the sources may have a given A-weighted `power`, (batch, frames, sources)."""
         controls, features = self.model.controls(maps, context, f0)
         spectra = self.model.spectra(controls, f0, self.n_fft)
         if power is not None:
-            frequency = np.maximum(librosa.fft_frequencies(sr=self.sample_rate, n_fft=self.n_fft), 1.0)
-            weight = keras.ops.convert_to_tensor(10 ** (librosa.A_weighting(frequency) / 10), "float32")
+            weight = keras.ops.convert_to_tensor(a_weights(self.sample_rate, self.n_fft), "float32")
             predicted = keras.ops.mean(keras.ops.square(spectra) * weight, axis=-1, keepdims=True)
             spectra = spectra * keras.ops.sqrt(keras.ops.transpose(power, (0, 2, 1))[..., None] / (predicted + 1e-12))
-        return spectra, controls, features
+        return self._masks(spectra, spectrum), controls, features
+
+    def _masks(self, spectra, spectrum):
+        """Masks from spectra (batch, sources, frames, frequencies): of that shape, or with complex numbers as pairs."""
+        return wiener_masks(spectra, self.power)
 
     def describe(self, audio, f0=None, loudness=None, measured=True):
         """Estimate the features of every source of a song of any length, for the decoders.
@@ -273,7 +306,7 @@ class MaskedSeparator(Separator):
     def _song_features(self, audio, f0, measured):
         """f0 and features of a song, (frames, ...) at 250 a second, chunk by chunk with their neighbours' edges."""
         hop, size = self.model.sizes.hop, round(self.chunk_seconds * self.sample_rate)
-        margin = size // EDGE
+        margin = size // 8  # features of the outer eighths, which are predicted worse, come from the chunks beside it
         inner, parts = size - 2 * margin, []
         for start in range(0, max(1, len(audio)), inner):
             first = max(0, start - margin)
@@ -281,7 +314,6 @@ class MaskedSeparator(Separator):
             chunk = fix_length(audio[first : first + size], size)
             analysis = self.analyse(chunk, line)
             features = self._for_decoders(analysis, np.sqrt(np.mean(np.square(chunk))) + 1e-8, measured)
-            features["f0"] = np.repeat(analysis["f0"], 2, axis=0)
             begin = 2 * ((start - first) // hop)
             parts.append({name: x[begin : begin + 2 * (inner // hop)] for name, x in features.items()})
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -290,10 +322,9 @@ class MaskedSeparator(Separator):
         """The features of a chunk as decoders take them: predicted or measured, and silence as -80 dB."""
         s, mixture = self.model.sizes, 20 * np.log10(level)
         features = {name: analysis["features"][name].copy() for name in ("loudness", "bands", "onset")}
-        for i, source in enumerate(s.sources):
-            if source not in s.pitched or not measured:
-                continue
-            voiced = np.repeat(analysis["f0"][:, s.pitched.index(source)] > 0, 2)
+        features["f0"] = np.repeat(analysis["f0"], 2, axis=0)
+        for source, f0 in zip(s.pitched, features["f0"].T) if measured else ():
+            i, voiced = s.sources.index(source), f0 > 0
             stem, predicted = analysis["stems"][i], features["loudness"][:, i].copy()
             n = len(stem) // HOP_LENGTH
             in_stem = loudness_of(stem, self.sample_rate)[:n]
@@ -304,9 +335,8 @@ class MaskedSeparator(Separator):
             softer = np.append(np.minimum(in_stem, predicted[:n]), predicted[n:])
             residue = (frames_since(voiced) > RELEASE_SECONDS * FRAME_RATE) & (softer < mixture - RESIDUE_BELOW_MIXTURE)
             features["loudness"][residue, i] = features["bands"][residue, i] = LOUDNESS_FLOOR
-        for name in ("loudness", "bands"):
-            silent = features[name] < max(mixture - SILENT_BELOW_MIXTURE, LOUDNESS_FLOOR)
-            features[name][silent] = LOUDNESS_FLOOR
+        for levels in (features["loudness"], features["bands"]):
+            levels[levels < max(mixture - SILENT_BELOW_MIXTURE, LOUDNESS_FLOOR)] = LOUDNESS_FLOOR
         return features
 
 
@@ -326,51 +356,16 @@ class RefinedSeparator(MaskedSeparator):
     @classmethod
     def load(cls, name="one_artist_refined", folder=WEIGHTS):
         """Load the refinement `name` of `folder`."""
-        return cls(load_separator(name, folder, RefinedMasks)[0])
+        return cls(load_checked(Path(folder) / f"separator-{name}", kind=RefinedMasks)[0])
 
-    def _divide(self, maps, context, spectrum, f0, power=None):
-        spectra, controls, features = self._spectra(maps, context, f0, power)
+    def _masks(self, spectra, spectrum):
         every = self.refinement.sizes.every
         parts = self.refinement.masks(*(part[:, ::every] for part in spectrum), spectra[:, :, ::every])
-        return keras.ops.stack(parts, axis=-1), controls, features
-
-    def _mask_array(self, masks):
-        return _array(masks)[0].view(np.complex64)[..., 0]
-
-
-class DecodedMasksSeparator(MaskedSeparator):
-    """As `MaskedSeparator`, but the masks come from the sounds of decoders.
-
-    The decoders synthesise each source (`ResynthesisSeparator`); the magnitudes of these sounds' spectrograms divide
-    the mixture, instead of those that the network gives in closed form, as in Schulze-Forster et al. 2023.
-
-    Parameters
-    ----------
-    model, power, n_fft
-        as for `MaskedSeparator`.
-    decoders : dict of str to autoencoder.Decoder
-        of every source.
-    """
-
-    def __init__(self, model, decoders, power=1.0, n_fft=None):
-        super().__init__(model, power, n_fft)
-        self.decoders = decoders
-
-    @classmethod
-    def load(cls, name="one_artist", decoders="band", folder=WEIGHTS, **settings):
-        """Load the network `name` and the decoders "band", "heard" or "air_traffic" of `folder`."""
-        masked = MaskedSeparator.load(name, folder, **settings)
-        return cls(masked.model, load_decoders(decoders, masked.sources, folder), masked.power, masked.n_fft)
-
-    def stems(self, audio):
-        """Stems (sources, samples) of a mono chunk at the network's rate."""
-        masks = decoded_masks(synthesise(self.decoders, self.describe(audio)), self.n_fft, self.mask_hop, self.power)
-        spectrum = stft(audio, self.n_fft, self.mask_hop)
-        return istft(masks * spectrum, self.mask_hop, length=len(audio)).astype(np.float32)
+        return keras.ops.stack(parts, axis=-1)
 
 
 def decoded_masks(sounds, n_fft, hop, power=1.0):
-    """Masks from sounds: each bin is divided in proportion to their magnitudes there.
+    """Masks from the sounds of decoders (Schulze-Forster et al. 2023): in proportion to their magnitudes in each bin.
 
     Parameters
     ----------
@@ -385,7 +380,8 @@ def decoded_masks(sounds, n_fft, hop, power=1.0):
     np.ndarray, (sources, n_fft / 2 + 1, frames)
         which add up to 1.
     """
-    return array_masks.wiener_masks(np.abs(stft(sounds, n_fft, hop)), power, DECODED_QUIET)
+    # the floor is `array_masks.QUIET` for the magnitudes of decoded sounds
+    return array_masks.wiener_masks(np.abs(stft(sounds, n_fft, hop)), power, floor=1e-7)
 
 
 # --- sounds ----------------------------------------------------------------------------------------------------------
@@ -445,8 +441,6 @@ class ChainSeparator(ResynthesisSeparator):
     decoders : dict of str to autoencoder.Decoder
     """
 
-    SHORTEST = 4096  # Samples that a pitch tracker needs
-
     @classmethod
     def load(cls, name="trio", decoders="band", folder=WEIGHTS):
         """Load the Conv-TasNet `name` of chapter 6 and the decoders "band", "heard" or "air_traffic" of `folder`."""
@@ -454,13 +448,8 @@ class ChainSeparator(ResynthesisSeparator):
 
     def describe(self, audio):
         """The features of Conv-TasNet's stems, with pitch by CREPE (pYIN if it has no weights) or YIN."""
-        stems = self.separator.separate(fix_length(audio, max(len(audio), self.SHORTEST)))
-        return {
-            source: drum_features(stems[source], self.sample_rate)
-            if source == "drums"
-            else pitched_features(stems[source], self.sample_rate, **PITCHED_SOURCES[source])
-            for source in self.sources
-        }
+        stems = self.separator.separate(fix_length(audio, max(len(audio), 4096)))  # samples that a tracker needs
+        return {source: features_of(source, stems[source], self.sample_rate) for source in self.sources}
 
 
 def load_decoders(name, sources, folder=WEIGHTS):

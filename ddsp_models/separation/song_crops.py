@@ -6,10 +6,8 @@ Notebook: ddsp_models/combined_report.ipynb
 from dataclasses import dataclass
 
 import numpy as np
-from tqdm import tqdm
 
 from audio_processing.audio_processing import fix_length, resample
-from audio_processing.tracks import tracks
 from ddsp_models import features as feature
 from ddsp_models.features import HOP_LENGTH, SAMPLE_RATE
 from training.crops import SeededCrops
@@ -65,39 +63,13 @@ class Song:
         n_frames = stems.shape[1] // HOP_LENGTH
         stems = np.ascontiguousarray(stems[:, : n_frames * HOP_LENGTH], np.float32)
         loudness = np.stack([feature.loudness(stem, SAMPLE_RATE) for stem in stems], axis=-1).astype(np.float32)
-        layouts = [feature.layout_of(source, heard_as) for source in sources]
-        bands = np.stack([feature.band_loudness(stem, layout) for stem, layout in zip(stems, layouts)], axis=1)
-        onset = np.zeros((n_frames, 1), np.float32)
-        if "drums" in sources:
-            onset = feature.onset_strength(bands[:, list(sources).index("drums")])
+        bands = np.stack(
+            [feature.band_loudness(stem, feature.layout_of(source, heard_as)) for stem, source in zip(stems, sources)],
+            axis=1,
+        )
+        drums = bands[:, list(sources).index("drums")] if "drums" in sources else np.zeros((n_frames, 1))
         f0 = fix_length(np.asarray(f0, np.float32).T, n_frames).T
-        return cls(stems, f0, loudness, bands, onset, tuple(sources), tuple(pitched), heard_as)
-
-
-def load_songs(root, subset, sources, pitched, heard_as="mel"):
-    """Read a tree of songs with annotated pitch.
-
-    Parameters
-    ----------
-    root : str or Path
-        a tree in MUSDB18-HQ layout with annotations.
-    subset : str
-        "train" or "test".
-    sources, pitched : sequence of str
-    heard_as : {"mel", "decoders"}
-        see `Song`.
-
-    Returns
-    -------
-    list of Song
-    """
-    songs = []
-    for track in tqdm(tracks(root, subset), desc=f"reading {subset} songs", unit="song", leave=False):
-        stems = np.stack(list(track.stems(SAMPLE_RATE, mono=True, sources=sources).values()))
-        known = track.annotations()
-        f0 = np.stack([known[f"f0_{source}"] * known[f"voiced_{source}"] for source in pitched], axis=-1)
-        songs.append(Song.from_stems(stems, f0, sources, pitched, heard_as))
-    return songs
+        return cls(stems, f0, loudness, bands, feature.onset_strength(drums), tuple(sources), tuple(pitched), heard_as)
 
 
 def resampled(song, factor):
@@ -114,9 +86,8 @@ def resampled(song, factor):
     Song
     """
     stems = resample(song.stems, round(SAMPLE_RATE * factor), SAMPLE_RATE)
-    n_frames = stems.shape[1] // HOP_LENGTH
-    nearest = np.minimum(np.round(np.arange(n_frames) * factor).astype(int), len(song.f0) - 1)
-    f0 = song.f0[nearest] * np.float32(factor)
+    nearest = np.round(np.arange(stems.shape[1] // HOP_LENGTH) * factor).astype(int)
+    f0 = song.f0[np.minimum(nearest, len(song.f0) - 1)] * np.float32(factor)
     return Song.from_stems(stems, f0, song.sources, song.pitched, song.heard_as)
 
 
@@ -144,8 +115,8 @@ class SongCrops(SeededCrops):
     def batch(self, rng, index):
         t = self.training
         crops = [self._crop(rng) for _ in range(t.batch_size)]
-        done = (self.epoch * t.steps_per_epoch + index) / t.steps
-        own = rng.random((t.batch_size, 1)) < (t.own_pitch if done >= t.taught_until else 0.0)
+        taught = (self.epoch * t.steps_per_epoch + index) / t.steps < t.taught_until
+        own = rng.random((t.batch_size, 1)) < (0.0 if taught else t.own_pitch)
         return examples(crops, self.samples, self.hop, taught=~own)
 
     def _crop(self, rng):
@@ -154,8 +125,7 @@ class SongCrops(SeededCrops):
         together = rng.random() >= t.remix
         place = self.somewhere(rng)
         for _ in self.songs[0].sources:
-            if not together:
-                place = self.somewhere(rng)
+            place = place if together else self.somewhere(rng)
             parts.append((*place, rng.uniform(-t.gain_db, t.gain_db), rng.choice((-1, 1))))
         return parts
 

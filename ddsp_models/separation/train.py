@@ -8,7 +8,7 @@ many_artists  the same of many: `python -m virtual_band --sets many_artists many
 many_four     drums, bass, other, vocals of many artists
 air_traffic   the four of a recorded song, its first two minutes; AIR_TRAFFIC_PATH or --song names its folder
 
-The refinement of a separator's masks (`train_refinement`):
+The refinement of a separator's masks (`mask_refinement`):
 
 one_artist_refined    of one_artist, whose weights do not change
 
@@ -25,39 +25,34 @@ heard-drums, -bass, -vocals   those of the virtual band, fine-tuned
 
 import dataclasses
 import sys
+from functools import partial
 
 from audio_processing.tracks import SOURCES
 from common.places import HERE
 from ddsp_models.separation.analysis_network import Sizes
 from ddsp_models.separation.estimated_features import RECIPES as DECODERS
 from ddsp_models.separation.mask_refinement import RefinedSizes
-from ddsp_models.separation.train_refinement import train as train_refinement
-from ddsp_models.separation.train_separator import SEPARATOR, SeparatorTraining, recorded_files, recorded_songs
-from ddsp_models.separation.train_through_decoders import Through, decoder_files
-from ddsp_models.separation.train_through_decoders import train as train_through_decoders
+from ddsp_models.separation.train_separator import (
+    SEPARATOR,
+    SeparatorTraining,
+    recorded_files,
+    recorded_songs,
+    refinement,
+    train,
+)
+from ddsp_models.separation.train_through_decoders import Through, decoder_files, through_decoders
 from training.command import AIR_TRAFFIC, Recipe, command
 
 RECORDED = dataclasses.replace(SEPARATOR, load=recorded_songs, files=recorded_files)
-REFINEMENT = dataclasses.replace(SEPARATOR, train=train_refinement)
-THROUGH = dataclasses.replace(SEPARATOR, train=train_through_decoders, also=decoder_files)
+REFINEMENT = dataclasses.replace(SEPARATOR, train=partial(train, network=refinement))
+THROUGH = dataclasses.replace(
+    SEPARATOR, train=partial(train, network=through_decoders, part="separator"), also=decoder_files
+)
 THREE, FOUR = Sizes(heard_as="decoders"), Sizes(sources=SOURCES, heard_as="decoders")
 ONE = ("one_artist", "train"), ("validation", "test")
 MANY = ("many_artists", "train"), ("many_validation", "test")
 SONG = (AIR_TRAFFIC, "train"), (AIR_TRAFFIC, "validation")
-MANY_ARTISTS = SeparatorTraining(steps=3000, taught_until=0.1, start_from="one_artist")
-FOUR_STEMS = SeparatorTraining(steps=1000, learning_rate=1e-3, taught_until=0.0, start_from="many_artists")
-SONG_ALONE = SeparatorTraining(
-    steps=800,
-    steps_per_epoch=100,
-    learning_rate=1e-3,
-    taught_until=0.0,
-    speeds=(0.84, 0.92, 1.09, 1.19),
-    patience=3,
-    start_from="many_four",
-)
-REFINED = SeparatorTraining(steps=1200, learning_rate=3e-3, taught_until=0.0, start_from="one_artist")
 PLAYED = Through(steps=400, learning_rate=1e-3, taught_until=0.0, start_from="one_artist")
-MIXTURES = Through(mode="unsupervised", steps=1000, steps_per_epoch=100, taught_until=1.0)
 RECIPES = {
     recipe.name: recipe
     for recipe in (
@@ -69,12 +64,44 @@ RECIPES = {
             SeparatorTraining(steps=3000, taught_until=0.1, start_from="one_artist"),
             *MANY,
         ),
-        Recipe("many_four", SEPARATOR, FOUR, FOUR_STEMS, *MANY),
-        Recipe("air_traffic", RECORDED, FOUR, SONG_ALONE, *SONG),
-        Recipe("one_artist_refined", REFINEMENT, RefinedSizes(), REFINED, *ONE),
+        Recipe(
+            "many_four",
+            SEPARATOR,
+            FOUR,
+            SeparatorTraining(steps=1000, learning_rate=1e-3, taught_until=0.0, start_from="many_artists"),
+            *MANY,
+        ),
+        Recipe(
+            "air_traffic",
+            RECORDED,
+            FOUR,
+            SeparatorTraining(
+                steps=800,
+                steps_per_epoch=100,
+                learning_rate=1e-3,
+                taught_until=0.0,
+                speeds=(0.84, 0.92, 1.09, 1.19),
+                patience=3,
+                start_from="many_four",
+            ),
+            *SONG,
+        ),
+        Recipe(
+            "one_artist_refined",
+            REFINEMENT,
+            RefinedSizes(),
+            SeparatorTraining(steps=1200, learning_rate=3e-3, taught_until=0.0, start_from="one_artist"),
+            *ONE,
+        ),
         Recipe("one_artist_played", THROUGH, THREE, PLAYED, *ONE),
         Recipe("one_artist_unplayed", THROUGH, THREE, dataclasses.replace(PLAYED, spectral_weight=0.0), *ONE),
-        Recipe("one_artist_mixtures", THROUGH, THREE, MIXTURES, *ONE),
+        Recipe(
+            "one_artist_mixtures",
+            THROUGH,
+            THREE,
+            Through(mode="unsupervised", steps=1000, steps_per_epoch=100, taught_until=1.0),
+            *ONE,
+        ),
         *DECODERS.values(),
     )
 }

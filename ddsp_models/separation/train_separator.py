@@ -4,14 +4,15 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+from tqdm import tqdm
 
-from audio_processing.audio_processing import load
-from audio_processing.recorded_song import SONG_PARTS
-from audio_processing.tracks import SOURCES
+from audio_processing.tracks import SOURCES, tracks
 from ddsp_models.autoencoder import WEIGHTS
-from ddsp_models.features import N_BANDS, PITCHED_SOURCES, SAMPLE_RATE, pitched_features, whole_frames
+from ddsp_models.features import N_BANDS, SAMPLE_RATE, features_of, whole_frames
 from ddsp_models.separation.analysis_network import ParametricSeparator
-from ddsp_models.separation.song_crops import Song, SongCrops, examples, load_songs, resampled
+from ddsp_models.separation.mask_refinement import RefinedMasks
+from ddsp_models.separation.song_crops import Song, SongCrops, examples, resampled
+from ddsp_models.train_decoder import recorded_stem
 from training import loop
 from training.command import Trainer
 from training.schedule import adam, hold_then_cosine
@@ -42,19 +43,15 @@ class SeparatorTraining(CropTraining):
 
 def source_columns(model):
     """The outputs of two layers that belong to each source (and of the features, to all): for `initialise_from`."""
-    config, n = model.sizes, len(model.sizes.sources)
-    widths = [
-        config.harmonic_bands + config.noise_bands if source in config.pitched else config.bands
-        for source in config.sources
-    ]
-    ends = np.cumsum(widths)
-    outlines = {s: np.arange(end - width, end) for s, width, end in zip(config.sources, widths, ends)}
+    sources, n = model.sizes.sources, len(model.sizes.sources)
+    ends = np.cumsum([sum(model.sizes.envelopes(source).values()) for source in sources])
+
     moments = np.array([[0], [model.n_features]])  # two moments to a frame
     features = {"onset": (moments + n).ravel()}
-    for i, source in enumerate(config.sources):
+    for i, source in enumerate(sources):
         bands = n + 1 + i * N_BANDS + np.arange(N_BANDS)
-        features[source] = (moments + np.concatenate([[i], bands])).ravel()
-    return {"outlines": outlines, "features": features}
+        features[source] = (moments + np.append(i, bands)).ravel()
+    return {"outlines": dict(zip(sources, np.split(np.arange(ends[-1]), ends[:-1]))), "features": features}
 
 
 # initialises a separator from another one of its sizes and pitched sources: (model, .keras file)
@@ -65,8 +62,26 @@ start_from = partial(initialise_from, may_differ=("sources", "power", "heard_as"
 
 
 def band_songs(config, root, subset):
-    """Songs of the virtual band, with their f0: list of `song_crops.Song`."""
-    return load_songs(root, subset, config.sources, config.pitched, config.heard_as)
+    """Songs with annotated pitch, such as the virtual band's.
+
+    Parameters
+    ----------
+    config : Sizes
+    root : str or Path
+        a tree in MUSDB18-HQ layout with annotations.
+    subset : {"train", "test"}
+
+    Returns
+    -------
+    list of song_crops.Song
+    """
+    songs = []
+    for track in tqdm(tracks(root, subset), desc=f"reading {subset} songs", unit="song", leave=False):
+        stems = np.stack(list(track.stems(SAMPLE_RATE, mono=True, sources=config.sources).values()))
+        known = track.annotations()
+        f0 = np.stack([known[f"f0_{source}"] * known[f"voiced_{source}"] for source in config.pitched], axis=-1)
+        songs.append(Song.from_stems(stems, f0, config.sources, config.pitched, config.heard_as))
+    return songs
 
 
 def recorded_songs(config, folder, part):
@@ -79,18 +94,11 @@ def recorded_songs(config, folder, part):
         of its stems.
     part : {"train", "validation"}
     """
-    start, stop = SONG_PARTS[part]
-    stems, lines = [], []
-    for source in config.sources:
-        files = sorted(folder.glob(f"{source}.*"))
-        if not files:
-            raise FileNotFoundError(f"{folder}: expected a file {source}.*, got none")
-        audio, rate = load(files[0], sample_rate=SAMPLE_RATE, mono=True)
-        stems.append(whole_frames(audio[start * rate : stop * rate], rate))
-        if source in config.pitched:
-            estimate = pitched_features(stems[-1], rate, **PITCHED_SOURCES[source])
-            lines.append((estimate["f0"] * estimate["voiced"])[:, 0])
-    return [Song.from_stems(np.stack(stems), np.stack(lines, axis=-1), config.sources, config.pitched, config.heard_as)]
+    stems = {source: whole_frames(recorded_stem(folder, part, source), SAMPLE_RATE) for source in config.sources}
+    estimates = [features_of(source, stems[source], SAMPLE_RATE) for source in config.pitched]
+    f0 = np.concatenate([estimate["f0"] * estimate["voiced"] for estimate in estimates], axis=1)
+    stems = np.stack(list(stems.values()))
+    return [Song.from_stems(stems, f0, config.sources, config.pitched, config.heard_as)]
 
 
 def recorded_files(folder, part):
@@ -125,6 +133,15 @@ def separator(training, config, start):
     return loop.compiled(initialised(config, start), adam(training, hold_then_cosine))
 
 
+def refinement(training, config, start):
+    """The refinement of the separator in the file `start`, which is not trained, built and compiled for a training."""
+    model = RefinedMasks(config)
+    model.build()
+    start_from(model.separator, start)
+    # on a processor XLA's convolutions over two axes are slower
+    return loop.compiled(model, adam(training, hold_then_cosine), by_xla=False)
+
+
 def train(training, config, songs, validation, run, start=None, *, network=separator, **options):
     """Fit one separator, resuming what `run` holds, and keep its best weights there.
 
@@ -152,9 +169,8 @@ def train(training, config, songs, validation, run, start=None, *, network=separ
     songs = songs[:count] + [resampled(song, speed) for speed in training.speeds for song in songs[:count]]
     crops = SongCrops(songs, training, config.hop)
     held_out = validation_examples(validation, crops.samples, config.hop, training.f0_given)
-    build = partial(network, training, config, start)
     options |= {"start": start, "training_minutes": sum(seconds[:count]) / 60}
-    return loop.train(build, config, training, crops, held_out, run, **options)
+    return loop.train(partial(network, training, config, start), config, training, crops, held_out, run, **options)
 
 
 SEPARATOR = Trainer(

@@ -8,7 +8,7 @@ https://doi.org/10.1109/TASLP.2023.3252272) the sum of the sounds with the mixtu
 
 import math
 from dataclasses import dataclass
-from functools import partial
+from itertools import product
 
 import keras
 from keras import ops
@@ -16,7 +16,6 @@ from keras import ops
 from audio_processing.loudness import LOUDNESS_FLOOR
 from ddsp_models.autoencoder import WEIGHTS
 from ddsp_models.features import HOP_LENGTH
-from ddsp_models.separation import train_separator
 from ddsp_models.separation.analysis_network import WEIGHTS_OF_TERMS
 from ddsp_models.separation.separators import SILENT_BELOW_MIXTURE, load_decoders
 from ddsp_models.separation.train_separator import SeparatorTraining, initialised
@@ -77,8 +76,8 @@ class ThroughSynthesisers(keras.Model):
         self.separator, self.decoders, self.settings = separator, decoders, training
         for decoder in decoders.values():
             decoder.trainable = False
-        names = ["stems"] if training.mode == "unsupervised" else ["stems", *WEIGHTS_OF_TERMS]
-        self.terms = {name: keras.metrics.Mean(name=name) for name in names}
+        terms = () if training.mode == "unsupervised" else WEIGHTS_OF_TERMS
+        self.terms = {name: keras.metrics.Mean(name=name) for name in ("stems", *terms)}
 
     def build(self, shape=None):
         self.built = True  # its parts are
@@ -95,16 +94,13 @@ class ThroughSynthesisers(keras.Model):
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The loss of the mode; the metric "stems" is the spectral loss of the stems in both, minimised or not."""
         sounds, samples = y_pred["sounds"], y_pred["sounds"].shape[-1]
-        stems = ops.reshape(y["stems"][..., :samples], (-1, samples))
-        if self.settings.mode == "unsupervised":
-            apart = spectral_loss(stems, ops.stop_gradient(ops.reshape(sounds, (-1, samples))))
-            self.terms["stems"].update_state(apart)
-            return spectral_loss(x["mixture"][:, :samples], ops.sum(sounds, axis=1))
-        apart = spectral_loss(stems, ops.reshape(sounds, (-1, samples)))
+        unsupervised = self.settings.mode == "unsupervised"
+        flat = ops.reshape(ops.stop_gradient(sounds) if unsupervised else sounds, (-1, samples))
+        apart = spectral_loss(ops.reshape(y["stems"][..., :samples], (-1, samples)), flat)
         self.terms["stems"].update_state(apart)
-        level = self.separator.level(x["mixture"])
-        terms = self.separator.losses_of(y_pred, y["stems"] / level[..., None], y["f0"])
-        terms["features"] = self.separator.feature_error(y_pred["features"], y, level[..., None])
+        if unsupervised:
+            return spectral_loss(x["mixture"][:, :samples], ops.sum(sounds, axis=1))
+        terms = self.separator.errors(x, y, y_pred)
         for name, value in terms.items():
             self.terms[name].update_state(value)
         weights = WEIGHTS_OF_TERMS | {"features": self.settings.feature_weight}
@@ -130,20 +126,16 @@ def for_decoders(features, f0, level, sizes, frames):
     -------
     dict of dict of tensor, (batch, frames, channels)
     """
-    silent = ops.maximum(level - SILENT_BELOW_MIXTURE, LOUDNESS_FLOOR)
-    absolute = {}
-    for name in ("loudness", "bands"):
-        over = level if name == "loudness" else level[..., None]
-        quiet = silent if name == "loudness" else silent[..., None]
+    absolute, described = {}, {}
+    for name, over in (("loudness", level), ("bands", level[..., None])):
         decibels = features[name][:, :frames] + over
-        absolute[name] = ops.where(decibels > quiet, decibels, LOUDNESS_FLOOR)
-    described = {}
+        audible = decibels > ops.maximum(over - SILENT_BELOW_MIXTURE, LOUDNESS_FLOOR)
+        absolute[name] = ops.where(audible, decibels, LOUDNESS_FLOOR)
     for i, source in enumerate(sizes.sources):
         described[source] = {"loudness": absolute["loudness"][..., i : i + 1], "bands": absolute["bands"][:, :, i]}
         if source in sizes.pitched:
             line = ops.repeat(f0[..., sizes.pitched.index(source)], 2, axis=1)[:, :frames]
-            voiced = ops.cast(line > 0, "float32")
-            described[source] |= {"f0": held(line)[..., None], "voiced": voiced[..., None]}
+            described[source] |= {"f0": held(line)[..., None], "voiced": ops.cast(line > 0, "float32")[..., None]}
         if source == "drums":
             described[source]["onset"] = features["onset"][:, :frames]
     return described
@@ -151,13 +143,11 @@ def for_decoders(features, f0, level, sizes, frames):
 
 def held(f0):
     """f0 without gaps: each value is held until the next one, the first one from the beginning; (batch, frames)."""
-    for forward in (True, False):
-        reach = 1
-        while reach < f0.shape[1]:  # twice as far each time
-            gap = ops.zeros_like(f0[:, :reach])
-            moved = ops.concatenate([gap, f0[:, :-reach]] if forward else [f0[:, reach:], gap], axis=1)
-            f0 = ops.where(f0 > 0, f0, moved)
-            reach *= 2
+    reaches = [2**i for i in range((f0.shape[1] - 1).bit_length())]  # twice as far each time
+    for forward, reach in product((True, False), reaches):
+        gap = ops.zeros_like(f0[:, :reach])
+        moved = ops.concatenate([gap, f0[:, :-reach]] if forward else [f0[:, reach:], gap], axis=1)
+        f0 = ops.where(f0 > 0, f0, moved)
     return f0
 
 
@@ -172,6 +162,3 @@ def through_decoders(training, config, start, decoders=None):
 def decoder_files(training, config, start=None):
     """Weights of the decoders that a separator is trained through."""
     return [WEIGHTS / f"{training.decoders}-{source}.keras" for source in config.sources]
-
-
-train = partial(train_separator.train, network=through_decoders, part="separator")

@@ -5,8 +5,6 @@ decoders (those of `ddsp_resynthesis`), and writes the best to `trained/masks.js
 reads, and all of one_artist's to results/masks-validation.json.
 """
 
-import argparse
-import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -18,10 +16,11 @@ from audio_processing.masks import wiener_masks
 from audio_processing.metrics import si_sdr
 from audio_processing.tracks import tracks
 from common import results
+from common.command import command
 from common.files import sha256_of
 from common.places import HERE
 from ddsp_models.autoencoder import WEIGHTS
-from ddsp_models.separation.separators import MaskedSeparator, decoded_masks, load_decoders, load_separator, synthesise
+from ddsp_models.separation.separators import MaskedSeparator, decoded_masks, load_decoders, synthesise
 from ddsp_models.separation.train import RECIPES
 from ddsp_models.separation.train_separator import recorded_songs
 from training.command import AIR_TRAFFIC, folder_of
@@ -55,23 +54,22 @@ def trials(model, songs, decoders=None, estimator=None):
     for song, stems in songs.items():
         mixture = stems.sum(axis=0)
         longest = min(longest, len(mixture) // sizes.hop * sizes.hop)
-        chunks = np.split(mixture[: len(mixture) // longest * longest], len(mixture) // longest)
-        whole = np.concatenate(chunks)
+        whole = mixture[: len(mixture) // longest * longest]
+        chunks = np.split(whole, len(mixture) // longest)
         sounds = None
         if decoders:
             features = (estimator or separators[sizes.n_fft]).describe(mixture)
-            sounds = fix_length(synthesise(decoders, features), len(mixture))[:, : len(whole)]
+            sounds = fix_length(synthesise(decoders, features), len(whole))
         for n_fft, separator in separators.items():
             pairs = [(separator.analyse(chunk)["masks"], stft(chunk, n_fft, sizes.hop)) for chunk in chunks]
-            spectrum = stft(whole, n_fft, sizes.hop)
             for power in POWERS:
                 parts = [  # masks to the power, as if the spectra had been raised
                     istft(wiener_masks(mask, power, floor=0) * part, sizes.hop, length=longest) for mask, part in pairs
                 ]
                 estimates = {"ddsp_masked": np.concatenate(parts, axis=1)}
                 if sounds is not None:
-                    masks = decoded_masks(sounds, n_fft, sizes.hop, power)
-                    estimates["ddsp_masked@decoders"] = istft(masks * spectrum, sizes.hop, length=len(whole))
+                    divided = decoded_masks(sounds, n_fft, sizes.hop, power) * stft(whole, n_fft, sizes.hop)
+                    estimates["ddsp_masked@decoders"] = istft(divided, sizes.hop, length=len(whole))
                 rows += [
                     {
                         "track": song,
@@ -106,10 +104,11 @@ def validation_songs(name, sizes, where=folder_of):
     songs = RECIPES[name].validation
     root, part = where(songs)
     if songs[0] == AIR_TRAFFIC:
-        [song] = recorded_songs(sizes, root, part)
-        return {AIR_TRAFFIC: song.stems}
-    read = {song.name: song.stems(sizes.sample_rate, True, sizes.sources) for song in tracks(root, part)}
-    return {name: np.stack(list(stems.values())) for name, stems in read.items()}
+        return {AIR_TRAFFIC: recorded_songs(sizes, root, part)[0].stems}
+    return {
+        song.name: np.stack(list(song.stems(sizes.sample_rate, True, sizes.sources).values()))
+        for song in tracks(root, part)
+    }
 
 
 def best(rows, system="ddsp_masked"):
@@ -118,47 +117,43 @@ def best(rows, system="ddsp_masked"):
     for row in rows:
         if row["system"] == system:
             values.setdefault((row["n_fft"], row["power"]), []).append(row["value"])
-    n_fft, power = max(sorted(values), key=lambda key: np.mean(values[key]))
-    return {"n_fft": n_fft, "power": power}
+    return dict(zip(("n_fft", "power"), max(sorted(values), key=lambda key: np.mean(values[key]))))
+
+
+def write(name, decoders=False, first=None, data=None, song=None, places=HERE):
+    """Try all masks of a separator, and write the best ones and the table; returns the files written, as a list."""
+    recipe, where = RECIPES[name], partial(folder_of, data=data, song=song, places=places)
+    model = MaskedSeparator.load(name).model
+    songs = dict(list(validation_songs(name, model.sizes, where).items())[:first])
+    heard = (load_decoders("heard", model.sizes.sources), MaskedSeparator.load("one_artist_played")) if decoders else ()
+    rows = trials(model, songs, *heard)
+    path = WEIGHTS / "masks.json"
+    chosen = results.read(path)["chosen"] if path.exists() else {}
+    checksum = sha256_of(*recipe.trainer.files(*where(recipe.validation)))
+    written = {path: {"chosen": chosen | {name: best(rows) | {"data": checksum}}}}
+    if name == NAMES[0]:
+        about = {"test_set": recipe.validation[0], "metric": "si_sdr", "unit": "dB"}
+        written[places.results / "masks-validation.json"] = {"records": [about | row for row in rows]}
+    for file, content in written.items():
+        results.write(file, results.head("windows and exponents of masks", data=checksum) | content)
+    print(name, best(rows))
+    return list(written)
 
 
 def main(arguments=None, places=HERE):
-    parser = argparse.ArgumentParser(
-        prog="python -m ddsp_models.separation.tune_masks",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    return command(
+        "ddsp_models.separation.tune_masks",
+        __doc__,
+        partial(write, places=places),
+        {
+            "name": {"nargs": "?", "default": NAMES[0], "choices": NAMES, "help": "(default: %(default)s)"},
+            "--decoders": {"action": "store_true", "help": "masks from the sounds of decoders, too (one_artist)"},
+            "--first": {"type": int, "metavar": "N", "help": "use the first N songs (default: all)"},
+            "--data": {"type": Path, "help": "folder of the virtual band's sets"},
+            "--song": {"type": Path, "help": "folder of the recorded song's stems (default: AIR_TRAFFIC_PATH)"},
+        },
+        arguments,
     )
-    parser.add_argument("name", nargs="?", default=NAMES[0], choices=NAMES, help="(default: %(default)s)")
-    parser.add_argument("--decoders", action="store_true", help="masks from the sounds of decoders, too (one_artist)")
-    parser.add_argument("--first", type=int, metavar="N", help="use the first N songs (default: all)")
-    parser.add_argument("--data", type=Path, help="folder of the virtual band's sets")
-    parser.add_argument("--song", type=Path, help="folder of the recorded song's stems (default: AIR_TRAFFIC_PATH)")
-    options = parser.parse_args(arguments)
-    where = partial(folder_of, data=options.data, song=options.song, places=places)
-    path, scores = WEIGHTS / "masks.json", places.results / "masks-validation.json"
-    try:
-        model, _ = load_separator(options.name)
-        songs = dict(list(validation_songs(options.name, model.sizes, where).items())[: options.first])
-        estimator = ()
-        if options.decoders:
-            estimator = load_decoders("heard", model.sizes.sources), MaskedSeparator.load("one_artist_played")
-        rows = trials(model, songs, *estimator)
-        chosen = results.read(path)["chosen"] if path.exists() else {}
-    except (OSError, ValueError) as error:
-        print(f"tune_masks: {str(error).splitlines()[0]}", file=sys.stderr)
-        return 2
-    validation = RECIPES[options.name].validation
-    data = sha256_of(*RECIPES[options.name].trainer.files(*where(validation)))
-    head = results.head("windows and exponents of masks", data=data)
-    written = {path: {"chosen": chosen | {options.name: best(rows) | {"data": data}}}}
-    if options.name == NAMES[0]:
-        about = {"test_set": validation[0], "metric": "si_sdr", "unit": "dB"}
-        written[scores] = {"records": [about | row for row in rows]}
-    for file, content in written.items():
-        results.write(file, head | content)
-    print(options.name, best(rows))
-    print("wrote", ", ".join(map(os.path.relpath, written)))
-    return 0
 
 
 if __name__ == "__main__":

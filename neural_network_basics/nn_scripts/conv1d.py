@@ -53,10 +53,8 @@ class Conv1D(Layer):
     ):
         divisible = n_in % groups == n_out % groups == 0
         expect(divisible, "n_in, n_out", f"multiples of groups = {groups}", f"{n_in} and {n_out}")
-        self.stride, self.dilation, self.groups, self.padding = stride, dilation, groups, padding
-        self.n_in = n_in
-        shape = (kernel, n_in // groups, n_out)
-        self.add("W", random_weights(shape, kernel * n_in // groups, gain, rng, dtype))
+        self.n_in, self.stride, self.dilation, self.groups, self.padding = n_in, stride, dilation, groups, padding
+        self.add("W", random_weights((kernel, n_in // groups, n_out), kernel * n_in // groups, gain, rng, dtype))
         self.add("b", np.zeros(n_out, dtype))
 
     def parts(self, x):

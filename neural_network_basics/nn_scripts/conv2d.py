@@ -38,8 +38,7 @@ class Conv2D(Layer):
 
     def __init__(self, n_in, n_out, kernel=(3, 3), stride=1, padding="same", gain=1.0, rng=None, dtype=np.float32):
         self.stride, self.padding = stride, padding
-        height, width = kernel
-        self.add("W", random_weights((height, width, n_in, n_out), height * width * n_in, gain, rng, dtype))
+        self.add("W", random_weights((*kernel, n_in, n_out), kernel[0] * kernel[1] * n_in, gain, rng, dtype))
         self.add("b", np.zeros(n_out, dtype))
 
     def forward(self, x):
@@ -53,8 +52,7 @@ class Conv2D(Layer):
         windows = np.lib.stride_tricks.sliding_window_view(padded, (height, width), axis=(1, 2))
         windows = windows[:, :: self.stride, :: self.stride]  # (batch, rows, columns, n_in, height, width)
         self.patches = np.moveaxis(windows, 3, -1).reshape(-1, height * width * n_in)
-        y = self.patches @ self.W.reshape(-1, n_out) + self.b
-        return y.reshape(len(x), rows, columns, n_out)
+        return (self.patches @ self.W.reshape(-1, n_out) + self.b).reshape(len(x), rows, columns, n_out)
 
     def backward(self, dy):
         """(batch, rows, columns, n_out) → (batch, height, width, n_in)."""

@@ -5,6 +5,8 @@ import shutil
 import subprocess
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import librosa
 import numpy as np
@@ -15,7 +17,7 @@ from hypothesis import strategies as st
 
 from audio_processing import audio_processing as ap
 from audio_processing import sound_files
-from tests.helpers import refused
+from tests.helpers import needs_ffmpeg, refused
 
 
 def noise(*shape, seed=0, dtype=np.float32):
@@ -120,26 +122,19 @@ def test_channels_are_transformed_one_by_one():
     (1024, 0, "hop_length"), (1024, 1025, "hop_length"), (1024, 513, "hop_length"), (512, 2048, "hop_length"),
 ])  # fmt: skip
 def test_sizes_without_an_inverse_are_refused_by_name(n_fft, hop_length, name):
-    with pytest.raises(ValueError, match=f"^{name}: expected .*, got") as error:
-        ap.stft(noise(4000), n_fft, hop_length)
-    assert "\n" not in str(error.value)
+    assert "\n" not in refused(f"^{name}: expected .*, got", ap.stft, noise(4000), n_fft, hop_length)
 
 
 def test_istft_refuses_a_hop_longer_than_half_the_window():
     refused("^hop_length: ", ap.istft, np.zeros((513, 5), complex), 600)
 
 
-@pytest.mark.parametrize(
-    "audio", [np.zeros(0), np.zeros((2, 0)), np.float32(1), np.full(9, np.nan), np.full(9, np.inf)]
-)
-def test_stft_refuses_what_is_no_signal(audio):
-    refused("^audio: ", ap.stft, audio)
-
-
-def test_one_nan_is_refused_too():
-    audio = noise(9000)
-    audio[4321] = np.nan
-    refused("^audio: expected finite samples, got NaN", ap.stft, audio)
+@pytest.mark.parametrize("audio, words", [
+    (np.zeros(0), ""), (np.zeros((2, 0)), ""), (np.float32(1), ""), (np.full(9, np.inf), "expected finite samples"),
+    (np.full(9, np.nan), "expected finite samples, got NaN"), (np.r_[np.ones(4321), np.nan, np.ones(9)], "got NaN"),
+])  # fmt: skip
+def test_stft_refuses_what_is_no_signal(audio, words):
+    refused(f"^audio: .*{words}", ap.stft, audio)
 
 
 # --- resampling and small helpers -------------------------------------------------------------------------------------
@@ -156,8 +151,7 @@ def test_resampling_keeps_a_tone(from_rate, to_rate):
 
 def test_resampling_removes_what_the_new_rate_cannot_hold():
     high = tone(44100, frequency=10000.0)
-    inner = slice(800, -800)
-    assert np.abs(ap.resample(high, 44100, 16000)[inner]).max() < 1e-3
+    assert np.abs(ap.resample(high, 44100, 16000)[800:-800]).max() < 1e-3
 
 
 @settings(max_examples=30, deadline=None)
@@ -181,7 +175,7 @@ def test_fix_length_cuts_and_pads():
 def test_decibels_there_and_back():
     amplitude = np.array([1.0, 0.5, 1e-4])
     np.testing.assert_allclose(ap.amplitude_to_db(amplitude), [0, -6.0206, -80], atol=1e-4)
-    np.testing.assert_allclose(ap.db_to_amplitude(ap.amplitude_to_db(amplitude)), amplitude)
+    np.testing.assert_allclose(10 ** (ap.amplitude_to_db(amplitude) / 20), amplitude)
     assert ap.amplitude_to_db(0.0) == -100
     np.testing.assert_allclose(
         ap.amplitude_to_db(np.abs(noise(99)) + 0.01),
@@ -192,8 +186,7 @@ def test_decibels_there_and_back():
 
 def test_magnitude_and_phase_rebuild_the_spectrum():
     spectrum = ap.stft(noise(3000))
-    rebuilt = ap.magnitude(spectrum) * np.exp(1j * ap.phase(spectrum))
-    np.testing.assert_allclose(rebuilt, spectrum, atol=1e-4)
+    np.testing.assert_allclose(np.abs(spectrum) * np.exp(1j * np.angle(spectrum)), spectrum, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["hann", "hamming", "blackman"])
@@ -256,8 +249,7 @@ def test_save_keeps_samples_beyond_full_scale_and_leaves_no_partial_file(tmp_pat
 
 
 def test_save_that_fails_leaves_nothing(tmp_path):
-    with pytest.raises(Exception):  # noqa: B017 - libsndfile's own error
-        ap.save(tmp_path / "song.nosuchformat", tone(16000), 16000)
+    refused("(?i)format", ap.save, tmp_path / "song.nosuchformat", tone(16000), 16000, error=Exception)
     assert not list(tmp_path.iterdir())
 
 
@@ -268,34 +260,22 @@ def test_save_writes_the_other_formats(tmp_path, suffix):
     assert rate == 44100 and abs(audio.size - 22050) <= 2304 and 0.4 < np.abs(audio).max() < 0.6
 
 
-def broken_file(kind, folder):
-    path = folder / f"{kind}.wav"
-    if kind == "empty":
-        path.touch()
-    elif kind == "text":
-        path.write_text("not a sound\n" * 50)
-    elif kind == "folder":
-        path.mkdir()
-    elif kind == "no samples":
-        soundfile.write(path, np.zeros((0, 2)), 44100)
-    elif kind == "all NaN":
-        soundfile.write(path, np.full((100, 2), np.nan), 44100, subtype="FLOAT")
-    elif kind == "cut header":
-        soundfile.write(path, tone(16000), 16000)
-        path.write_bytes(path.read_bytes()[:20])
-    return path
+def cut_in_its_header(path):
+    soundfile.write(path, tone(16000), 16000)
+    path.write_bytes(path.read_bytes()[:20])
 
 
-@pytest.mark.parametrize("kind, reason", [
-    ("missing", "no such file"), ("empty", "empty"), ("text", "not a sound file"), ("folder", "a folder"),
-    ("no samples", "zero samples"), ("all NaN", "NaN"), ("cut header", ""),
+@pytest.mark.parametrize("make, reason", [
+    (lambda path: None, "no such file"), (Path.touch, "empty"), (Path.mkdir, "a folder"),
+    (lambda path: path.write_text("not a sound\n" * 50), "not a sound file"),
+    (lambda path: soundfile.write(path, np.zeros((0, 2)), 44100), "zero samples"),
+    (lambda path: soundfile.write(path, np.full((100, 2), np.nan), 44100, subtype="FLOAT"), "NaN"),
+    (cut_in_its_header, "bad.wav"),
 ])  # fmt: skip
-def test_a_file_that_cannot_be_used_is_named_with_the_reason(tmp_path, kind, reason):
-    path = broken_file(kind, tmp_path)
-    with pytest.raises(sound_files.AudioError) as error:
-        ap.load(path)
-    message = str(error.value)
-    assert str(path) in message and reason in message and "\n" not in message
+def test_a_file_that_cannot_be_used_is_named_with_the_reason(tmp_path, make, reason):
+    make(tmp_path / "bad.wav")
+    message = refused(reason, ap.load, tmp_path / "bad.wav", error=sound_files.AudioError)
+    assert str(tmp_path / "bad.wav") in message and "\n" not in message
 
 
 def streamed(path, audio, rate):
@@ -308,28 +288,29 @@ def streamed(path, audio, rate):
     return path
 
 
+SONG = np.stack([tone(16000), tone(16000, frequency=300)])
+
+
 def test_a_file_that_does_not_say_how_long_it_is_is_read_to_its_end(tmp_path, monkeypatch):
-    song = np.stack([tone(16000), tone(16000, frequency=300)])
-    path = streamed(tmp_path / "a.flac", song, 16000)
+    path = streamed(tmp_path / "a.flac", SONG, 16000)
     if shutil.which("ffmpeg"):
         with sound_files.open_audio(path) as sound:
             assert len(sound) == 8000
-        np.testing.assert_allclose(ap.load(path)[0], song, atol=1e-4)
+        np.testing.assert_allclose(ap.load(path)[0], SONG, atol=1e-4)
     monkeypatch.setenv("PATH", "/nowhere")
     refused("a.flac: .* needs ffmpeg", ap.load, path, error=sound_files.AudioError)
 
 
 def test_a_file_that_ends_early_is_read_to_its_end(tmp_path):
-    song = np.stack([tone(16000), tone(16000, frequency=300)])
-    ap.save(tmp_path / "a.wav", song, 16000, subtype="PCM_16")
-    content = (tmp_path / "a.wav").read_bytes()
-    (tmp_path / "a.wav").write_bytes(content[:-8000])
-    with sound_files.open_audio(tmp_path / "a.wav") as sound:
+    path = tmp_path / "a.wav"
+    ap.save(path, SONG, 16000, subtype="PCM_16")
+    path.write_bytes(path.read_bytes()[:-8000])
+    with sound_files.open_audio(path) as sound:
         assert sound_files.announced_samples(sound) == 8000 and len(sound) == 6000
-    assert ap.load(tmp_path / "a.wav")[0].shape == (2, 6000)
+    assert ap.load(path)[0].shape == (2, 6000)
 
 
-@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
+@needs_ffmpeg
 @pytest.mark.parametrize("suffix", ["m4a", "webm", "wma", "aac"])
 def test_what_ffmpeg_decodes_is_the_sound_that_was_coded(tmp_path, suffix):
     ap.save(tmp_path / "a.wav", np.stack([tone(48000), 0 * tone(48000)]), 48000)
@@ -352,10 +333,7 @@ def test_standard_error_is_back_after_threads_were_inside(capfd):
             os.write(2, b"decoder")
             time.sleep(seconds)
 
-    threads = [threading.Thread(target=decode, args=(seconds,)) for seconds in (0.0, 0.05, 0.1)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(decode, (0.0, 0.05, 0.1)))
     os.write(2, b"ours")
     assert capfd.readouterr().err == "ours"

@@ -1,17 +1,10 @@
 """The first chapters' plots draw the data at the right place."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 
 from audio_processing import plots
-
-
-@pytest.fixture
-def ax():
-    figure, axes = plt.subplots()
-    yield axes
-    plt.close(figure)
 
 
 def test_waveform_has_its_time_axis_in_the_unit_asked_for(ax):
@@ -27,7 +20,7 @@ def test_time_frequency_spans_seconds_and_kilohertz(ax):
 def test_winners_have_their_sources_colours_and_fade_to_black(ax):
     plots.winners(np.array([[0, 1]]), np.array([[1.0, 0.0]]), ["drums", "bass"], 1, 1, ax)
     red, black = ax.images[0].get_array()[0]
-    assert plt.matplotlib.colors.to_hex(red) == plots.COLOURS["drums"] and not black.any()
+    assert to_hex(red) == plots.COLOURS["drums"] and not black.any()
 
 
 def test_lines_named_after_sources_have_their_colours(ax):

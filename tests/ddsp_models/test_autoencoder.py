@@ -21,7 +21,7 @@ from ddsp_models.autoencoder import (
 )
 from ddsp_models.conditioning import gate
 from ddsp_models.spectral_loss import spectral_loss
-from tests.helpers import array, export, gradients, refused, some_features
+from tests.helpers import array, export, gradients, noise, refused, reloaded, some_features, untrained
 from training.weights import WeightsError
 
 SMALL = {
@@ -43,10 +43,7 @@ PARTS = {
 
 
 def decoder(kind):
-    keras.utils.set_random_seed(0)
-    model = Decoder(SMALL[kind])
-    model.build({name: (None, None, feature.CHANNELS[name]) for name in SMALL[kind].inputs})
-    return model
+    return untrained(Decoder, SMALL[kind], seed=0, shape={})
 
 
 @pytest.mark.parametrize("kind", SMALL)
@@ -66,7 +63,7 @@ def test_frames_become_samples_and_controls_can_be_looked_at(kind):
 def test_gradients_reach_every_weight_and_feature(kind):
     model = decoder(kind)
     features = some_features(model.sizes.inputs)
-    target = 0.1 * np.random.default_rng(1).standard_normal((2, 1920)).astype(np.float32)
+    target = 0.1 * noise(2, 1920, seed=1)
     names = model.sizes.inputs
 
     def loss(*values):
@@ -109,8 +106,7 @@ def test_decoders_come_back_from_files_in_safe_mode(kind, tmp_path):
     features = some_features(model.sizes.inputs)
     for weight in model.weights:
         weight.assign(array(weight) + 0.01)  # as if trained
-    model.save(tmp_path / "model.keras")
-    again = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    again = reloaded(model, tmp_path)
     assert again.sizes == model.sizes
     if SMALL[kind].noise_samples:
         np.testing.assert_allclose(array(again(features)), array(model(features)), atol=1e-6)
@@ -119,22 +115,17 @@ def test_decoders_come_back_from_files_in_safe_mode(kind, tmp_path):
 
 
 def test_the_papers_sizes():
-    counts = {}
-    for name in ("solo", "tiny", "conv", "drums"):
-        model = Decoder(PRESETS[name])
-        model.build({key: (None, None, feature.CHANNELS[key]) for key in PRESETS[name].inputs})
-        counts[name] = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
+    weights = {name: untrained(Decoder, PRESETS[name], shape={}).trainable_weights for name in PRESETS}
+    counts = {name: sum(int(np.prod(weight.shape)) for weight in each) for name, each in weights.items()}
     assert 4.7e6 < counts["solo"] < 4.95e6  # ddsp's has 4.8 million
-    assert counts["tiny"] < 1e6
-    assert 1e5 < counts["conv"] < 3e5 and 1e5 < counts["drums"] < 3e5
+    assert counts["tiny"] < 1e6 and 1e5 < counts["conv"] < 3e5 and 1e5 < counts["drums"] < 3e5
 
 
 def test_nothing_is_left_above_the_band_of_recordings_and_the_rest_is_as_it_was():
     response = np.abs(np.fft.rfft(band_limit(), 16000))
     np.testing.assert_allclose(response[:7000], 1, atol=0.01)
     assert response[7980:].max() < 0.2
-    noise = np.random.default_rng(0).standard_normal(44100).astype(np.float32)
-    heard = np.abs(np.fft.rfft(resample(noise, 44100, 16000)))
+    heard = np.abs(np.fft.rfft(resample(noise(44100), 44100, 16000)))
     assert heard[7980:].mean() < 0.2 * heard[:7000].mean()  # as recordings are
     model = decoder("conv")
     sound = np.zeros((1, 2000), np.float32)
@@ -196,8 +187,7 @@ def test_behind_its_gate_a_decoder_falls_silent_though_its_room_rings_on():
         features[name][50:] = -80
     gain = array(gate(feature.batch(features, model.sizes.inputs)))[0, :, 0]
     assert (gain[:50] == 1).all() and (np.diff(gain[49:81]) < 0).all()
-    decibels = 20 * np.log10(gain[81:])
-    np.testing.assert_allclose(decibels, -90, atol=1e-3)
+    np.testing.assert_allclose(20 * np.log10(gain[81:]), -90, atol=1e-3)
     dry = np.zeros((1, 150 * 64), np.float32)
     dry[0, 60 * 64 :] = 0.1
     behind = array(model.with_reverb(ops.convert_to_tensor(dry), gain[None, :, None]))[0, 90 * 64 :]

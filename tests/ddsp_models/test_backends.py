@@ -33,7 +33,7 @@ import numpy as np
 from ddsp_models import train_decoder
 from ddsp_models.autoencoder import Settings
 from ddsp_models.features import STRUCK
-from ddsp_models.separation import train_refinement, train_separator
+from ddsp_models.separation import train_separator
 from ddsp_models.separation.analysis_network import Sizes
 from ddsp_models.separation.mask_refinement import RefinedSizes
 from tests.helpers import ANALYSIS, DECODER, REFINEMENT, make_song
@@ -46,9 +46,8 @@ examples = [train_decoder.band_examples(drums, data / name, subset, "drums") for
 decoder = train_decoder.train(eight, drums, *examples, runs / "decoder")
 songs = [make_song()], [make_song(80.0, 300.0)]
 separator = train_separator.train(two, Sizes(**ANALYSIS), *songs, runs / "separator")
-refined = train_refinement.train(
-    two, RefinedSizes(**REFINEMENT), *songs, runs / "refined", runs / "separator" / "best.keras"
-)
+start, network = runs / "separator" / "best.keras", train_separator.refinement
+refined = train_separator.train(two, RefinedSizes(**REFINEMENT), *songs, runs / "refined", start, network=network)
 for model, run in ((decoder, "decoder"), (separator, "separator"), (refined, "refined")):
     assert all(np.isfinite(np.asarray(keras.ops.convert_to_numpy(w))).all() for w in model.weights), run
     losses = np.loadtxt(runs / run / "log.csv", delimiter=",", skiprows=1)

@@ -5,20 +5,17 @@ import numpy as np
 import pytest
 from keras import ops
 
-from ddsp_models import autoencoder, fit_controls
+from ddsp_models import fit_controls
 from ddsp_models.features import PITCHED, STRUCK, batch
 from ddsp_models.fit_controls import OneNote
 from ddsp_models.spectral_loss import SpectralLoss
 from ddsp_models.synthesisers import harmonic_oscillator
-from tests.helpers import DECODER, refused
+from tests.helpers import refused, reloaded, small_decoder
 
 
 @pytest.fixture(scope="module")
 def decoder():
-    keras.utils.set_random_seed(0)
-    model = autoencoder.Decoder(autoencoder.Settings(PITCHED, n_harmonics=6, outline=True, **DECODER))
-    model.build({})
-    return model
+    return small_decoder("bass", n_harmonics=6)
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +43,8 @@ def test_harmonics_of_another_decoder_are_found(decoder, features):
 def test_parts_that_a_decoder_lacks_are_named(decoder, features):
     controls = decoder.controls(batch(features, PITCHED))
     refused("free: expected .* got reverb", fit_controls.FreeControls, decoder, controls, ("reverb",))
-    drums = autoencoder.Decoder(autoencoder.Settings(STRUCK, n_harmonics=0, **DECODER))
+    drums = small_decoder("drums")
     struck = {"onset": np.ones((10, 1), np.float32), "bands": np.full((10, 16), -40, np.float32)}
-    drums.build({})
     refused(
         "free: expected noise of this decoder, got harmonics",
         fit_controls.FreeControls,
@@ -77,7 +73,5 @@ def test_the_controls_of_a_note_are_found():
 def test_a_note_can_be_saved(tmp_path):
     f0 = np.full((1, 10, 1), 200.0, np.float32)
     note = OneNote(10, 4, 5)
-    sound = ops.convert_to_numpy(note(f0))
-    note.save(tmp_path / "note.keras")
-    again = keras.saving.load_model(tmp_path / "note.keras")
-    assert again(f0).shape == sound.shape == (1, 640)
+    sound = note(f0)
+    assert reloaded(note, tmp_path)(f0).shape == sound.shape == (1, 640)

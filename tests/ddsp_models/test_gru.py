@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from ddsp_models.gru import gru
-from tests.helpers import array, gradients
+from tests.helpers import array, gradients, noise
 
 
 def weights(inputs=5, size=7):
@@ -18,14 +18,13 @@ def weights(inputs=5, size=7):
 @pytest.mark.parametrize("frames", [1, 2, 40])
 def test_states_equal_those_of_keras(frames):
     layer, given = weights()
-    x = np.random.default_rng(0).standard_normal((3, frames, 5)).astype(np.float32)
+    x = noise(3, frames, 5)
     np.testing.assert_allclose(array(gru(ops.convert_to_tensor(x), *given)), array(layer(x)), atol=1e-6)
 
 
 def test_gradients_equal_those_of_automatic_differentiation():
     layer, given = weights()
-    rng = np.random.default_rng(1)
-    x, upstream = rng.standard_normal((2, 12, 5)).astype(np.float32), rng.standard_normal((2, 12, 7)).astype(np.float32)
+    x, upstream = noise(2, 12, 5), noise(2, 12, 7, seed=1)
 
     def ours(*tensors):
         return ops.sum(gru(*tensors) * ops.convert_to_tensor(upstream))

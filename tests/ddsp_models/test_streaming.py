@@ -55,8 +55,7 @@ def test_noise_by_blocks_equals_the_whole(controls, sizes, bands):
 def test_all_parts_in_a_room_equal_the_whole(controls):
     room = 0.1 * np.random.default_rng(1).standard_normal(3000).astype(np.float32)
     whole = joined(controls, [FRAMES])
-    layer = ds.Reverb(taps=3000)
-    expected = np.asarray(layer.signal(whole, room))
+    expected = np.asarray(ds.Reverb(taps=3000).signal(whole, room))
     np.testing.assert_allclose(joined(controls, [5] * 11 + [2], room=room), expected, atol=1e-5)
 
 

@@ -7,7 +7,7 @@ from keras import ops
 
 from ddsp_models import synthesisers as ds
 from ddsp_models.streaming import stream
-from tests.helpers import array, gradients, refused
+from tests.helpers import array, gradients, noise, refused, reloaded
 
 
 def reference(f0, amplitudes, hop, rate):
@@ -79,22 +79,21 @@ def test_a_tone_that_restarts_does_not_depend_on_what_came_before():
 
 def test_gradient_equals_central_differences_in_float64():
     f0, amplitudes = random_controls(4, frames=6, harmonics=20, low=300, high=500)  # some harmonics above Nyquist
-    weights = np.random.default_rng(0).standard_normal(6 * 16).astype(np.float32)
-    given = ops.convert_to_tensor(weights)
-    for_f0, for_amplitudes = gradients(lambda f, a: ops.sum(ds.harmonic_oscillator(f, a, 16) * given), f0, amplitudes)
+    weights = noise(6 * 16)
+    for_f0, for_amplitudes = gradients(lambda f, a: ops.sum(ds.harmonic_oscillator(f, a, 16) * weights), f0, amplitudes)
 
     def value(f, a):
         return reference(f[0, :, 0], a[0], 16, 16000) @ weights
 
-    for variable, gradient, step in ((f0, for_f0, 1e-4), (amplitudes, for_amplitudes, 1e-4)):
-        expected = np.zeros(variable.shape)
-        for index in np.ndindex(variable.shape):
-            values = []
-            for sign in (1, -1):
-                moved = variable.astype(np.float64)
-                moved[index] += sign * step
-                values.append(value(*((moved, amplitudes) if variable is f0 else (f0, moved))))
-            expected[index] = (values[0] - values[1]) / (2 * step)
+    for move, gradient in (
+        (lambda by: value(f0 + by, amplitudes), for_f0),
+        (lambda by: value(f0, amplitudes + by), for_amplitudes),
+    ):
+        expected = np.zeros(gradient.shape)
+        for index in np.ndindex(gradient.shape):
+            step = np.zeros(gradient.shape)
+            step[index] = 1e-4
+            expected[index] = (move(step) - move(-step)) / 2e-4
         np.testing.assert_allclose(gradient, expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
 
 
@@ -145,7 +144,7 @@ def test_exp_sigmoid_values():
 
 
 def test_upsampling_keeps_constants_and_meets_every_frame():
-    frames = np.random.default_rng(0).standard_normal((2, 7, 3)).astype(np.float32)
+    frames = noise(2, 7, 3)
     for shape in ("hann", "linear"):
         samples = array(ds.upsample(frames, 10, shape))
         assert samples.shape == (2, 70, 3)
@@ -167,7 +166,7 @@ def test_hann_upsampling_is_the_overlap_add_of_windows():
 
 @pytest.mark.parametrize("hop, bands", [(64, 65), (10, 33), (100, 9)])
 def test_gains_of_one_leave_a_sound_as_it_is(hop, bands):
-    audio = np.random.default_rng(0).standard_normal((2, 12 * hop)).astype(np.float32)
+    audio = noise(2, 12 * hop)
     np.testing.assert_allclose(array(ds.fir_filter(audio, np.ones((2, 12, bands), np.float32), hop)), audio, atol=1e-5)
     late = array(ds.fir_filter(audio, np.ones((2, 12, bands), np.float32), hop, latency=2))
     np.testing.assert_allclose(late[:, 2:], audio[:, :-2], atol=1e-5)
@@ -176,21 +175,20 @@ def test_gains_of_one_leave_a_sound_as_it_is(hop, bands):
 def test_filtered_noise_has_the_spectrum_of_its_gains():
     gains = np.zeros(65, np.float32)
     gains[16:33] = 1  # 2 to 4 kHz
-    noise = np.random.default_rng(0).uniform(-1, 1, (1, 500 * 64)).astype(np.float32)
-    sound = array(ds.FilteredNoise().signal(np.tile(gains, (1, 500, 1)), noise))[0]
+    white = np.random.default_rng(0).uniform(-1, 1, (1, 500 * 64)).astype(np.float32)
+    sound = array(ds.FilteredNoise().signal(np.tile(gains, (1, 500, 1)), white))[0]
     power = np.abs(np.fft.rfft(sound)) ** 2
     frequency = np.fft.rfftfreq(len(sound), 1 / 16000)
     inside = power[(frequency > 2200) & (frequency < 3800)].mean()
     outside = power[(frequency < 1600) | (frequency > 4400)].mean()
     assert 10 * np.log10(inside / outside) > 40
-    assert inside == pytest.approx(np.mean(np.abs(np.fft.rfft(noise[0])) ** 2), rel=0.1)
+    assert inside == pytest.approx(np.mean(np.abs(np.fft.rfft(white[0])) ** 2), rel=0.1)
 
 
 def test_a_filter_that_does_not_change_equals_scipy():
     from scipy.signal import oaconvolve
 
-    rng = np.random.default_rng(0)
-    audio, gains = rng.standard_normal(640).astype(np.float32), rng.random(33).astype(np.float32)
+    audio, gains = noise(640), np.abs(noise(33, seed=1))
     filtered = array(ds.fir_filter(audio[None], np.tile(gains, (1, 10, 1))))[0]
     response = array(ds.impulse_responses(gains))
     np.testing.assert_allclose(filtered, oaconvolve(audio, response)[32 : 32 + 640], atol=1e-5)
@@ -198,7 +196,7 @@ def test_a_filter_that_does_not_change_equals_scipy():
 
 
 def test_an_untrained_reverb_changes_nothing_and_a_tap_is_an_echo():
-    audio = np.random.default_rng(0).standard_normal((2, 1000)).astype(np.float32)
+    audio = noise(2, 1000)
     room = ds.Reverb(taps=300)
     np.testing.assert_allclose(array(room(audio)), audio, atol=1e-3)
     echo = np.zeros(300, np.float32)
@@ -213,12 +211,10 @@ def test_a_model_of_all_layers_survives_saving(tmp_path):
     sound = ds.Harmonic()(outputs[..., :1], outputs[..., 1:9], f0) + ds.FilteredNoise()(outputs[..., 9:])
     model = keras.Model([f0, outputs], ds.Reverb(taps=50)(ds.FIRFilter()(sound, outputs[..., 9:])))
     assert model.output_shape == (None, 1280)
-    model.save(tmp_path / "synth.keras")
-    again = keras.saving.load_model(tmp_path / "synth.keras", safe_mode=True)
+    again = reloaded(model, tmp_path)
     for layer in (ds.Harmonic(32, 8000), ds.FilteredNoise(32, -3.0, 1), ds.FIRFilter(16), ds.Reverb(10, 2)):
         assert type(layer).from_config(layer.get_config()).get_config() == layer.get_config()
-    rng = np.random.default_rng(0)
-    inputs = [np.full((2, 20, 1), 220, np.float32), rng.standard_normal((2, 20, 18)).astype(np.float32)]
+    inputs = [np.full((2, 20, 1), 220, np.float32), noise(2, 20, 18)]
     np.testing.assert_allclose(array(again(inputs)), array(model(inputs)), atol=1e-6)  # the same noise: seeded
 
 

@@ -13,7 +13,7 @@ from ddsp_models import features as feature
 from ddsp_models import train_decoder as trainer
 from ddsp_models.autoencoder import Settings, load_decoder
 from ddsp_models.train_decoder import RECIPES, DecoderTraining
-from tests.helpers import make_tree, refused
+from tests.helpers import make_tree, noise, refused
 from training.command import folder_of
 
 SMALL = Settings(
@@ -46,9 +46,8 @@ def test_batches_are_crops_of_the_songs(places):
 def test_a_recorded_song_is_divided_in_time_and_must_be_there(tmp_path):
     recipe = RECIPES["air_traffic-drums"]
     refused("AIR_TRAFFIC_PATH", folder_of, recipe.songs, error=FileNotFoundError, places=Places(tmp_path))
-    rng = np.random.default_rng(0)
-    for source in TRIO:
-        save(tmp_path / f"{source}.wav", (0.1 * rng.standard_normal(16000 * 130)).astype(np.float32), 16000)
+    for source, audio in zip(TRIO, 0.1 * noise(3, 16000 * 130)):
+        save(tmp_path / f"{source}.wav", audio, 16000)
     lengths = {}
     for part in recorded_song.SONG_PARTS:
         [(features, sound)] = trainer.recorded_examples(SMALL, tmp_path, part, "drums")

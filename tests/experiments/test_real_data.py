@@ -14,7 +14,7 @@ from common import results
 from common.places import HERE, Places
 from experiments import run
 from experiments.catalogue import TEST_SETS
-from tests.helpers import make_tree, needs_ffmpeg, run_module, stem_file
+from tests.helpers import make_tree, needs_ffmpeg, run_module, save_song, stem_file
 
 
 @pytest.fixture
@@ -175,8 +175,7 @@ def test_what_museval_does_not_get_is_nan_and_files_follow_the_scores(three, tmp
 
 def test_a_song_of_silence_has_no_file_of_museval(three, tmp_path):
     song = tracks(three)[0]
-    for part in ("mixture", *SOURCES):
-        save(song.path / f"{part}.wav", np.zeros((2, 48000), np.float32), 16000)
+    save_song(song.path, dict.fromkeys(SOURCES, np.zeros((2, 48000), np.float32)), 16000)
     for _ in range(2):
         assert score("--museval", tmp_path / "museval") == 0
     found = sorted(path.stem for path in (tmp_path / "museval" / "tiny" / "mixture" / "test").iterdir())

@@ -12,6 +12,7 @@ from ddsp_models.separation.analysis_network import Sizes
 from ddsp_models.separation.mask_refinement import RefinedSizes
 from experiments import statistics, studies
 from experiments.studies import MODELS, Study
+from tests.helpers import one_line
 from training.loop import read_log
 from virtual_band.dataset import build_set
 
@@ -82,8 +83,8 @@ def test_the_command_names_what_is_missing(elsewhere, capsys):
     name = "conv_tasnet-3min-middle-0"
     for arguments, words in (([], "no songs in train"), (["--steps", "0"], "steps: expected more than 0, got 0")):
         assert studies.main(["--only", name, *arguments]) == 2
-        error = capsys.readouterr().err
-        assert error.startswith("experiments.studies: ") and words in error and error.count("\n") == 1
+        error = one_line(capsys)
+        assert error.startswith("experiments.studies: ") and words in error
     build_set(HERE.band, "one_artist", songs=1, seconds=2.5)
     assert studies.main(["--only", name]) == 2
     assert "expected 9 songs for 3 minutes, got 1" in capsys.readouterr().err

@@ -12,7 +12,7 @@ import pytest
 
 from mss_nn_implementation.convtas import ConvTasNet, ConvTasNetSeparator
 from mss_nn_implementation.parameters import Parameters
-from tests.helpers import CONV_TASNET, export, make_tree, noise, process
+from tests.helpers import CONV_TASNET, array, export, make_tree, noise, process, stacked, untrained
 
 TINY = Parameters(**CONV_TASNET)
 VARIANTS = {
@@ -48,14 +48,12 @@ def saved(tmp_path_factory):
     inputs = {"plain": noise(2, 700), "other": noise(2, 2, 333), "song": noise(2, 15000)}
     expected = {}
     for name, sizes in VARIANTS.items():
-        keras.utils.set_random_seed(3)
-        model = ConvTasNet(sizes)
-        model.build((None, None))
+        model = untrained(ConvTasNet, sizes, seed=3, shape=(None, None))
         (folder / name).mkdir()
         export(model, folder / name, "tiny", training={"seconds": 0.5}, parameters=sizes.to_dict())
-        expected[name] = keras.ops.convert_to_numpy(model(inputs[name]))
-    stems = ConvTasNetSeparator.load("tiny", folder / "plain").separate(inputs["song"], 22050)
-    expected["song"] = np.stack(list(stems.values()))
+        expected[name] = array(model(inputs[name]))
+    separator = ConvTasNetSeparator.load("tiny", folder / "plain")
+    expected["song"] = stacked(separator.separate(inputs["song"], 22050))
     np.savez(folder / "inputs.npz", **inputs)
     return folder, expected
 

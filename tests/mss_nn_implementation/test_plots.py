@@ -1,50 +1,37 @@
 """The chapter's figures show what they are given, where their labels say."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 from mss_nn_implementation import plots
 from mss_nn_implementation.parameters import PRESETS
 
-
-@pytest.fixture
-def ax():
-    figure, axes = plt.subplots()
-    yield axes
-    plt.close(figure)
-
-
-TURNS = np.array([0.4, 0.05, 0.2])  # cycles per sample
+SIGNALS = np.sin(2 * np.pi * np.arange(64)[:, None] * [0.4, 0.05, 0.2])  # (time, signal), of so many cycles per sample
 
 
 def test_low_basis_signals_lie_at_the_bottom(ax):
-    image = plots.spectra(np.sin(2 * np.pi * np.arange(64)[:, None] * TURNS), 16000, ax)
+    image = plots.spectra(SIGNALS, 16000, ax)
     assert image.origin == "lower"
     assert (np.diff(image.get_array().argmax(axis=1)) > 0).all()
     assert image.get_array().max() == pytest.approx(0) and image.get_clim() == (-40, 0)
 
 
-def test_a_pair_shows_one_signal_of_encoder_and_decoder_and_says_where_it_peaks():
-    signals = np.sin(2 * np.pi * np.arange(64)[:, None] * TURNS)
-    figure, axes = plt.subplots(1, 2)
-    plots.pairs(signals, 3 * signals, [1, 2], 16000, axes)
+def test_a_pair_shows_one_signal_of_encoder_and_decoder_and_says_where_it_peaks(ax):
+    axes = ax.figure.subplots(1, 2)
+    plots.pairs(SIGNALS, 3 * SIGNALS, [1, 2], 16000, axes)
     for ax, kilohertz in zip(axes, ("0.81", "3.2")):
         first, second = (line.get_ydata() for line in ax.lines)
         assert first == pytest.approx(second) and np.abs(first).max() == pytest.approx(1)
         assert kilohertz in ax.get_title()
-    plt.close(figure)
 
 
-def test_masks_are_sorted_by_the_peaks_that_their_axis_names():
-    kernel = np.sin(2 * np.pi * np.arange(64)[:, None] * TURNS)
-    figure, axes = plt.subplots(3, 1)
+def test_masks_are_sorted_by_the_peaks_that_their_axis_names(ax):
+    axes = ax.figure.subplots(3, 1)
     values = np.zeros((3, 16, 3)) + [0.5, 0.25, 1.0]  # of the highest, the lowest and the middle signal
-    image = plots.masks(values, kernel, 16000, 2.0, axes, ("a", "b", "c"), split=1)
+    image = plots.masks(values, SIGNALS, 16000, 2.0, axes, ("a", "b", "c"), split=1)
     assert list(image.get_array()[:, 0]) == [0.25, 1.0, 0.5]
     assert list(axes[0].get_yticks()) == [0, 0, 1, 1, 2, 2]  # 0.25 … 6 kHz, of peaks at 0.8, 3.2 and 6.4 kHz
     assert axes[0].lines[0].get_ydata()[0] == 1
-    plt.close(figure)
 
 
 def test_the_diagram_names_the_sizes(ax):

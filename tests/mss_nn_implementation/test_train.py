@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from audio_processing.audio_processing import AudioError, load, save
+from audio_processing.audio_processing import AudioError, load
 from audio_processing.tracks import SOURCES, tracks
 from common.places import Places
 from mss_nn_implementation import datasets
@@ -14,7 +14,20 @@ from mss_nn_implementation import train as trainer
 from mss_nn_implementation.convtas import ConvTasNet, load_model
 from mss_nn_implementation.datasets import VALIDATION, RandomCrops, fixed_crops, load_songs, load_stems, songs_of
 from mss_nn_implementation.parameters import Parameters, Training
-from tests.helpers import CONV_TASNET, TWELVE_STEPS, curve, make_tree, noise, refused
+from tests.helpers import (
+    CONV_TASNET,
+    TWELVE_STEPS,
+    array,
+    curve,
+    make_tree,
+    noise,
+    one_line,
+    refused,
+    save_song,
+    stacked,
+    tone,
+    untrained,
+)
 from training import loop
 from training.command import Recipe
 
@@ -70,17 +83,14 @@ def test_stereo_crops_keep_the_channels_and_swap_some():
 
 def test_stereo_songs_are_read_in_stereo_and_mono_ones_doubled(songs, tmp_path):
     stems = load_stems(songs, "train", SOURCES, 16000, channels=2)
-    (drums, _) = load(songs / "train" / "Artist - Song 0" / "drums.wav")
-    np.testing.assert_array_equal(stems[0][0], drums)
+    np.testing.assert_array_equal(stems[0][0], load(songs / "train" / "Artist - Song 0" / "drums.wav")[0])
     mono = load_stems(make_tree(tmp_path, songs=1, channels=1), "train", SOURCES, 16000, channels=2)
     assert mono[0].shape == (4, 2, 32000)
     np.testing.assert_array_equal(mono[0][:, 0], mono[0][:, 1])
 
 
 def test_speeds_change_length_and_pitch(tmp_path):
-    t = np.arange(32000) / 16000
-    for part in ("mixture", *SOURCES):
-        save(tmp_path / "train" / "A - B" / f"{part}.wav", np.sin(2 * np.pi * 400 * t)[None].astype(np.float32), 16000)
+    save_song(tmp_path / "train" / "A - B", dict.fromkeys(SOURCES, tone(400, 2.0, harmonics=1)), 16000)
     as_it_is, faster = load_stems(tmp_path, "train", ("drums",), 16000, speeds=(1.25,))
     assert as_it_is.shape == (1, 32000) and faster.shape == (1, 25600)
     assert np.abs(np.fft.rfft(faster[0, :16000])).argmax() == 500
@@ -91,8 +101,7 @@ def test_the_cache_holds_what_was_decoded_and_mends_itself(songs, tmp_path, caps
     expected = load_stems(*arguments, speeds=(1.1,))
     first = load_stems(*arguments, speeds=(1.1,), cache=tmp_path)
     assert len(first) == 4 and all(isinstance(song, np.memmap) for song in first)
-    for ours, true in zip(first, expected):
-        np.testing.assert_array_equal(ours, true)
+    assert all(map(np.array_equal, first, expected))
     files = sorted(tmp_path.glob("*.npy"))
     written = [path.stat().st_mtime_ns for path in files]
     load_stems(*arguments, speeds=(1.1,), cache=tmp_path)
@@ -104,14 +113,12 @@ def test_the_cache_holds_what_was_decoded_and_mends_itself(songs, tmp_path, caps
     files[1].write_bytes(changed)
     files[2].with_suffix(".sha256").unlink()  # killed between the two files
     (tmp_path / ".partial-x.npy").write_bytes(b"half")  # killed while it wrote
-    for ours, true in zip(load_stems(*arguments, speeds=(1.1,), cache=tmp_path), expected):
-        np.testing.assert_array_equal(ours, true)
+    assert all(map(np.array_equal, load_stems(*arguments, speeds=(1.1,), cache=tmp_path), expected))
     assert capsys.readouterr().err.count("damaged, decoding") == 3
     half = load_stems(*arguments, cache=tmp_path, dtype="float16")
     assert half[0].dtype == np.float16
     np.testing.assert_allclose(half[0], expected[0], rtol=1e-3, atol=1e-6)
-    other = load_stems(*arguments[:3], 8000, cache=tmp_path)  # another rate is another file
-    assert other[0].shape == (3, 8000)
+    assert load_stems(*arguments[:3], 8000, cache=tmp_path)[0].shape == (3, 8000)  # another rate is another file
 
 
 def test_validation_songs_are_the_musdb_packages(tmp_path):
@@ -137,19 +144,14 @@ def test_musdb_is_split_into_80_and_14_and_never_sees_a_test_song(shared):
 
 
 def test_a_network_starts_from_another_ones_weights_by_the_names_of_its_sources(tmp_path):
-    four = ConvTasNet(dataclasses.replace(TINY, sources=SOURCES))
-    three = ConvTasNet(TINY)
-    for model in (four, three):
-        model.build((None, None))
+    sizes = (dataclasses.replace(TINY, **change) for change in ({"sources": SOURCES}, {}, {"H": 7}))
+    four, three, other = (untrained(ConvTasNet, each, seed=i, shape=(None, None)) for i, each in enumerate(sizes))
     four.save(tmp_path / "four.keras")
     trainer.start_from(three, tmp_path / "four.keras")
     np.testing.assert_array_equal(three.encoder.kernel, four.encoder.kernel)
     np.testing.assert_array_equal(three.blocks[1].outputs.kernel, four.blocks[1].outputs.kernel)
-    x = np.random.default_rng(0).standard_normal((1, 200)).astype(np.float32)
-    ours, theirs = (keras.ops.convert_to_numpy(model(x)) for model in (three, four))
-    np.testing.assert_allclose(ours, theirs[:, [0, 1, 3]], atol=1e-6)
-    other = ConvTasNet(dataclasses.replace(TINY, H=7))
-    other.build((None, None))
+    x = noise(1, 200)
+    np.testing.assert_allclose(array(three(x)), array(four(x))[:, [0, 1, 3]], atol=1e-6)
     refused("four.keras: expected H 7, got 6", trainer.start_from, other, tmp_path / "four.keras")
     (tmp_path / "four.keras").write_bytes(b"no archive")
     refused("four.keras: expected a trained network that fits", trainer.start_from, three, tmp_path / "four.keras")
@@ -182,7 +184,7 @@ def test_songs_that_cannot_be_read_stop_a_training_or_are_left_out(places, monke
     monkeypatch.setattr("audio_processing.tracks.Track.stems", read)
     left_out = {}
     (song,) = load_stems(places.band / "noise", "train", SOURCES, 16000, left_out=left_out, at_least=1.0)
-    np.testing.assert_array_equal(song, np.stack(list(good.stems(16000, mono=True).values())))
+    np.testing.assert_array_equal(song, stacked(good.stems(16000, mono=True)))
     assert left_out == {
         gone.name: f"{gone.name}/bass.wav: no such file",
         damaged.name: f"{damaged.name}: the sound is damaged after 1.0 s",
@@ -231,8 +233,7 @@ def test_the_command_trains_exports_and_skips_what_is_up_to_date(places, capsys)
 def test_the_command_says_in_one_line_what_is_wrong(arguments, words, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert trainer.main([*arguments, "--run", "run", "--force"], Places(tmp_path)) == 2
-    message = capsys.readouterr().err
-    assert words in message and message.count("\n") == 1 and list(tmp_path.iterdir()) == []
+    assert words in one_line(capsys) and list(tmp_path.iterdir()) == []
 
 
 def test_validation_crops_are_the_songs_in_order():
@@ -262,12 +263,10 @@ def test_stem_files_of_musdb_are_decoded_once(shared, tmp_path, monkeypatch):
     few = songs_of(shared / "musdb18-7s", "train", "valid")[:2]
     first = load_songs(few, SOURCES, 16000, cache=tmp_path, at_least=2.0)
     assert [song.shape[0] for song in first] == [4, 4] and all(np.abs(song).max() > 0.01 for song in first)
-    np.testing.assert_allclose(
-        np.array(first[0]), np.stack(list(few[0].stems(16000, mono=True).values())), atol=1e-7
-    )  # what reading the file gives
+    # what reading the file gives
+    np.testing.assert_allclose(np.array(first[0]), stacked(few[0].stems(16000, mono=True)), atol=1e-7)
     monkeypatch.setattr(datasets, "_decode", None)  # what is there needs no decoding
-    for ours, theirs in zip(load_songs(few, SOURCES, 16000, cache=tmp_path), first):
-        np.testing.assert_array_equal(ours, theirs)
+    assert all(map(np.array_equal, load_songs(few, SOURCES, 16000, cache=tmp_path), first))
 
 
 @pytest.mark.slow

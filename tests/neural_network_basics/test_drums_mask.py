@@ -65,8 +65,7 @@ def test_stems_fit_the_mixture(model, samples, channels, rate):
     mixture = noise((*channels, samples))
     stems = model.separate(mixture, rate)
     assert list(stems) == list(model.sources)
-    for stem in stems.values():
-        assert stem.shape == mixture.shape and stem.dtype == np.float32
+    assert all(stem.shape == mixture.shape and stem.dtype == np.float32 for stem in stems.values())
     np.testing.assert_allclose(sum(stems.values()), mixture, atol=1e-6)
 
 

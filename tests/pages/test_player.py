@@ -106,8 +106,7 @@ def page_file(tmp_path_factory):
     clips = {"long": {"": mp3(stem(500), RATE)}, "short": {"": mp3(stem(1000)[: 2 * RATE], RATE)}}
     parts = html.table(rows, SECONDS, RATE, together=True, caption="a song") + html.program()
     parts += html.table(clips, SECONDS, RATE, together=False) + html.program()
-    folder = tmp_path_factory.mktemp("player")
-    file = folder / "a page with spaces.html"
+    file = tmp_path_factory.mktemp("player") / "a page with spaces.html"
     style = "<style>:root { color-scheme: light dark; }</style>"
     head = f"<!doctype html><html lang=en><meta charset=utf-8><title>Player</title>{style}"
     file.write_text(f"{head}<main><h1>Player</h1>{parts}</main></html>")
@@ -131,6 +130,14 @@ def play(page):
     page.js("window.taps.on = true")
 
 
+@pytest.fixture
+def looping(page):
+    """The page, of which the first player plays again and again."""
+    page.click(".mss-bar button:nth-of-type(2)")
+    play(page)
+    return page
+
+
 def heard(page):
     """Names of the stems in what reaches the speakers."""
     return {name for name, amplitude in zip(TONES, page.js(HEARD)) if amplitude > 2e-3}
@@ -144,17 +151,12 @@ def pressed(page, label):
     return page.js(f"document.querySelector('[aria-label=' + JSON.stringify({json.dumps(label)}) + ']').ariaPressed")
 
 
-TIME = "parseFloat(document.querySelectorAll('.mss-time')[1].textContent)"
-
-
-def test_stems_stay_together_for_a_minute(page):
+def test_stems_stay_together_for_a_minute(looping):
     """Swells of all sources lie within 5 ms of one another at the start, over ten loops, and through every switch."""
-    page.click(".mss-bar button:nth-of-type(2)")  # loop
-    play(page)
-    for second, key in enumerate("2m30v1sv40"):
+    page = looping
+    for key in "2m30v1sv40":
         page.browser.listen(1.0)
         page.press(key)
-        assert second < 10
     page.js(
         "new Promise((done) => setTimeout(done, 62000 - 1000 * window.taps.blocks.length * 4096 / window.taps.rate))"
     )
@@ -169,12 +171,9 @@ def test_stems_stay_together_for_a_minute(page):
         np.flatnonzero((row[1:-1] > 0.5 * top) & (row[1:-1] >= row[:-2]) & (row[1:-1] > row[2:]))
         for row, top in zip(envelopes, loudest)
     ]
-    swells = []
-    for row in moments:  # of the maxima of one swell, their middle
-        groups = np.split(row, np.flatnonzero(np.diff(row) > 100) + 1)
-        swells.append([group.mean() for group in groups])
-    counts = {len(row) for row in swells}
-    assert len(counts) == 1 and counts.pop() >= 2 * 60 - 2
+    groups = [np.split(row, np.flatnonzero(np.diff(row) > 100) + 1) for row in moments]
+    swells = [[group.mean() for group in row] for row in groups]  # of the maxima of one swell, their middle
+    assert len(set(map(len, swells))) == 1 and len(swells[0]) >= 2 * 60 - 2
     apart = np.ptp(np.array(swells), axis=0)
     print(f"{apart.size} swells in {envelopes.shape[1] / 1000:.1f} s; apart by at most {apart.max():.1f} ms")
     assert apart.max() <= 5
@@ -183,9 +182,7 @@ def test_stems_stay_together_for_a_minute(page):
     assert max(late[place::12].mean() for place in range(12)) < 0.5
 
 
-def test_solo_mute_and_versions_are_heard(page):
-    page.click(".mss-bar button:nth-of-type(2)")
-    play(page)
+def test_solo_mute_and_versions_are_heard(looping):
     for label, expected in (
         ("Stems: true", set(TONES)),
         ("Mute bass", set(TONES) - {"bass"}),
@@ -197,14 +194,13 @@ def test_solo_mute_and_versions_are_heard(page):
         ("Mute bass", set(TONES)),
         ("Stems: true", set(TONES)),
     ):
-        page.click(f"[aria-label='{label}']")
-        assert heard(page) == expected, label
+        looping.click(f"[aria-label='{label}']")
+        assert heard(looping) == expected, label
 
 
-def test_versions_switch_without_a_gap(page):
+def test_versions_switch_without_a_gap(looping):
     """Of a lane with one version, a switch changes nothing: its tone never breaks off."""
-    page.click(".mss-bar button:nth-of-type(2)")
-    play(page)
+    page = looping
     page.press("2")  # drums alone, which have no other version
     page.browser.listen(0.5)
     page.js("window.taps.blocks.length = 0")
@@ -228,9 +224,7 @@ def test_seeking_by_click_slider_and_keys(page):
     page.js("document.querySelector('.mss-player').focus()")
     page.press("Home")
     assert time_of(page) == 0
-    page.press("ArrowRight")
-    page.press("ArrowRight")
-    page.press("ArrowLeft")
+    page.press("ArrowRight", "ArrowRight", "ArrowLeft")
     assert time_of(page) == pytest.approx(1, abs=0.01)
     share = float(page.js("document.querySelector('.mss-player').style.getPropertyValue('--mss-at')"))
     assert share == pytest.approx(1 / SECONDS, abs=0.01)  # the cursor follows
@@ -248,11 +242,9 @@ def test_keys_do_all(page):
     assert pressed(page, "Loop") == "true"
     page.press("3")
     assert heard(page) == {"bass"} and page.js("document.querySelector('.mss-said').textContent") == "Only bass"
-    page.press("ArrowDown")
-    page.press("s")
+    page.press("ArrowDown", "s")
     assert heard(page) == {"bass", "other"}
-    page.press("0")
-    page.press("m")
+    page.press("0", "m")
     assert heard(page) == set(TONES) - {"other"} and pressed(page, "Mute other") == "true"
     page.press("v")
     assert pressed(page, "Stems: ours") == "true"
@@ -265,8 +257,7 @@ def test_keys_do_all(page):
 
 def test_it_ends_by_itself_and_begins_anew(page):
     page.js("document.querySelector('.mss-player').focus()")
-    for _ in range(6):
-        page.press("ArrowRight")
+    page.press(*6 * ["ArrowRight"])
     play(page)
     page.until("document.querySelector('.mss-said').textContent === 'The end'")
     assert time_of(page) == 0
@@ -282,22 +273,19 @@ def test_of_two_players_one_sounds_and_of_alternatives_one_lane(page):
     page.js("document.activeElement.closest('.mss-player').focus()")
     page.press("Home")
     assert heard(page) == {"bass"}  # 1000 Hz, the second
-    page.until(f"{TIME} > 2.4")
+    page.until("parseFloat(document.querySelectorAll('.mss-time')[1].textContent) > 2.4")
     assert heard(page) == set()  # silent behind its end
 
 
 def test_assistive_technology_is_told_what_everything_is(page):
     tree = page.send("Accessibility.getFullAXTree")["nodes"]
     named = {(n["role"]["value"], n["name"]["value"]) for n in tree if not n["ignored"] and "name" in n and "role" in n}
-    for expected in [("group", "Player: a song"), ("button", "Play"), ("slider", "Position"), ("button", "Loop")]:
-        assert expected in named
-    for expected in [("button", "Solo vocals"), ("button", "Mute vocals"), ("button", "Stems: ours")]:
-        assert expected in named
+    buttons = {("button", name) for name in ("Play", "Loop", "Solo vocals", "Mute vocals", "Stems: ours")}
+    assert buttons | {("group", "Player: a song"), ("slider", "Position")} <= named
     slider = page.js("document.querySelector('.mss-player input').getAttribute('aria-valuetext')")
     assert slider == "0.0 of 6.0 seconds"
     assert page.js("document.querySelector('.mss-said').getAttribute('role')") == "status"
-    page.press("Tab")
-    page.press("Tab")
+    page.press("Tab", "Tab")
     ring = page.js(
         "getComputedStyle(document.activeElement).outlineStyle + getComputedStyle(document.activeElement).outlineWidth"
     )

@@ -6,6 +6,7 @@ import pytest
 
 import display
 from player import captions
+from tests.helpers import refused
 from tools.build_site import prepared
 
 
@@ -40,8 +41,7 @@ def test_a_figure_has_its_caption_in_a_notebook_and_on_a_page(monkeypatch):
     monkeypatch.setattr(display.ipython, "display", shown)
     display.figure(plt.figure(), title="It rises", look="Look at its end.", alt="A line.")
     for lacking in ("title", "alt"):
-        with pytest.raises(ValueError, match=lacking):
-            display.figure(plt.figure(), **{"title": "It rises", "alt": "A line.", lacking: " "})
+        refused(lacking, display.figure, plt.figure(), **{"title": "It rises", "alt": "A line.", lacking: " "})
     picture, caption = outputs
     assert caption.data == {"text/markdown": "**Figure 1. It rises.** Look at its end."}
     assert set(picture.data) == {"image/svg+xml", "image/png", "text/plain"}

@@ -1,23 +1,19 @@
-from base64 import b64decode
-from io import BytesIO
-
 import numpy as np
 import pytest
-import soundfile
 
 from audio_processing.audio_processing import AudioError
 from player.clips import common_gain, data_address, mp3
+from tests.helpers import clips_in, refused, tone
 
 
 @pytest.mark.parametrize("channels", [None, 1, 2])
 @pytest.mark.parametrize("rate", [16000, 44100])
 def test_a_clip_survives_its_encoding(channels, rate):
-    t = np.arange(rate) / rate
-    tone = 0.5 * np.sin(2 * np.pi * 440 * t)
-    clip = tone if channels is None else np.stack([tone, -0.5 * tone][:channels])
+    sound = 0.5 * tone(440, 1.0, rate, harmonics=1)
+    clip = sound if channels is None else np.stack([sound, -0.5 * sound][:channels])
     address = data_address(mp3(clip, rate))
     assert address.startswith("data:audio/mpeg;base64,")
-    decoded, found_rate = soundfile.read(BytesIO(b64decode(address.split(",")[1])), always_2d=True)
+    ((decoded, found_rate),) = clips_in(address)
     assert found_rate == rate and decoded.shape[1] == (channels or 1)
     middle = decoded[rate // 4 : rate // 2].T
     np.testing.assert_allclose(middle, np.atleast_2d(clip)[:, rate // 4 : rate // 2], atol=0.02)
@@ -25,8 +21,7 @@ def test_a_clip_survives_its_encoding(channels, rate):
 
 def test_one_gain_keeps_the_loudest_below_full_scale_and_the_balance():
     clips = [np.array([0.1, -3.0]), np.array([[0.5], [0.2]])]
-    gain = common_gain(clips)
-    assert gain * 3.0 == pytest.approx(0.9)
+    assert common_gain(clips) * 3.0 == pytest.approx(0.9)
     assert common_gain([np.array([0.2])]) == 1 == common_gain([])
 
 
@@ -40,5 +35,4 @@ def test_one_gain_keeps_the_loudest_below_full_scale_and_the_balance():
     ],
 )
 def test_what_is_no_clip_is_refused(audio, rate, says):
-    with pytest.raises(AudioError, match=says):
-        mp3(audio, rate)
+    refused(says, mp3, audio, rate, error=AudioError)

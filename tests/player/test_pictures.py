@@ -21,9 +21,8 @@ def encoded(picture):
 @pytest.fixture
 def picture():
     """What a spectrogram looks like, with a thin line over it."""
-    rng = np.random.default_rng(0)
     shades = np.linspace([0, 20, 60], [255, 230, 40], 4000).round().astype(np.uint8)
-    pixels = shades[rng.integers(0, 4000, (300, 400))]
+    pixels = shades[np.random.default_rng(0).integers(0, 4000, (300, 400))]
     pixels[150] = (0, 255, 255)
     return Image.fromarray(pixels).convert("RGBA")
 

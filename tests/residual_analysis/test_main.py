@@ -1,23 +1,21 @@
 """`python -m residual_analysis` on a tree of two tiny songs, and where there is none."""
 
-import numpy as np
 import pytest
 
-from audio_processing.audio_processing import save
+from audio_processing.tracks import SOURCES
 from common import results
 from common.places import HERE
 from residual_analysis import __main__ as command
+from tests.helpers import noise, one_line, save_song
 
 
 def test_the_command_writes_what_it_measured(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(command, "PATH", tmp_path / "out.json")
     monkeypatch.setattr(HERE, "root", tmp_path)
-    rng = np.random.default_rng(0)
+    stems = dict(zip(SOURCES, 0.1 * noise(4, 2, 9000)))
+    stems["other"] *= 0  # a silent stem has no scores
     for name in ("A - One", "PR - Oh No"):
-        stems = {source: 0.1 * rng.normal(size=(2, 9000)) for source in ("drums", "bass", "other", "vocals")}
-        stems["other"] *= 0  # a silent stem has no scores
-        for part, audio in (stems | {"mixture": sum(stems.values())}).items():
-            save(tmp_path / "test" / name / f"{part}.wav", audio.astype(np.float32), 44100)
+        save_song(tmp_path / "test" / name, stems, 44100)
     assert command.main(["--musdb", str(tmp_path)]) == 0
     content = results.read(tmp_path / "out.json")
     assert content["songs"] == 1 and {r["track"] for r in content["records"]} == {"A - One"}
@@ -32,5 +30,4 @@ def test_the_command_writes_what_it_measured(tmp_path, monkeypatch, capsys):
 def test_without_songs_it_says_so_in_one_line(arguments, monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(HERE, "musdb", None)
     assert command.main(arguments) == 2
-    message = capsys.readouterr().err
-    assert message.startswith("residual_analysis: ") and message.count("\n") == 1
+    assert one_line(capsys).startswith("residual_analysis: ")

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,13 @@ def test_stems_are_ordinary_files(tmp_path):
     folder = tmp_path / "out" / "song"
     assert folder.stat().st_mode == (tmp_path / "folder").stat().st_mode
     assert (folder / "rest.wav").stat().st_mode == song.stat().st_mode
+
+
+def failed(song, out):
+    """The one line that a run says which fails."""
+    status, printed, (said,) = run(song, out)
+    assert status == 2 and not printed, said
+    return said
 
 
 class Minutes(Halves):
@@ -65,10 +73,8 @@ def nobody():
         yield
         return
     os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
+    yield
+    os.seteuid(0)
 
 
 @pytest.fixture
@@ -89,10 +95,8 @@ def test_no_permission_to_read_or_to_write(open_folder, request):
     (open_folder / "out").chmod(0o555)
     separate.separate(noise().T, 22050, "hps")  # compiled by a user who may keep what was compiled
     request.getfixturevalue("nobody")
-    status, _, said = run(secret, open_folder / "other")
-    assert (status, said) == (2, [f"separate.py: {secret}: no permission to read it"])
-    status, _, said = run(song, open_folder / "out")
-    assert status == 2 and len(said) == 1 and "Permission denied" in said[0] and tree(open_folder / "out") == []
+    assert failed(secret, open_folder / "other") == f"separate.py: {secret}: no permission to read it"
+    assert "Permission denied" in failed(song, open_folder / "out") and tree(open_folder / "out") == []
     assert tree(open_folder) == ["out", "secret.wav", "song.wav"]
 
 
@@ -103,10 +107,10 @@ def test_a_limit_on_file_sizes_is_met_in_one_line(tmp_path):
     for allowed in (150_000, 799_000, 799_999):  # in the middle of the sound; in its last samples
         resource.setrlimit(resource.RLIMIT_FSIZE, (allowed, limits[1]))
         try:
-            status, printed, said = run(song, tmp_path / "out")
+            said = failed(song, tmp_path / "out")
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        assert status == 2 and not printed and len(said) == 1 and "could not be written" in said[0], said
+        assert "could not be written" in said
         assert tree(tmp_path / "out") == ["song", "song.wav"] and old.exists()
 
 
@@ -123,9 +127,7 @@ def small_disk(tmp_path):
 
 def test_a_full_disk_is_met_in_one_line(small_disk, tmp_path):
     song = sound("song.wav", noise(samples=100_000))(tmp_path)
-    status, printed, said = run(song, small_disk / "out")
-    assert status == 2 and not printed and len(said) == 1 and "could not be written" in said[0], said
-    assert tree(small_disk / "out") == []
+    assert "could not be written" in failed(song, small_disk / "out") and tree(small_disk / "out") == []
     assert run(sound("short.wav", noise(samples=5000))(tmp_path), small_disk / "out")[0] == 0
 
 
@@ -158,8 +160,7 @@ def test_what_is_in_the_way_is_named_before_anything_is_computed(tmp_path, monke
         (drums, tmp_path, "a stem would overwrite the song"),
     ]:
         before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-        status, printed, said = run(path, out)
-        assert status == 2 and not printed and len(said) == 1 and words in said[0]
+        assert words in failed(path, out)
         assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
 
@@ -167,7 +168,7 @@ def test_two_runs_into_one_folder_at_a_time(tmp_path, monkeypatch):
     """Both reach their last line together, again and again; what is found in between is always whole."""
     song, out = sound("song.wav")(tmp_path), tmp_path / "out"
     separate.separator("hps")
-    results, seen, done = [], set(), threading.Event()
+    seen, done = set(), threading.Event()
 
     def watch():
         while not done.is_set():
@@ -175,27 +176,21 @@ def test_two_runs_into_one_folder_at_a_time(tmp_path, monkeypatch):
                 seen.add(soundfile.info(path).frames)
             time.sleep(0.001)
 
-    def work():
-        for _ in range(3):
-            results.append(len(separate.separate_file(song, "hps", out, progress=False)))
+    def work(_):
+        return [len(separate.separate_file(song, "hps", out, progress=False)) for _ in range(3)]
 
-    threads = [threading.Thread(target=work) for _ in range(2)]
-    watcher = threading.Thread(target=watch)
-    for thread in (watcher, *threads):
-        thread.start()
-    for thread in threads:
-        thread.join()
-    done.set()
-    watcher.join()
-    assert results == [3] * 6 and seen <= {11025}
+    with ThreadPoolExecutor(3) as threads:
+        watching = threads.submit(watch)
+        results = list(threads.map(work, range(2)))
+        done.set()
+    assert results == [[3] * 3] * 2 and watching.result() is None and seen <= {11025}
     assert tree(out) == ["song", "song/drums.wav", "song/residual.wav", "song/rest.wav"]
 
 
 def test_reading_m4a_without_ffmpeg_is_said(tmp_path, monkeypatch):
     (tmp_path / "phone.m4a").write_bytes(b"\0\0\0\x20ftypM4A " + bytes(100))
     monkeypatch.setenv("PATH", "/nowhere")
-    status, _, said = run(tmp_path / "phone.m4a", tmp_path / "out")
-    assert status == 2 and len(said) == 1 and "needs ffmpeg" in said[0]
+    assert "needs ffmpeg" in failed(tmp_path / "phone.m4a", tmp_path / "out")
 
 
 @pytest.mark.skipif(not HAS_FFMPEG, reason="needs ffmpeg")
@@ -207,8 +202,7 @@ def test_a_playlist_that_pretends_to_be_a_phone_recording_reads_no_other_file(tm
         ("mov.m4a", "\0\0\0\x20ftypM4A " + f"#EXTM3U\nfile://{secret}\n"),
     ]:
         (tmp_path / name).write_text(content)
-        status, _, said = run(tmp_path / name, tmp_path / "out")
-        assert status == 2 and len(said) == 1 and name in said[0]
+        assert name in failed(tmp_path / name, tmp_path / "out")
 
 
 @pytest.mark.slow

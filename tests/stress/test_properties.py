@@ -11,6 +11,7 @@ from separate import SEPARATORS, separator
 from stress import properties
 
 EXAMPLES = settings(max_examples=4, deadline=None, derandomize=True, database=None)
+RATES = st.sampled_from([8000, 16000, 22050])
 MEASURED = ("hps", "numpy_cnn", pytest.param("conv_tasnet", marks=pytest.mark.slow))
 """Separators that take little time; `python -m stress.reliability properties` measures all of SEPARATORS."""
 
@@ -28,24 +29,17 @@ def model(request):
     return ready(request.param)
 
 
-def test_length_in_is_length_out(model):
-    @EXAMPLES
-    @given(st.integers(1, 9000), st.integers(1, 3), st.sampled_from([8000, 16000, 22050]), st.integers(0, 99))
-    def check(samples, channels, rate, seed):
-        assert properties.length_error(model, properties.song(samples, channels, rate, seed), rate) == 0
-
-    check()
+@EXAMPLES
+@given(samples=st.integers(1, 9000), channels=st.integers(1, 3), rate=RATES, seed=st.integers(0, 99))
+def test_length_in_is_length_out(model, samples, channels, rate, seed):
+    assert properties.length_error(model, properties.song(samples, channels, rate, seed), rate) == 0
 
 
-def test_gain_in_is_gain_out(model):
-    @EXAMPLES
-    @given(st.floats(-60, 60), st.integers(0, 99))
-    def check(decibels, seed):
-        audio = properties.song(8000, 1, 16000, seed)
-        gain = np.float32(10 ** (decibels / 20))
-        assert properties.gain_error(model, audio, 16000, gain) < properties.GAIN_LIMIT
-
-    check()
+@EXAMPLES
+@given(decibels=st.floats(-60, 60), seed=st.integers(0, 99))
+def test_gain_in_is_gain_out(model, decibels, seed):
+    gain = np.float32(10 ** (decibels / 20))
+    assert properties.gain_error(model, properties.song(8000, 1, 16000, seed), 16000, gain) < properties.GAIN_LIMIT
 
 
 @pytest.mark.slow
@@ -57,13 +51,10 @@ def test_resynthesised_stems_follow_the_level(gain):
     assert error("ddsp_resynthesis", properties.song(16000), 16000, np.float32(10 ** (gain / 20))) < limit
 
 
-def test_silence_gives_silence(model):
-    @EXAMPLES
-    @given(st.integers(1, 9000), st.integers(1, 2), st.sampled_from([8000, 16000, 22050]))
-    def check(samples, channels, rate):
-        assert properties.loudest_of_silence(model, channels, samples, rate) == 0
-
-    check()
+@EXAMPLES
+@given(samples=st.integers(1, 9000), channels=st.integers(1, 2), rate=RATES)
+def test_silence_gives_silence(model, samples, channels, rate):
+    assert properties.loudest_of_silence(model, channels, samples, rate) == 0
 
 
 def test_stems_and_residual_add_up_and_files_are_separated_as_arrays_are(model):

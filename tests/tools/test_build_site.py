@@ -19,10 +19,9 @@ def course(tmp_path, monkeypatch):
     """A repository of one report and one chapter."""
     shutil.copy(notebooks.ROOT / "pyproject.toml", tmp_path)
     chapters = {}
-    monkeypatch.setattr(notebooks, "CHAPTERS", chapters)
-    monkeypatch.setattr(build_site, "CHAPTERS", chapters)
-    monkeypatch.setattr(notebooks, "ROOT", tmp_path)
-    monkeypatch.setattr(build_site, "ROOT", tmp_path)
+    for module in (notebooks, build_site):
+        monkeypatch.setattr(module, "CHAPTERS", chapters)
+        monkeypatch.setattr(module, "ROOT", tmp_path)
 
     def write(name, *cells):
         path = tmp_path / name
@@ -128,11 +127,13 @@ def test_a_changed_result_changes_text_table_and_plot_of_the_page(course, tmp_pa
     """From the result file through a real kernel to the page: nothing on the way holds a number of its own."""
     find = f"import sys\nsys.path.insert(0, {str(build_site.HERE.parent)!r})\nimport display\n"
     here = f"from pathlib import Path\nfrom experiments import values\ndisplay.HERE.root = Path({str(tmp_path)!r})"
-    cells = [code(find + here)]
-    cells.append(code("v = dict(irm=values.score('same_artist', 'irm'))\ndisplay.text('The mask: {irm:.1f} dB.', v)"))
-    cells.append(code("display.scores('same_artist')"))
-    cells.append(code("%matplotlib inline\nax = display.score_plot('same_artist')"))
-    path = course("main_report.ipynb", text("# T"), *cells)
+    cells = [
+        find + here,
+        "v = dict(irm=values.score('same_artist', 'irm'))\ndisplay.text('The mask: {irm:.1f} dB.', v)",
+        "display.scores('same_artist')",
+        "%matplotlib inline\nax = display.score_plot('same_artist')",
+    ]
+    path = course("main_report.ipynb", text("# T"), *map(code, cells))
     shown = []
     for value in (4.5, -7.25):
         songs = dict.fromkeys(("drums", "bass", "vocals"), {"si_sdr": [value, value]})

@@ -122,7 +122,7 @@ def test_a_run_whose_files_were_cut_resumes_or_says_what_to_do(tmp_path, capsys)
 
 def test_early_stopping_counts_epochs_since_the_best_also_those_before_a_resume(tmp_path):
     rows = [{"val_snr": value} for value in ("-1.0", "-2.0", "-1.5")]
-    assert [loop.Patience(epochs, rows, "val_snr").exhausted for epochs in (1, 2)] == [True, False]
+    assert [loop.BestEpoch(None, epochs, rows, "val_snr").exhausted for epochs in (1, 2)] == [True, False]
     still = dataclasses.replace(SHORT, steps=100, learning_rate=1e-9, patience=2)
     _, log = train(tmp_path, still)
     assert 3 <= len(log) < 10 and train(tmp_path, still)[1] == log

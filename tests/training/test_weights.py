@@ -10,7 +10,7 @@ from common.places import Places
 from ddsp_models import train_decoder
 from ddsp_models.separation import train as train_separation
 from mss_nn_implementation import train as train_conv_tasnet
-from tests.helpers import export, refused
+from tests.helpers import export, one_line, refused, untrained
 from training import command, weights
 
 RECIPES = [
@@ -38,10 +38,7 @@ def test_every_exported_network_has_a_recipe_and_no_recipe_is_listed_twice():
 
 
 def network(units=3, seed=0):
-    keras.utils.set_random_seed(seed)
-    model = keras.Sequential([keras.layers.Dense(units)])
-    model.build((None, 2))
-    return model
+    return untrained(lambda: keras.Sequential([keras.layers.Dense(units)]), seed=seed, shape=(None, 2))
 
 
 def test_weights_are_loaded_if_they_are_those_of_the_record(tmp_path):
@@ -101,8 +98,7 @@ def test_recorded_music_that_is_not_here_is_named(tmp_path):
 )
 def test_the_command_says_in_one_line_what_is_wrong(module, arguments, message, capsys):
     assert module.main(arguments) == 2
-    error = capsys.readouterr().err
-    assert error.startswith(message) and error.count("\n") == 1
+    assert one_line(capsys).startswith(message)
 
 
 def test_losses_have_names_that_settings_accept():

@@ -6,6 +6,7 @@ import pytest
 import virtual_band
 from common import results
 from common.places import HERE
+from tests.helpers import one_line
 from virtual_band import compare
 
 RATE = 44100
@@ -76,4 +77,4 @@ def test_the_command_says_what_is_missing(capsys, monkeypatch, tmp_path):
     assert compare.main([]) == 2
     assert "--musdb: expected a folder" in capsys.readouterr().err
     assert compare.main(["--musdb", str(tmp_path), "--data", str(tmp_path)]) == 2
-    assert capsys.readouterr().err.count("\n") == 1
+    assert one_line(capsys)

@@ -9,6 +9,7 @@ import pytest
 import virtual_band
 from audio_processing.loudness import frame_times, loudness
 from audio_processing.tracks import SOURCES
+from tests.helpers import noise, refused
 from virtual_band.annotations import midi_file
 from virtual_band.mix import bus_gain, convolve
 
@@ -74,11 +75,9 @@ def test_stems_add_up_nothing_clips_and_there_is_no_dc(artist, seed):
     song = virtual_band.render_song(artist, seed, 5.0)
     assert np.abs(sum(song.stems.values()) - song.mixture).max() < 1e-6
     for audio in [song.mixture, *song.stems.values()]:
-        assert np.abs(audio).max() <= 0.991
-        assert np.abs(audio.mean()) < 1e-4
+        assert np.abs(audio).max() <= 0.991 and np.abs(audio.mean()) < 1e-4
     assert np.abs(song.mixture).max() > 0.25
-    edge = np.abs(song.mixture[:, [0, -1]]).max()
-    assert edge < 0.01  # no click at either end
+    assert np.abs(song.mixture[:, [0, -1]]).max() < 0.01  # no click at either end
 
 
 def test_without_the_chordal_instrument_only_that_stem_falls_silent():
@@ -94,17 +93,13 @@ def test_without_the_chordal_instrument_only_that_stem_falls_silent():
 
 def test_all_stems_share_one_gain_curve(song):
     desk = virtual_band.artist(3).desk
-    mixture = song.mixture
-    gain = bus_gain(mixture, desk, 44100)
-    assert gain.shape == (mixture.shape[1],)
-    assert np.abs(mixture * gain).max() < 0.97
-    assert bus_gain(0.1 * mixture, desk, 44100)[1000] == pytest.approx(10 * gain[1000], rel=1e-3)
+    gain = bus_gain(song.mixture, desk, 44100)
+    assert gain.shape == (song.mixture.shape[1],) and np.abs(song.mixture * gain).max() < 0.97
+    assert bus_gain(0.1 * song.mixture, desk, 44100)[1000] == pytest.approx(10 * gain[1000], rel=1e-3)
 
 
 def test_block_convolution_equals_the_definition():
-    rng = np.random.default_rng(0)
-    audio = rng.standard_normal((2, 5000)).astype(np.float32)
-    response = rng.standard_normal((2, 2, 300)).astype(np.float32)
+    audio, response = noise(2, 5000), noise(2, 2, 300, seed=1)
     expected = [sum(np.convolve(audio[i], response[o, i])[:5000] for i in range(2)) for o in range(2)]
     np.testing.assert_allclose(convolve(audio, response, size=1024), expected, atol=1e-3)
 
@@ -137,8 +132,7 @@ def test_a_pitch_tracker_for_recordings_hears_the_annotated_pitch(artist):
         at = np.minimum((np.arange(heard.size) * 512 / 16000 * 44100).astype(int), song.f0[source].size - 1)
         f0 = song.f0[source][at]
         cents = 1200 * np.log2(heard[f0 > 0] / f0[f0 > 0])
-        assert np.mean(np.abs(cents) < 50) > 0.93
-        assert abs(np.median(cents)) < 5
+        assert np.mean(np.abs(cents) < 50) > 0.93 and abs(np.median(cents)) < 5
 
 
 def test_voiced_frames_are_loud_and_rests_are_not(song):
@@ -148,12 +142,12 @@ def test_voiced_frames_are_loud_and_rests_are_not(song):
 
 
 def test_loudness_follows_the_definition_and_the_gain():
-    noise = 0.1 * np.random.default_rng(0).standard_normal(16000).astype(np.float32)
-    a, b = loudness(noise, 16000), loudness(0.5 * noise, 16000)
+    audio = 0.1 * noise(16000)
+    a, b = loudness(audio, 16000), loudness(0.5 * audio, 16000)
     np.testing.assert_allclose(a - b, 20 * np.log10(2), atol=1e-3)
     assert (loudness(np.zeros(16000), 16000) == -80).all()
     k = 100  # an independent computation of one frame
-    frame = noise[k * 64 - 256 : k * 64 + 256] * np.hanning(513)[:-1]
+    frame = audio[k * 64 - 256 : k * 64 + 256] * np.hanning(513)[:-1]
     power = np.abs(np.fft.rfft(frame)) ** 2
     with np.errstate(divide="ignore"):
         weight = 10 ** (librosa.A_weighting(np.fft.rfftfreq(512, 1 / 16000)) / 10)
@@ -163,18 +157,16 @@ def test_loudness_follows_the_definition_and_the_gain():
 def test_a_click_peaks_in_the_frame_whose_centre_it_is():
     click = np.zeros(44100)
     click[22050] = 1.0
-    times = frame_times(44100, 44100)
     level = loudness(click, 44100)
-    loud = times[level > level.max() - 1]
+    loud = frame_times(44100, 44100)[level > level.max() - 1]
     assert abs(loud.mean() - 0.5) < 0.004
 
 
 def test_midi_holds_the_notes(song, tmp_path):
     import mido
 
-    path = tmp_path / "score.mid"
-    midi_file(song.score, 8.0).save(path)
-    file = mido.MidiFile(path)
+    midi_file(song.score, 8.0).save(tmp_path / "score.mid")
+    file = mido.MidiFile(tmp_path / "score.mid")
     assert [track.name for track in file.tracks[1:]] == list(SOURCES)
     starts, now = [], 0.0
     for message in file:
@@ -203,9 +195,7 @@ def test_midi_holds_the_notes(song, tmp_path):
     ],
 )
 def test_bad_arguments_are_named(arguments, words):
-    with pytest.raises(ValueError, match=words) as error:
-        virtual_band.render_song(*arguments)
-    assert "\n" not in str(error.value)
+    assert "\n" not in refused(words, virtual_band.render_song, *arguments)
 
 
 def test_artists_have_names_of_their_own():

@@ -13,6 +13,7 @@ from common import results
 from common.places import HERE
 from ddsp_models.parity import compare
 from ddsp_models.pitch import crepe
+from tests.helpers import array, one_line
 
 
 def test_the_inputs_are_the_same_in_each_run_and_every_function_takes_them():
@@ -22,15 +23,14 @@ def test_the_inputs_are_the_same_in_each_run_and_every_function_takes_them():
         for key, value in arguments.items():
             np.testing.assert_array_equal(value, again[name][key])
             assert value.dtype in (np.float32, np.int64) and np.isfinite(value).all()
-    frames = first["crepe_tiny"]["frames"]
-    np.testing.assert_allclose(frames.std(axis=1), 1, atol=1e-3)
+    np.testing.assert_allclose(first["crepe_tiny"]["frames"].std(axis=1), 1, atol=1e-3)
 
 
 def test_a_peer_that_agrees_passes_and_one_that_does_not_fails():
     drawn = compare.questions(1)
     network = crepe.build("tiny")
     answers = {
-        f"{name}/0": keras.ops.convert_to_numpy(answer(**drawn[0][name])).astype(np.float64)
+        f"{name}/0": array(answer(**drawn[0][name])).astype(np.float64)
         for name, answer in compare.our_answers(network).items()
     }
     answers["harmonic_synthesis/0"] = np.stack([answers["harmonic_synthesis/0"]] * 2)
@@ -52,7 +52,7 @@ def test_the_minute_stays_within_its_limit():
 def test_without_weights_or_without_ddsp_it_exits_with_two_and_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("CREPE_WEIGHTS", str(tmp_path))
     assert compare.main(["--out", str(tmp_path / "parity.json")]) == 2
-    assert capsys.readouterr().err.count("\n") == 1
+    assert one_line(capsys)
     weights = tmp_path / "model-tiny.h5"
     weights.write_bytes(b"BZ")
     monkeypatch.setattr(crepe, "load_model", lambda size, path: keras.Sequential())
@@ -61,8 +61,7 @@ def test_without_weights_or_without_ddsp_it_exits_with_two_and_one_line(tmp_path
         (str(tmp_path / "none"), "No such file"),
     ):
         assert compare.main(["--python", python, "--cases", "1", "--out", str(tmp_path / "parity.json")]) == 2
-        error = capsys.readouterr().err
-        assert message in error and error.count("\n") == 1
+        assert message in one_line(capsys)
     assert compare.main(["--cases", "0"]) == 2
     assert not (tmp_path / "parity.json").exists()
 

@@ -49,8 +49,7 @@ def test_viterbi_does_not_follow_a_frame_that_leaps():
     salience = np.full((40, 360), 0.01)
     salience[:, 100] = 0.6
     salience[20, [100, 220]] = 0.5, 0.9
-    assert salience.argmax(axis=1)[20] == 220
-    assert (crepe.viterbi(salience) == 100).all()
+    assert salience.argmax(axis=1)[20] == 220 and (crepe.viterbi(salience) == 100).all()
 
 
 def test_voicing_ignores_a_single_frame():
@@ -126,8 +125,7 @@ def test_a_failed_download_is_not_tried_for_every_chunk(monkeypatch, no_weights)
         refused("cannot be reached", crepe.weights_path, "tiny", error=crepe.WeightsError)
     assert len(asked) == 1
     crepe.UNREACHED["model-tiny.h5.bz2"] -= crepe.RETRY  # minutes later
-    with pytest.raises(crepe.WeightsError):
-        crepe.weights_path("tiny")
+    refused("cannot be reached", crepe.weights_path, "tiny", error=crepe.WeightsError)
     assert len(asked) == 2
 
 

@@ -1,17 +1,9 @@
 """The figures of the chapter on pitch put points where their axes say."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 from ddsp_models.pitch import plots
-
-
-@pytest.fixture
-def ax():
-    figure, axes = plt.subplots()
-    yield axes
-    plt.close(figure)
 
 
 def record(track, value, system="yin"):
@@ -24,8 +16,7 @@ def test_hardness_grows_to_the_right_and_steps_keep_their_size(ax, falling):
     records = [record("40 dB", 0.1), record("-10 dB", 0.3), record("0 dB", 0.2)]
     plots.hardness(records, "low_notes", "bass", ax, xlabel="", falling=falling)
     x, y = ax.lines[0].get_data()
-    assert list(x) == [-10, 0, 40]
-    assert list(y) == [0.3, 0.2, 0.1]
+    assert (list(x), list(y)) == ([-10, 0, 40], [0.3, 0.2, 0.1])
     left, right = ax.get_xlim()
     assert (left > right) == falling
 

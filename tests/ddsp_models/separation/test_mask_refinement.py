@@ -1,6 +1,5 @@
 """Mask refinement: it begins with Wiener masks that add up, has the evidence it claims, and learns; the rest stays."""
 
-import csv
 import dataclasses
 import json
 
@@ -11,12 +10,26 @@ from keras import ops
 
 from audio_processing.audio_processing import istft, stft
 from common.files import sha256_of
-from ddsp_models.separation import mask_refinement, separators, train_refinement
+from ddsp_models.separation import mask_refinement, separators
 from ddsp_models.separation.analysis_network import ParametricSeparator, Sizes, wiener_masks
 from ddsp_models.separation.mask_refinement import RefinedMasks, RefinedSizes
 from ddsp_models.separation.song_crops import SongCrops
+from ddsp_models.separation.train import REFINEMENT as TRAINER
 from ddsp_models.separation.train_separator import SeparatorTraining
-from tests.helpers import ANALYSIS, REFINEMENT, export, make_song, refused, tone
+from tests.helpers import (
+    ANALYSIS,
+    REFINEMENT,
+    array,
+    export,
+    make_song,
+    noise,
+    refused,
+    reloaded,
+    stacked,
+    trio,
+    untrained,
+)
+from training.loop import read_log
 from training.weights import WeightsError
 
 SMALL, SIZES = Sizes(**ANALYSIS), RefinedSizes(**REFINEMENT)
@@ -25,22 +38,16 @@ SHORT = SeparatorTraining(seconds=0.5, batch_size=2, steps=2, steps_per_epoch=1,
 
 def built(seed=1, corrects=0.0):
     """An untrained network; `corrects` is the size of the corrections that it makes up."""
-    keras.utils.set_random_seed(seed)
-    model = RefinedMasks(SIZES)
-    model.build()
+    model = untrained(RefinedMasks, SIZES, seed=seed)
     kernel = model.correct.kernel
-    kernel.assign(corrects * np.random.default_rng(seed).standard_normal(kernel.shape))
+    kernel.assign(corrects * noise(*kernel.shape, seed=seed))
     return model
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("weights")
-    plain = ParametricSeparator(SMALL)
-    plain.build(None)
-    for name, model in {"one_artist_refined": built(corrects=0.1), "plain": plain}.items():
-        export(model, folder, f"separator-{name}")
-    return folder
+    folder = export(built(corrects=0.1), tmp_path_factory.mktemp("weights"), "separator-one_artist_refined")
+    return export(untrained(ParametricSeparator, SMALL), folder, "separator-plain")
 
 
 @pytest.fixture(autouse=True)
@@ -54,38 +61,19 @@ def uncompiled(monkeypatch):
     monkeypatch.setattr(separators, "compiled", lambda function: function)
 
 
-def mixture_of(seconds=9.0):
-    drums = np.zeros(int(seconds * 16000), np.float32)
-    drums[::8000] = 0.5
-    return drums + 0.05 * tone(110.0, seconds) + 0.02 * tone(440.0, seconds)
-
-
-def random_spectra(rng, frames=5):
-    return np.abs(rng.standard_normal((2, 3, frames, SIZES.n_frequencies))).astype(np.float32)
-
-
-def test_without_corrections_the_masks_are_wieners():
-    rng = np.random.default_rng(0)
-    spectra = random_spectra(rng)
-    parts = rng.standard_normal((2, 2, 5, SIZES.n_frequencies)).astype(np.float32)
-    straight, across = (ops.convert_to_numpy(x) for x in built().masks(*parts, spectra))
+def test_without_corrections_masks_are_wieners_and_with_them_they_still_add_up():
+    spectra, parts = np.abs(noise(2, 3, 5, SIZES.n_frequencies)), noise(2, 2, 5, SIZES.n_frequencies, seed=1)
+    straight, across = map(array, built().masks(*parts, spectra))
     np.testing.assert_allclose(straight, wiener_masks(ops.convert_to_tensor(spectra), SIZES.exponent), atol=1e-6)
     assert not across.any()
-
-
-def test_refined_masks_add_up_to_one():
-    rng = np.random.default_rng(0)
-    spectra = random_spectra(rng)
-    parts = rng.standard_normal((2, 2, 5, SIZES.n_frequencies)).astype(np.float32)
-    straight, across = (ops.convert_to_numpy(x) for x in built(corrects=0.5).masks(*parts, spectra))
+    straight, across = map(array, built(corrects=0.5).masks(*parts, spectra))
     assert np.abs(across).max() > 0.1  # something was corrected
     np.testing.assert_allclose(straight.sum(axis=1), 1.0, atol=1e-4)
     np.testing.assert_allclose(across.sum(axis=1), 0.0, atol=1e-4)
 
 
 def test_two_exact_magnitudes_determine_the_phase_sensitive_mask():
-    rng = np.random.default_rng(0)
-    a, b = (rng.standard_normal((2, 1, 4, 513)) + 1j * rng.standard_normal((2, 1, 4, 513))) / np.sqrt(2)
+    a, b = (noise(2, 1, 4, 513) + 1j * noise(2, 1, 4, 513, seed=1)) / np.sqrt(2)
     mixture = a + b
     spectra = np.abs(np.stack([a, b, 0 * a], axis=-1))
     features, _ = built().evidence(
@@ -101,11 +89,11 @@ def test_two_exact_magnitudes_determine_the_phase_sensitive_mask():
 
 def test_the_separator_divides_as_the_network_does_in_training(folder):
     separator = separators.RefinedSeparator.load(folder=folder)
-    mixture, s = mixture_of(1.0), SIZES
+    mixture, s = sum(trio(1.0).values()), SIZES
     found = separator.analyse(mixture)
     inputs = {"mixture": mixture[None], "f0": found["f0"][None], "taught": np.ones((1, 1), np.float32)}
     outputs = separator.refinement(inputs)
-    expected = ops.convert_to_numpy(outputs["real"])[0] + 1j * ops.convert_to_numpy(outputs["imaginary"])[0]
+    expected = array(outputs["real"])[0] + 1j * array(outputs["imaginary"])[0]
     level = np.sqrt(np.mean(mixture**2))
     heard = stft(found["stems"], s.n_fft, s.mask_hop) / (level * separator.model.window_norm)
     inside = slice(4, -4)  # frames that the edges of the window do not reach
@@ -134,15 +122,14 @@ def test_a_steady_tone_does_not_turn_and_a_click_is_where_it_is():
 
 def test_stems_add_up_follow_the_gain_and_are_silent_where_nothing_is(folder):
     separator = separators.RefinedSeparator.load(folder=folder)
-    mixture = mixture_of()
+    mixture = sum(trio(9.0).values())
     stems = separator.separate(mixture)
     assert all(stem.shape == mixture.shape for stem in stems.values())
     np.testing.assert_allclose(sum(stems.values()), mixture, atol=1e-5)
     plain = separators.MaskedSeparator(separator.model, SIZES.exponent).separate(mixture)
     assert max(np.abs(stems[s] - plain[s]).max() for s in stems) > 1e-3  # they are not the plain masks
-    louder = separator.separate(4 * mixture)
-    for source, stem in stems.items():
-        np.testing.assert_allclose(louder[source], 4 * stem, atol=1e-4 * np.abs(mixture).max())
+    louder = stacked(separator.separate(4 * mixture))
+    np.testing.assert_allclose(louder, 4 * stacked(stems), atol=1e-4 * np.abs(mixture).max())
     assert not any(stem.any() for stem in separator.separate(np.zeros(20000, np.float32)).values())
 
 
@@ -164,8 +151,7 @@ def test_corrections_are_learned_and_the_analysis_network_is_not(tmp_path):
     losses = [model.train_on_batch(inputs, targets, return_dict=True)["loss"] for _ in range(8)]
     assert losses[-1] < losses[0] - 0.05
     assert all(np.array_equal(a, ops.convert_to_numpy(b)) for a, b in zip(before, model.separator.weights))
-    model.save(tmp_path / "model.keras")
-    again = keras.saving.load_model(tmp_path / "model.keras", compile=False, safe_mode=True)
+    again = reloaded(model, tmp_path)
     np.testing.assert_allclose(again(inputs)["imaginary"], model(inputs)["imaginary"], atol=1e-5)
 
 
@@ -173,10 +159,9 @@ def test_corrections_are_learned_and_the_analysis_network_is_not(tmp_path):
 def test_a_run_is_initialised_from_a_separator_and_resumes(tmp_path, folder):
     songs = [make_song()], [make_song(80.0, 300.0)]
     start = folder / "separator-plain.keras"
-    train_refinement.train(SHORT, SIZES, *songs, tmp_path, start)
-    refined = train_refinement.train(dataclasses.replace(SHORT, steps=3), SIZES, *songs, tmp_path, start)
-    with open(tmp_path / "log.csv") as file:
-        assert [row["epoch"] for row in csv.DictReader(file)] == ["0", "1", "2"]
+    TRAINER.train(SHORT, SIZES, *songs, tmp_path, start)
+    refined = TRAINER.train(dataclasses.replace(SHORT, steps=3), SIZES, *songs, tmp_path, start)
+    assert [row["epoch"] for row in read_log(tmp_path / "log.csv")] == ["0", "1", "2"]
     plain = keras.saving.load_model(start, compile=False)
     for ours, theirs in zip(refined.separator.weights, plain.weights):
         np.testing.assert_array_equal(ops.convert_to_numpy(ours), ops.convert_to_numpy(theirs))

@@ -1,18 +1,9 @@
 """The chapter's figures name their parts, in their places."""
 
-import matplotlib.pyplot as plt
 import numpy as np
-import pytest
 
 from ddsp_models.separation import plots
 from ddsp_models.separation.analysis_network import Sizes, mel_triangles
-
-
-@pytest.fixture
-def ax():
-    figure, axes = plt.subplots()
-    yield axes
-    plt.close(figure)
 
 
 def test_the_diagram_names_the_parts(ax):

@@ -1,12 +1,11 @@
 """Training crops: stems add up, features follow the gain, and a resumed run gets the same ones."""
 
 import numpy as np
-import pytest
 
 from ddsp_models.features import N_BANDS
 from ddsp_models.separation import song_crops
 from ddsp_models.separation.train_separator import SeparatorTraining
-from tests.helpers import make_song
+from tests.helpers import make_song, refused
 
 SHORT = SeparatorTraining(
     seconds=0.5, batch_size=2, steps=8, steps_per_epoch=4, remix=0.5, gain_db=6.0, taught_until=0.5, own_pitch=1.0
@@ -46,5 +45,4 @@ def test_a_faster_tape_is_higher_and_shorter():
 
 
 def test_songs_shorter_than_a_crop_are_named():
-    with pytest.raises(ValueError, match=r"too short"):
-        song_crops.SongCrops([make_song(seconds=0.25)], SHORT, 128)
+    refused("too short", song_crops.SongCrops, [make_song(seconds=0.25)], SHORT, 128)

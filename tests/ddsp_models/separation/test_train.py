@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from audio_processing.audio_processing import save
+from ddsp_models import train_decoder
 from ddsp_models.separation import train, train_separator
 from ddsp_models.separation.analysis_network import Sizes
 from ddsp_models.separation.train_separator import SeparatorTraining
@@ -61,8 +62,8 @@ def test_another_separators_weights_go_to_the_sources_of_the_same_name(tmp_path)
 
 def test_a_recorded_songs_f0_is_tracked(tmp_path, monkeypatch):
     frames = np.full((250, 1), 110.0)
-    monkeypatch.setattr(train_separator, "pitched_features", lambda *_, **__: {"f0": frames, "voiced": frames > 0})
-    monkeypatch.setattr(train_separator, "SONG_PARTS", {"validation": (1, 2)})
+    monkeypatch.setattr(train_separator, "features_of", lambda *_: {"f0": frames, "voiced": frames > 0})
+    monkeypatch.setattr(train_decoder, "SONG_PARTS", {"validation": (1, 2)})
     for source, stem in trio(seconds=2.0).items():
         save(tmp_path / f"{source}.wav", stem, 16000)
     [song] = train_separator.recorded_songs(SMALL, tmp_path, "validation")

@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 from keras import ops
 
-from ddsp_models import autoencoder
-from ddsp_models.features import PITCHED, STRUCK
-from ddsp_models.separation import song_crops, train_through_decoders
+from audio_processing.tracks import TRIO
+from ddsp_models.separation import song_crops, train, train_through_decoders
 from ddsp_models.separation.analysis_network import ParametricSeparator, Sizes
 from ddsp_models.separation.train_separator import validation_examples
 from ddsp_models.separation.train_through_decoders import Through, ThroughSynthesisers
-from tests.helpers import ANALYSIS, DECODER, make_song
+from tests.helpers import ANALYSIS, array, curve, make_song, small_decoder, untrained
 
 SMALL = Sizes(**ANALYSIS)
 SHORT = Through(seconds=0.5, batch_size=2, steps=2, steps_per_epoch=1)
@@ -23,20 +22,11 @@ SHORT = Through(seconds=0.5, batch_size=2, steps=2, steps_per_epoch=1)
 
 @pytest.fixture(scope="module")
 def decoders():
-    keras.utils.set_random_seed(0)
-    pitched = autoencoder.Settings(PITCHED, n_harmonics=12, outline=True, **DECODER)
-    struck = autoencoder.Settings(STRUCK, n_harmonics=0, **DECODER)
-    found = {"drums": struck, "bass": pitched, "vocals": pitched}
-    found = {source: autoencoder.Decoder(settings) for source, settings in found.items()}
-    for decoder in found.values():
-        decoder.build({})
-    return found
+    return {source: small_decoder(source, seed=i) for i, source in enumerate(TRIO)}
 
 
 def wrapped(decoders, mode, **settings):
-    keras.utils.set_random_seed(1)
-    separator = ParametricSeparator(SMALL)
-    separator.build(None)
+    separator = untrained(ParametricSeparator, SMALL)
     model = ThroughSynthesisers(separator, decoders, dataclasses.replace(SHORT, mode=mode, **settings))
     model.build()
     model.compile(optimizer=keras.optimizers.Adam(5e-3), run_eagerly=True)
@@ -44,7 +34,7 @@ def wrapped(decoders, mode, **settings):
 
 
 def weights_of(layer):
-    return [ops.convert_to_numpy(w).copy() for w in layer.weights]
+    return [array(w).copy() for w in layer.weights]
 
 
 @pytest.mark.slow
@@ -67,9 +57,7 @@ def test_mixtures_alone_train_the_features_through_the_decoders(decoders):
 def test_stems_train_everything(decoders):
     model = wrapped(decoders, "supervised", spectral_weight=0.3)
     inputs, targets = song_crops.SongCrops([make_song()], SHORT, SMALL.hop)[0]
-    first = model.train_on_batch(inputs, targets, return_dict=True)
-    for _ in range(6):
-        last = model.train_on_batch(inputs, targets, return_dict=True)
+    first, *_, last = [model.train_on_batch(inputs, targets, return_dict=True) for _ in range(7)]
     assert last["stems"] < first["stems"] and last["pitch"] < first["pitch"]
     assert set(last) == {"loss", "stems", "pitch", "magnitude", "outline", "snr", "features"}
 
@@ -80,8 +68,8 @@ def test_a_run_resumes_and_keeps_a_separator(decoders, tmp_path, uncompiled):
     songs = [make_song()], [make_song(80.0, 300.0, seconds=0.5)]
     for steps in (1, 2):
         training = dataclasses.replace(SHORT, steps=steps)
-        best = train_through_decoders.train(training, SMALL, *songs, tmp_path, network=network)
-    assert (tmp_path / "log.csv").read_text().count("\n") == 3
+        best = train.THROUGH.train(training, SMALL, *songs, tmp_path, network=network)
+    assert len(curve(tmp_path)) == 2
     assert json.loads((tmp_path / "settings.json").read_text())["training"]["mode"] == "supervised"
     assert isinstance(best, ParametricSeparator)
 
@@ -94,6 +82,6 @@ def test_the_true_f0_is_given_in_validation_if_there_are_no_stems():
 
 def test_a_held_f0_has_no_gaps():
     line = np.array([[0.0, 0.0, 110.0, 0.0, 0.0, 0.0, 220.0, 0.0], np.zeros(8)], np.float32)
-    held = ops.convert_to_numpy(train_through_decoders.held(ops.convert_to_tensor(line)))
+    held = array(train_through_decoders.held(ops.convert_to_tensor(line)))
     np.testing.assert_array_equal(held[0], [110, 110, 110, 110, 110, 110, 220, 220])
     assert not held[1].any()
