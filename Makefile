@@ -2,10 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
-export TF_CPP_MIN_LOG_LEVEL ?= 2
+export TF_CPP_MIN_LOG_LEVEL ?= 3
 export PYTHONDONTWRITEBYTECODE := 1
 
-NOTEBOOKS := $(shell git ls-files '*.ipynb' 2>/dev/null)
+NOTEBOOKS := $(sort $(wildcard *.ipynb */*.ipynb))
 READ_BY_REPORT := display.py $(wildcard experiments/*.py audio_processing/*.py player/*) $(shell find results mss_nn_implementation/training_final_full -type f 2>/dev/null | sed 's/ /\\ /g')
 
 .PHONY: app colab-check help report site test test-quick lint dataset musdb train studies results bench parity stress verify notebooks environment anew
@@ -37,26 +37,26 @@ dataset: .make/environment ## the virtual band's songs: data/virtual_band
 # MUSDB_PATH and AIR_TRAFFIC_PATH name folders of recorded music; what needs one of them is left out where it is not set
 train: dataset ## the shipped weights, from nothing: hours
 	$(RUN) -m neural_network_basics.train_drums_mask
-	$(RUN) -m mss_nn_implementation.train trio
-	for source in drums bass vocals; do $(RUN) -m ddsp_models.train_decoder band-$$source || exit; done
-	$(RUN) -m ddsp_models.separation.train one_artist
+	$(RUN) -m mss_nn_implementation.train trio --export
+	for source in drums bass vocals; do $(RUN) -m ddsp_models.train_decoder band-$$source --export || exit; done
+	$(RUN) -m ddsp_models.separation.train one_artist --export
 	$(RUN) -m ddsp_models.separation.tune_masks
 	$(RUN) -m ddsp_models.separation.ensemble
-	for name in refined played unplayed mixtures; do $(RUN) -m ddsp_models.separation.train one_artist_$$name || exit; done
-	for source in drums bass vocals; do $(RUN) -m ddsp_models.separation.train heard-$$source || exit; done
+	for name in refined played unplayed mixtures; do $(RUN) -m ddsp_models.separation.train one_artist_$$name --export || exit; done
+	for source in drums bass vocals; do $(RUN) -m ddsp_models.separation.train heard-$$source --export || exit; done
 	$(RUN) -m ddsp_models.separation.tune_masks --decoders
 	$(RUN) -m virtual_band --sets many_artists many_validation --many 240
-	for name in artists four; do $(RUN) -m ddsp_models.separation.train many_$$name || exit; done
-	$(RUN) -m mss_nn_implementation.train many --dry-run
-	$(RUN) -m mss_nn_implementation.train many_trio
-	test -z "$$MUSDB_PATH" || $(RUN) -m mss_nn_implementation.train musdb
-	test -z "$$AIR_TRAFFIC_PATH" || for source in drums bass vocals; do $(RUN) -m ddsp_models.train_decoder air_traffic-$$source || exit; done
-	test -z "$$AIR_TRAFFIC_PATH" || $(RUN) -m ddsp_models.separation.train air_traffic
+	for name in artists four; do $(RUN) -m ddsp_models.separation.train many_$$name --export || exit; done
+	$(RUN) -m mss_nn_implementation.train many
+	$(RUN) -m mss_nn_implementation.train many_trio --export
+	test -z "$$MUSDB_PATH" || $(RUN) -m mss_nn_implementation.train musdb --export
+	test -z "$$AIR_TRAFFIC_PATH" || for source in drums bass vocals; do $(RUN) -m ddsp_models.train_decoder air_traffic-$$source --export || exit; done
+	test -z "$$AIR_TRAFFIC_PATH" || $(RUN) -m ddsp_models.separation.train air_traffic --export
 
 # Every training here is one row of a table; those that are up to date are not repeated
 studies: dataset ## ablations, and the studies of music and parameters, from nothing: many hours
 	$(RUN) -m virtual_band --sets one_artist_long
-	$(RUN) -m mss_nn_implementation.ablations
+	$(RUN) -m mss_nn_implementation.ablations --export
 	$(RUN) -m ddsp_models.separation.ablations
 	$(RUN) -m experiments.studies
 	$(RUN) -m ddsp_models.separation.oracle_substitution

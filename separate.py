@@ -1,30 +1,40 @@
-"""Separate a song: python separate.py SONG [--model NAME] [--out DIR], or `separate(mixture, sample_rate)` in Python.
+"""Separate songs: python separate.py SONG … [--model NAME] [-o DIR], or `separate(mixture, sample_rate)` in Python.
 
 The stems are as long as the song and have its sample rate and channels. Together with the residual, which is what no
 stem claims, they add up to the song.
 """
 
 import argparse
-import os
-import shutil
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
-from unicodedata import category
 
 import numpy as np
-import soundfile
 
-from audio_processing.chunks import LOUDEST, usable
-from audio_processing.sound_files import AudioError, announced_samples, open_audio, read_block
+from audio_processing.sound_files import OURS, THEIRS, AudioError, open_audio
+from audio_processing.stem_files import (
+    BITS,
+    SongReader,
+    StemFiles,
+    check_targets,
+    folder_name,
+    full_disk_named,
+    publish,
+    songs_in,
+)
+from common import results, terminal
 from common.files import partial_folder
+from common.places import ROOT
+
+VERSION = "0.2.0"
+PROGRAM = "mss-separate" if __package__ else "separate.py"  # installed, or in the repository
 
 _MUSDB, _SONG = ("musdb",), ("air_traffic",)
+_ACADEMIC = "academic use (MUSDB18)"  # what the songs that it learned from allow
 
 
 @dataclass(frozen=True)
@@ -55,6 +65,8 @@ class System:
         of a row without `make` that is given the true stems.
     true_f0_of : str
         name of the separator that is given the true f0 here; "" for none.
+    licence : str
+        of its weights.
     description : str
         part of the key that tells whether scores are up to date; frozen, whatever the docstrings say.
     colour, marker : str
@@ -71,6 +83,7 @@ class System:
     features: bool = True
     estimate: Callable | None = None
     true_f0_of: str = ""
+    licence: str = "MIT"
     description: str = ""
     colour: str = ""
     marker: str = "o"
@@ -125,13 +138,14 @@ SEPARATORS = {
         ),
         System(
             "musdb", "Conv-TasNet, trained on recordings", "waveform",
-            "recorded songs, a little better than musdb@once, two to six times as slow",
+            "recorded songs, a little better than musdb@once, twice as slow",
             _load(_CONV_TASNET, "musdb", averaged=True), _shipped(_TASNET, "musdb.keras"), _MUSDB,
+            licence=_ACADEMIC,
         ),
         System(
             "musdb@once", "Conv-TasNet, trained on recordings, one pass", "waveform",
             "recorded songs: drums, bass, other, vocals", _load(_CONV_TASNET, "musdb"),
-            _shipped(_TASNET, "musdb.keras"), _MUSDB,
+            _shipped(_TASNET, "musdb.keras"), _MUSDB, licence=_ACADEMIC,
         ),
         System(
             "numpy_cnn", "NumPy network", "mask", "drums and the rest of the virtual band; needs NumPy alone",
@@ -164,13 +178,13 @@ SEPARATORS = {
         System(
             "ddsp_masked@air_traffic", "DDSP masks, fine-tuned on the song's beginning", "mask",
             "one recorded song, trained on its first two minutes", _load(_DDSP + "MaskedSeparator", "air_traffic"),
-            _trained("separator-air_traffic"), _SONG,
+            _trained("separator-air_traffic"), _SONG, licence=_ACADEMIC,
         ),
         System(
             "ddsp_resynthesis@air_traffic", "DDSP resynthesis, fine-tuned on the song's beginning", "resynthesis",
             "that song's stems synthesised anew",
             _load(_DDSP + "ResynthesisSeparator", "air_traffic", decoders="air_traffic"),
-            (*_trained("separator-air_traffic"), *_decoders("air_traffic")), _SONG,
+            (*_trained("separator-air_traffic"), *_decoders("air_traffic")), _SONG, licence=_ACADEMIC,
         ),
         System(
             "conv_tasnet_ddsp", "Conv-TasNet, then DDSP decoders", "resynthesis",
@@ -212,7 +226,8 @@ def separate(mixture, sample_rate, model=DEFAULT):
     Parameters
     ----------
     mixture : np.ndarray, (samples,) or (channels, samples)
-        full scale is [-1, 1]; samples that are not finite, or beyond `LOUDEST`, count as silence.
+        channels first: what `soundfile.read` gives has to be transposed. Full scale is [-1, 1]; samples that are not
+        finite, or beyond `LOUDEST`, count as silence.
     sample_rate : int
         in Hz.
     model : str
@@ -226,7 +241,8 @@ def separate(mixture, sample_rate, model=DEFAULT):
     Raises
     ------
     ValueError
-        for an unknown model, an empty mixture, one of more than two axes, or a sample rate that is not positive.
+        for an unknown model, an empty mixture, one of more than two axes or 64 channels, or a sample rate that is not
+        positive.
 
     See Also
     --------
@@ -246,19 +262,41 @@ def separate(mixture, sample_rate, model=DEFAULT):
 # --- files -----------------------------------------------------------------------------------------------------------
 
 
-def separate_file(song, model=DEFAULT, out="separated", *, progress=True, limit=None):
-    """Separate a sound file into wav files, in memory that does not grow with its length.
+def separate_file(
+    song,
+    model=DEFAULT,
+    out="separated",
+    *,
+    stems=(),
+    two_stems="",
+    kind="wav",
+    bits="",
+    stream=None,
+    folder=None,
+    progress=True,
+    limit=None,
+):
+    """Separate a sound file into files, in memory that does not grow with its length.
 
     Parameters
     ----------
     song : str or Path
-        wav, flac, ogg or mp3, or what `open_audio` decodes with ffmpeg. A truncated file is separated as far as it
-        goes, and a line on standard error says so.
+        what `open_audio` reads. A truncated file is separated as far as it goes, and a line on standard error says so.
     model : str
         a key of `SEPARATORS`.
     out : str or Path
-        folder; the stems go to out/<name of the song>/<source>.wav and residual.wav, 32-bit float. They are written in
-        a temporary folder and moved there when all are complete; stems of an earlier run are replaced.
+        folder; the stems go to out/<name of the song>/<source>.wav and residual.wav. They are written in a temporary
+        folder and moved there when all are complete; stems of an earlier run are replaced.
+    stems : sequence of str
+        which of the model's sources, and "residual", are written; all by default.
+    two_stems : str
+        write this source, and all else of the song as "no_<source>"; both add up to the song.
+    kind, bits : str
+        format of the files, and of their samples (`stem_files.BITS`): 32-bit float wav by default.
+    stream : int, optional
+        which sound of a file that holds several, from 1.
+    folder : str, optional
+        name of the folder in `out`; by default that of the song.
     progress : bool
         show a progress bar on standard error.
     limit : float, optional
@@ -273,203 +311,179 @@ def separate_file(song, model=DEFAULT, out="separated", *, progress=True, limit=
     ------
     AudioError
         if the song cannot be read, a stem would overwrite it, or `limit` is exceeded; nothing is written then.
+    ValueError
+        if the model has no such source, or the format cannot hold the song.
     OSError
         if the folder cannot be written, or the disk is full; nothing is written then, either.
     """
-    with open_audio(song) as sound:
+    with open_audio(song, stream) as sound:
         chosen = separator(model)
-        folder = Path(out) / folder_name(song)
-        targets = [folder / f"{name}.wav" for name in (*chosen.sources, "residual")]
-        check_targets(targets, song)
+        names, rest, taken = written_stems(chosen.sources, stems, two_stems)
+        targets = {name: Path(out) / (folder or folder_name(song)) / f"{name}.{kind}" for name in names}
+        check_targets([*targets.values()], song)
         with partial_folder(out) as partial, _progress_bar(sound, song, progress) as bar:
             complete = partial / "stems"
             complete.mkdir()
             reader = SongReader(sound, song, bar)
-            with full_disk_named(out):
-                write_stems(chosen, reader, [complete / target.name for target in targets], limit)
+            files = {name: complete / target.name for name, target in targets.items()}
+            with full_disk_named(out), StemFiles(files, sound, kind, bits, rest=rest, taken=taken) as written:
+                _write_stems(chosen, reader, written, limit)
             reader.check()
             with full_disk_named(out):
-                check_lengths(complete, reader.samples)
-            reader.report_losses()
-            publish(complete, targets)
-    return targets
+                written.check_lengths(reader.samples)
+            notes = [*sound.notes, *reader.notes(), *(f"{song}: {note}" for note in written.notes())]
+            publish(complete, [*targets.values()])
+    for note in notes:
+        terminal.note(note)
+    return [*targets.values()]
 
 
-class SongReader:
-    """Reads an open sound file in blocks (channels, samples), and keeps the song until it is taken with its stems.
+def written_stems(sources, stems=(), two_stems=""):
+    """Which files a separator of these sources writes.
 
-    Samples that are not `usable` are replaced by 0 and counted.
+    Returns
+    -------
+    names : list of str
+    rest : str
+        the one of them that is what is left of the song; "" for none.
+    taken : sequence of str
+        the sources without which it is left.
+
+    Raises
+    ------
+    ValueError
+        for a source that there is not.
     """
-
-    def __init__(self, sound, song, progress):
-        self.sound, self.song, self.progress = sound, song, progress
-        self.samples = self.unusable = 0
-        self.kept = []
-
-    def __call__(self, samples):
-        block = read_block(self.sound, samples, self.song)
-        good = usable(block)
-        self.samples += block.shape[-1]
-        self.unusable += block.size - int(good.sum())
-        self.progress.update(block.shape[-1] / self.sound.samplerate)
-        self.kept.append(block if good.all() else np.where(good, block, np.float32(0)))
-        return self.kept[-1]
-
-    def take(self, samples):
-        """The next `samples` samples (channels, samples) that were read and not taken yet."""
-        kept = np.concatenate(self.kept, axis=-1)
-        self.kept = [kept[:, samples:]]
-        return kept[:, :samples]
-
-    def check(self):
-        """Refuse a song that turned out to hold no sound."""
-        if self.samples == 0:
-            raise AudioError(f"{self.song}: the sound is zero samples long")
-        if self.unusable == self.samples * self.sound.channels:
-            raise AudioError(f"{self.song}: every sample is NaN, infinite or beyond {LOUDEST:.0e}")
-
-    def report_losses(self):
-        """Say on standard error what of the song was not usable, or not there."""
-        if self.unusable:
-            _note(f"{self.song}: {self.unusable} samples were NaN or infinite and count as silence")
-        announced = announced_samples(self.sound)
-        if self.samples < announced:
-            seconds = [f"{samples / self.sound.samplerate:.1f} s" for samples in (announced, self.samples)]
-            _note(f"{self.song}: truncated: expected {seconds[0]} as its header says, got {seconds[1]}")
+    known = (*sources, "residual")
+    for option, asked, there in (("--stems", stems, known), ("--two-stems", [two_stems][: bool(two_stems)], sources)):
+        if unknown := [name for name in asked if name not in there]:
+            raise ValueError(f"{option}: expected {', '.join(there)}, which this model has, got {unknown[0]}")
+    if two_stems:
+        return [two_stems, f"no_{two_stems}"], f"no_{two_stems}", [two_stems]
+    names = [name for name in known if name in stems or not stems]
+    return names, "residual" if "residual" in names else "", sources
 
 
-def write_stems(chosen, reader, paths, limit=None):
-    """Separate a song chunk by chunk into files: a stem each, and last the residual.
-
-    Parameters
-    ----------
-    chosen : Separator
-    reader : SongReader
-    paths : list of Path
-    limit : float, optional
-        seconds that it may take.
-    """
+def _write_stems(chosen, reader, files, limit=None):
+    """Separate a song chunk by chunk into `StemFiles`; `limit` in seconds."""
     sound, start = reader.sound, time.monotonic()
-    with ExitStack() as stack:
-        files = [stack.enter_context(_stem_file(path, sound)) for path in paths]
-        for stems in chosen.stream(reader, sound.samplerate, len(sound)):  # (sources, channels, samples)
-            if limit is not None and time.monotonic() - start > limit:
-                raise AudioError(f"{reader.song}: not separated in {limit:g} s, which is the limit")
-            residual = reader.take(stems.shape[-1]) - stems.sum(axis=0)
-            for file, stem in zip(files, [*stems, residual]):
-                file.write(stem.T)
-
-
-def check_lengths(folder, samples):
-    """Make sure that every stem in a folder is whole: closing a file on a full disk raises nothing."""
-    for path in folder.iterdir():
-        if soundfile.info(os.fsencode(path)).frames != samples:
-            raise soundfile.SoundFileRuntimeError(f"{path.name} is not complete")
-
-
-def folder_name(song):
-    """Name of the folder of a song's stems: the file's without its ending; never "." or ".."."""
-    song = Path(song)
-    return song.stem if song.stem.strip(".") else song.name
-
-
-def check_targets(targets, song):
-    """Refuse, before anything is computed, targets that are folders or the song itself, and a file in their way."""
-    folder = targets[0].parent
-    if folder.exists() and not folder.is_dir():
-        raise AudioError(f"{folder}: exists and is not a folder; choose another --out")
-    for target in targets:
-        if target.is_dir():
-            raise AudioError(f"{target}: exists and is a folder; choose another --out")
-        if target.exists() and target.samefile(song):
-            raise AudioError(f"{song}: a stem would overwrite the song; choose another --out")
-
-
-def publish(complete, targets):
-    """Move a folder of finished stems to its place: at once if nothing is there, else file by file."""
-    folder = targets[0].parent
-    umask = os.umask(0)
-    os.umask(umask)
-    complete.chmod(0o777 & ~umask)
-    try:
-        os.rename(complete, folder)
-    except OSError:  # the folder is there and not empty
-        for target in targets:
-            os.replace(complete / target.name, target)
-    others = sorted(path.name for path in folder.glob("*.wav") if path not in targets)
-    if others:
-        _note(f"{folder}: also holds {', '.join(others)}, not of this run")
-
-
-@contextmanager
-def full_disk_named(out):
-    """Turn libsndfile's failures to write, which give no reason, into one that tells how much room is left."""
-    try:
-        yield
-    except (soundfile.SoundFileError, AssertionError) as error:  # soundfile asserts that all was written
-        free = shutil.disk_usage(out).free / 1e6
-        raise OSError(f"{out}: the stems could not be written, {free:.0f} MB are free there") from error
+    for stems in chosen.stream(reader, sound.samplerate, len(sound)):  # (sources, channels, samples)
+        if limit is not None and time.monotonic() - start > limit:
+            raise AudioError(f"{reader.song}: not separated in {limit:g} s, which is the limit")
+        files.write(dict(zip(chosen.sources, stems)), reader.take(stems.shape[-1]))
 
 
 def _progress_bar(sound, song, shown):
     """A bar on standard error that counts the seconds of a song."""
     from tqdm import tqdm
 
-    seconds = round(announced_samples(sound) / sound.samplerate)
-    return tqdm(total=seconds, unit="s", desc=Path(song).stem[:40], disable=not shown, leave=False)
-
-
-def _stem_file(path, sound):
-    """A wav file of 32-bit floats open for writing, with the rate and channels of `sound`; RF64 near 4 GB."""
-    kind = "RF64" if 4 * sound.channels * len(sound) > 2**32 - 2**20 else "WAV"
-    return soundfile.SoundFile(os.fsencode(path), "w", sound.samplerate, sound.channels, "FLOAT", format=kind)
+    form = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f} of {total:.0f} s [{elapsed}<{remaining}]"
+    name, seconds = terminal.printable(Path(song).stem)[:40], len(sound) / sound.samplerate
+    return tqdm(total=seconds, desc=name, disable=not shown, leave=False, bar_format=form)
 
 
 # --- the command -----------------------------------------------------------------------------------------------------
 
 
-def _note(message):
-    print(printable(message), file=sys.stderr)
+def models():
+    """A line for each separator: what it is for, the size of its weights, a score of it, and their licence."""
+    lines = []
+    for row in SEPARATORS.values():
+        paths = [ROOT / path for path in row.weights]
+        size = sum(path.stat().st_size for path in paths if path.exists()) / 1e6
+        weights = (
+            "not here" if not all(path.exists() for path in paths) else f"{size:.2g} MB" if paths else "no weights"
+        )
+        lines.append(f"{row.name:29} {row.purpose}; {weights}{_score(row)}; {row.licence}")
+    return lines
 
 
-def printable(message):
-    """A message as one line that leaves a terminal as it is: line breaks, control characters and bytes that are no
-    UTF-8 are escaped."""
-    escaped = ("Cc", "Cs", "Zl", "Zp")
-    return "".join(c if category(c) not in escaped else c.encode("unicode_escape").decode() for c in str(message))
+def _score(row):
+    """A score of a separator on the test set that it is meant for, if there are results."""
+    recorded = row.test_sets == _MUSDB
+    test_set, metric = ("musdb18_7s", "sdr") if recorded else ("same_artist", "si_sdr")
+    if row.test_sets == _SONG:
+        test_set = "air_traffic"
+    try:
+        records = results.read(results.score_path(test_set, row.name))["records"]
+    except results.ResultsError:
+        return ""
+    values = {}
+    for record in records:
+        if record["metric"] == metric:
+            values.setdefault(record["source"], []).append(record["value"])
+    over_songs = np.median if recorded else np.mean  # as the tables have it
+    mean = np.mean([over_songs(each) for each in values.values()])
+    return f"; {metric.upper().replace('_', '-')} {mean:.1f} dB on {test_set}" if values else ""
+
+
+class _Models(argparse.Action):
+    def __call__(self, parser, *_):
+        print(*models(), sep="\n")
+        parser.exit()
+
+
+def parser():
+    """The command line."""
+    width = max(map(len, SEPARATORS)) + 2
+    rows = "\n".join(f"  {row.name:{width}}{row.purpose}" for row in SEPARATORS.values())
+    made = argparse.ArgumentParser(
+        prog=PROGRAM,
+        description=(__doc__ or "").split("\n")[0],
+        epilog=f"models:\n{rows}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    comma = {"type": lambda text: text.split(","), "default": [], "metavar": "NAMES"}
+    for flags, settings in {
+        ("songs",): dict(nargs="+", metavar="SONG", help=f"files ({OURS}; with ffmpeg {THEIRS}), or folders of files"),
+        ("-m", "--model"): dict(
+            default=DEFAULT, choices=SEPARATORS, metavar="NAME", help="one of those below (default: %(default)s)"
+        ),
+        ("-o", "--out"): dict(default="separated", metavar="DIR", help="folder for the stems (default: %(default)s)"),
+        ("--stems",): dict(**comma, help="write these alone, such as drums,vocals"),
+        ("--two-stems",): dict(default="", metavar="NAME", help="write this stem, and all the rest as one"),
+        ("--format",): dict(default="wav", choices=BITS, dest="kind", help="of the files (default: %(default)s)"),
+        ("--bits",): dict(
+            default="", choices=("16", "24", "float"), help="of a sample (default: float for wav, 24 for flac)"
+        ),
+        ("--stream",): dict(type=int, metavar="N", help="which sound of a file that holds several, from 1"),
+        ("-q", "--quiet"): dict(action="store_true", help="say only what is wrong"),
+        ("--list-models",): dict(
+            action=_Models, nargs=0, default=argparse.SUPPRESS, help="what each is for, its size, score and licence"
+        ),
+        ("--version",): dict(action="version", version=f"{PROGRAM} {VERSION}"),
+    }.items():
+        made.add_argument(*flags, **settings)
+    return made
+
+
+def run(songs, model, out, quiet, **options):
+    """Separate several songs; one that is no good is named, and the others are separated. Returns the exit status."""
+    status = 0
+    for song, folder in songs_in(songs, out).items():
+        try:
+            shown = not quiet and sys.stderr.isatty()
+            written = separate_file(song, model, out, folder=folder, progress=shown, **options)
+        except (ValueError, OSError, ImportError, MemoryError) as error:
+            status = terminal.REFUSED
+            terminal.note(f"{PROGRAM}: {terminal.reason(error)}")
+            continue
+        for path in () if quiet else written:
+            _print(terminal.printable(path))
+    return status
+
+
+def _print(line):
+    try:
+        print(line, flush=True)
+    except UnicodeEncodeError:  # a terminal that knows ASCII alone
+        print(line.encode("ascii", "backslashreplace").decode())
 
 
 def main(arguments=None):
-    """The command. Returns its exit status: 0, or 2 if the song or the model is no good."""
-    width = max(map(len, SEPARATORS)) + 2
-    models = "\n".join(f"  {row.name:{width}}{row.purpose}" for row in SEPARATORS.values())
-    parser = argparse.ArgumentParser(
-        prog="separate.py",
-        description=__doc__.split("\n")[0],
-        epilog=f"models:\n{models}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("song", help="a wav, flac, ogg or mp3 file; with ffmpeg also m4a, webm, wma")
-    parser.add_argument(
-        "--model", default=DEFAULT, choices=SEPARATORS, metavar="NAME", help="one of those below (default: %(default)s)"
-    )
-    parser.add_argument("--out", default="separated", help="folder for the stems (default: %(default)s)")
-    options = parser.parse_args(arguments)
-    try:
-        shown = sys.stderr.isatty()
-        written = separate_file(options.song, options.model, options.out, progress=shown)
-    except (ValueError, OSError, ImportError, MemoryError) as error:
-        _note(f"separate.py: {error or type(error).__name__}")
-        return 2
-    except KeyboardInterrupt:
-        _note("separate.py: interrupted, nothing was written")
-        return 130
-    for path in written:
-        try:
-            print(printable(path))
-        except UnicodeEncodeError:  # a terminal that knows ASCII alone
-            print(printable(path).encode("ascii", "backslashreplace").decode())
-    return 0
+    """The command. Returns its exit status: 0, or 2 if a song or an option is no good."""
+    options = vars(parser().parse_args(arguments))
+    return terminal.ended(PROGRAM, lambda: run(**options), "interrupted, this song was not written")
 
 
 if __name__ == "__main__":

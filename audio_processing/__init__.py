@@ -1,1 +1,5 @@
 """Chapter 2: sound files, spectrograms, masks. Every other chapter builds on this one."""
+
+from common import terminal
+
+terminal.interrupt_quietly()

@@ -6,6 +6,7 @@ Notebook: audio_processing/spectrogram_report.ipynb
 """
 
 import math
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import scipy.signal
 import soundfile
 import soxr
 
-from audio_processing.sound_files import AudioError, open_audio, read_block
+from audio_processing.sound_files import BLOCK, AudioError, open_audio
 from common.checks import expect
 from common.files import atomic_path
 
@@ -63,12 +64,11 @@ def load(path, *, sample_rate=None, mono=False):
     """
     with open_audio(path) as sound:
         rate, blocks = sound.samplerate, []
-        size = min(len(sound), 2**22)  # a damaged header may announce more samples than any memory holds
-        while (block := read_block(sound, size, path)).shape[-1]:  # (channels, samples)
+        while (block := sound.read(BLOCK)).shape[-1]:  # (channels, samples)
             blocks.append(block)
-        audio = np.concatenate(blocks, axis=-1) if blocks else np.empty((sound.channels, 0), np.float32)
-    if audio.shape[-1] == 0:
-        raise AudioError(f"{path}: the sound is zero samples long")
+        audio = np.concatenate(blocks, axis=-1)
+        for note in sound.notes:
+            print(note, file=sys.stderr)
     if not np.isfinite(audio).any():
         raise AudioError(f"{path}: every sample is NaN or infinite")
     to_rate = rate if sample_rate is None else sample_rate
@@ -266,7 +266,8 @@ def istft(spectrum, hop_length=512, *, length=None, window_name="hann"):
     by_frame = np.swapaxes(spectrum, -1, -2)  # (..., frames, frequencies)
     block = max(1, CACHED // n_fft)
     for start in range(0, n_frames, block):
-        frames = scipy.fft.irfft(by_frame[..., start : start + block, :], n_fft, axis=-1) * weights
+        frames = scipy.fft.irfft(by_frame[..., start : start + block, :], n_fft, axis=-1)
+        frames *= weights
         count = frames.shape[-2]
         pieces = fix_length(frames, overlap * hop_length).reshape(*shape, count, overlap, hop_length)
         for j in range(overlap):

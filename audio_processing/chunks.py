@@ -11,10 +11,14 @@ from abc import ABC, abstractmethod
 import numpy as np
 
 from audio_processing.audio_processing import fix_length
+from audio_processing.sound_files import CHANNELS
 
 # Samples beyond this count as silence, as infinite ones do. Files of 32-bit floats that were scaled like integers stay
 # below; powers of what lies beyond leave the range of the numbers.
 LOUDEST = 1e10
+
+# A signal that is so much softer than its song is what rounding leaves of channels that are alike.
+SILENT = 1e-6
 
 CROSSFADE = 0.25  # share of a chunk that fades into the next, unless a separator says otherwise
 
@@ -156,11 +160,18 @@ def checked_mixture(mixture, sample_rate):
     Raises
     ------
     ValueError
-        for an empty mixture, one of no or more than two axes, or a sample rate that is not positive.
+        for an empty mixture, one of no or more than two axes or more than 64 channels, or a sample rate that is not
+        positive.
     """
     mixture = np.asarray(mixture, np.float32)
     if mixture.ndim not in (1, 2) or mixture.size == 0:
         raise ValueError(f"mixture: expected shape (samples,) or (channels, samples), got {mixture.shape}")
+    if mixture.ndim == 2 and len(mixture) > CHANNELS:
+        advice = "; its transpose would fit" if mixture.shape[1] <= CHANNELS else ""
+        raise ValueError(
+            f"mixture: expected channels first, (channels, samples) with at most {CHANNELS} channels, "
+            f"got {mixture.shape}{advice}"
+        )
     if not sample_rate > 0:
         raise ValueError(f"sample_rate: expected a positive number of Hz, got {sample_rate}")
     return np.where(usable(mixture), mixture, np.float32(0))
@@ -249,10 +260,62 @@ class Separator(ABC):
         Raises
         ------
         ValueError
-            for an empty mixture, one of no or more than two axes, or a sample rate that is not positive.
+            for an empty mixture, one of no or more than two axes or more than 64 channels, or a sample rate that is
+            not positive.
         """
         sample_rate = self.sample_rate if sample_rate is None else sample_rate
         mixture = checked_mixture(mixture, sample_rate)
         blocks = self.stream(array_reader(np.atleast_2d(mixture)), sample_rate, mixture.shape[-1])
         stems = np.concatenate(list(blocks), axis=-1).reshape(len(self.sources), *mixture.shape)
         return dict(zip(self.sources, stems))
+
+
+def principal_axes(channels):
+    r"""Turn channels into signals that have nothing in common on average: the loudest first, the others ever softer.
+
+    For two channels these are a mid and a side, but along the direction in which the music lies: of a song that is
+    panned, inverted on one side or silent on one side they are the same signals as before. The turn is orthogonal, so
+    `axes @ signals` gives the channels back.
+
+    .. math:: x x^T = A \Lambda A^T, \qquad s = A^T x
+
+    Parameters
+    ----------
+    channels : np.ndarray, (channels, samples)
+
+    Returns
+    -------
+    signals : np.ndarray, float32, (channels, samples)
+    axes : np.ndarray, float32, (channels, channels)
+        a column for each signal; its largest entry is positive.
+    """
+    scale = np.abs(channels).max()
+    scaled = channels / (scale if scale > 0 else 1)
+    _, axes = np.linalg.eigh((scaled @ scaled.T).astype(np.float64))
+    axes = axes[:, ::-1]
+    largest = np.abs(axes).argmax(axis=0)
+    axes = (axes * np.sign(np.take_along_axis(axes, largest[None], axis=0))).astype(np.float32)
+    return axes.T @ channels, axes
+
+
+class MonoSeparator(Separator):
+    """A separator whose process hears one channel: the others reach it along the `principal_axes` of each chunk.
+
+    Every axis is separated by itself and turned back. So what is inverted on one side, or panned, is heard as well as
+    what is in the middle, and a silent channel stays silent. A child has `separate_mono` in place of `separate_chunk`.
+    """
+
+    @abstractmethod
+    def separate_mono(self, signal, sample_rate):
+        """Separate a chunk of one channel: (samples,) -> (sources, samples), float32."""
+
+    def separate_chunk(self, chunk, sample_rate):
+        """Separate a chunk: (channels, samples) -> (sources, channels, samples)."""
+        if len(chunk) == 1:
+            return self.separate_mono(chunk[0], sample_rate)[:, None]
+        stems = np.zeros((len(self.sources), *chunk.shape), np.float32)
+        signals, axes = principal_axes(chunk)
+        for signal, axis in zip(signals, axes.T):
+            if np.abs(signal).max() > SILENT * np.abs(chunk).max():
+                stems += self.separate_mono(signal, sample_rate)[:, None] * axis[:, None]
+        return stems

@@ -3,8 +3,8 @@
 from collections import namedtuple
 from pathlib import Path
 
-from audio_processing.audio_processing import fix_length, load
-from audio_processing.tracks import SOURCES, TRIO
+from audio_processing.audio_processing import fix_length
+from audio_processing.tracks import SOURCES, TRIO, load_usable
 from common.places import HERE
 
 # Of the recorded song: from which second to which.
@@ -39,7 +39,7 @@ class RecordedSong(namedtuple("RecordedSong", "path name", defaults=("Clara Berr
 
     def stems(self, sample_rate, mono=True, sources=SOURCES):
         """The true stems, from the second on at which training and validation end, in the order of `sources`."""
-        read = (load(path, sample_rate=sample_rate, mono=mono) for path in self._files(sources))
+        read = (load_usable(path, sample_rate, mono) for path in self._files(sources))
         stems = [audio[..., SONG_PARTS["test"][0] * rate :] for audio, rate in read]
         longest = max(stem.shape[-1] for stem in stems)  # files may end some samples apart
         return {source: fix_length(stem, longest) for source, stem in zip(sources, stems)}

@@ -1,9 +1,7 @@
 """Songs with their stems: folders in MUSDB18-HQ layout, or MUSDB18's own .stem.mp4 files, whole or its 7 s excerpts."""
 
-import json
 import os
 import shutil
-import subprocess
 import zipfile
 from collections import namedtuple
 from pathlib import Path
@@ -12,7 +10,8 @@ import numpy as np
 import soundfile
 
 from audio_processing.audio_processing import load, resample, to_mono
-from audio_processing.sound_files import AudioError, announced_samples, open_audio, open_stream, read_block
+from audio_processing.chunks import LOUDEST, usable
+from audio_processing.sound_files import AudioError, open_audio, open_stream, streams
 from common.checks import expect
 
 SOURCES = ("drums", "bass", "other", "vocals")  # MUSDB's four stems, in MUSDB's order
@@ -38,11 +37,10 @@ class Track(namedtuple("Track", "name path subset")):
 
     def _read(self, part, sample_rate, mono):
         if self.path.is_dir():
-            return load(self.path / f"{part}.wav", sample_rate=sample_rate, mono=mono)
-        with open_stream(self.path, "mov", PARTS.index(part)) as sound:
-            audio, rate = read_block(sound, len(sound), self.path), sound.samplerate
-        audio = to_mono(audio) if mono else audio
-        return (audio, rate) if sample_rate is None else (resample(audio, rate, sample_rate), sample_rate)
+            return load_usable(self.path / f"{part}.wav", sample_rate, mono)
+        with open_stream(self.path, 1 + PARTS.index(part)) as sound:
+            audio, rate = sound.read(len(sound)), sound.samplerate
+        return _converted(audio, rate, f"{self.path}: {part}", sample_rate, mono)
 
     @property
     def sample_rate(self):
@@ -59,7 +57,7 @@ class Track(namedtuple("Track", "name path subset")):
         Raises
         ------
         AudioError
-            if a stem is missing or damaged, or stems differ in length.
+            if a stem is missing, damaged or not all `usable`, or stems differ in length.
         """
         stems = {source: self._read(source, sample_rate, mono)[0] for source in sources}
         lengths = {source: stem.shape[-1] for source, stem in stems.items()}
@@ -91,9 +89,9 @@ class Track(namedtuple("Track", "name path subset")):
         for part in parts:
             path = self.path / f"{part}.wav"
             with open_audio(path) as sound:
-                announced, length = announced_samples(sound), len(sound)
-                if announced > length:
-                    raise AudioError(f"{path}: cut off, {length} of {announced} samples are there")
+                length = len(sound)
+                if sound.announced > length:
+                    raise AudioError(f"{path}: cut off, {length} of {sound.announced} samples are there")
                 yield part, {"sample rate": sound.samplerate, "channels": sound.channels, "length": length}
 
     def _stem_headers(self, parts):
@@ -107,7 +105,7 @@ class Track(namedtuple("Track", "name path subset")):
 
     def files(self):
         """The sound files of the song, sorted: what a checksum of the data covers."""
-        return sorted(self.path.glob("*.wav")) if self.path.is_dir() else [self.path]
+        return sorted(self.path.glob("[!.]*.wav")) if self.path.is_dir() else [self.path]
 
     def annotations(self):
         """F0, voicing and loudness of a song of the virtual band, arrays by name; {} for recorded music."""
@@ -121,17 +119,25 @@ class Track(namedtuple("Track", "name path subset")):
             raise AudioError(f"{path}: damaged; `make dataset` writes the virtual band's songs again") from error
 
 
+def load_usable(path, sample_rate=None, mono=False):
+    """As `load`, but a sound with a sample that is not `usable` raises an AudioError."""
+    return _converted(*load(path), path, sample_rate, mono)
+
+
+def _converted(audio, rate, name, sample_rate, mono):
+    if wrong := audio.size - np.count_nonzero(usable(audio)):
+        raise AudioError(
+            f"{name}: holds NaN or infinite samples, or some beyond {LOUDEST:.0e} ({wrong} of {audio.size})"
+        )
+    audio = to_mono(audio) if mono else audio
+    return (audio, rate) if sample_rate is None else (resample(audio, rate, sample_rate), sample_rate)
+
+
 def _streams(path):
     """What ffprobe reports of each sound in a .stem.mp4 file, as a list of dicts."""
-    ffprobe = shutil.which("ffprobe")
-    if ffprobe is None:
+    if shutil.which("ffprobe") is None:
         raise AudioError(f"{path}: reading .stem.mp4 needs ffmpeg; install it, or use the wav files of MUSDB18-HQ")
-    command = [ffprobe, "-v", "error", "-f", "mov", "-select_streams", "a", "-show_streams", "-of", "json"]
-    try:
-        done = subprocess.run([*command, f"file:{path}"], check=True, capture_output=True, timeout=60)
-        return json.loads(done.stdout)["streams"]
-    except (subprocess.SubprocessError, ValueError, KeyError) as error:
-        raise AudioError(f"{path}: not a stem file that can be read") from error
+    return streams(path)
 
 
 def readable(songs, on_error="raise", sources=SOURCES):
@@ -226,8 +232,8 @@ def tracks(root, subset=None):
     songs = []
     for name in ("train", "test") if subset is None else (subset,):
         folder = Path(root) / name
-        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-            whole = path.is_dir() and not path.name.startswith(".") and any(path.glob("*.wav"))
+        for path in sorted(folder.glob("[!.]*")):  # macOS writes "._song.stem.mp4" beside a song
+            whole = path.is_dir() and any(path.glob("[!.]*.wav"))
             if whole or path.name.endswith(".stem.mp4"):
                 songs.append(Track(path.name if whole else path.name.removesuffix(".stem.mp4"), path, name))
     if not songs:

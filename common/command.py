@@ -2,7 +2,9 @@
 
 import argparse
 
-from common import results
+from common import results, terminal
+
+terminal.interrupt_quietly()  # this module is imported by commands alone
 
 
 def options_of(module, description, flags, arguments=None):
@@ -27,6 +29,7 @@ def options_of(module, description, flags, arguments=None):
     parser = argparse.ArgumentParser(prog=program, description=description, formatter_class=raw)
     for flag, settings in flags.items():
         parser.add_argument(flag, **settings)
+    terminal.imported()
     return parser.parse_args(arguments)
 
 
@@ -43,7 +46,7 @@ def command(module, description, write, flags, arguments=None):
     Returns
     -------
     int
-        exit status: 0, or 2 with one line on standard error.
+        exit status, as `terminal.ended` gives it.
     """
     options = vars(options_of(module, description, flags, arguments))
     return results.report(module, lambda: write(**options))

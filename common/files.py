@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from contextlib import contextmanager, suppress
@@ -12,6 +13,9 @@ try:
 except ImportError:  # Windows: what a killed process left behind stays until somebody deletes it
     fcntl = None
 
+FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f]|[. ]+$')
+DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])\s*(\.|$)", re.IGNORECASE)
+"""What Windows refuses in the name of a file: characters, and names that are devices, with any ending."""
 PARTIAL = ".partial-"  # how the names of folders begin that hold what is not complete yet
 
 
@@ -96,6 +100,29 @@ def atomic_path(path):
     with partial_folder(path.parent) as folder:
         yield folder / path.name
         os.replace(folder / path.name, path)
+
+
+def allowed_name(name):
+    """The name of a file or folder as every system allows it.
+
+    Parameters
+    ----------
+    name : str
+        without folders.
+
+    Returns
+    -------
+    str
+        the same, with "_" for what Windows refuses: some characters, dots and spaces at the end, and the name of a
+        device, which gets one in front. Never empty, "." or "..".
+
+    Examples
+    --------
+    >>> allowed_name("Где?"), allowed_name("con.txt"), allowed_name("etc..")
+    ('Где_', '_con.txt', 'etc__')
+    """
+    name = FORBIDDEN.sub(lambda found: "_" * len(found[0]), name) or "_"
+    return f"_{name}" if DEVICES.match(name) else name
 
 
 def sha256_of(*paths):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from common.files import atomic_path
 from common.places import HERE, ROOT
+from common.terminal import ended
 
 SCHEMA = 1
 RESULTS = HERE.results
@@ -186,15 +187,14 @@ def report(name, write):
     Returns
     -------
     int
-        exit status: 0, or 2 for an error.
+        exit status, as `terminal.ended` gives it: 0, or 2 for an error.
     """
-    try:
+
+    def named():
         written = [str(HERE.shown(path)) for path in write()]
-    except (OSError, ValueError) as error:
-        print(f"{name}: {str(error).splitlines()[0]}", file=sys.stderr)
-        return 2
-    print("wrote " + ", ".join(written) if written else "all up to date")
-    return 0
+        print("wrote " + ", ".join(written) if written else "all up to date")
+
+    return ended(name, named)
 
 
 def _checksum(content):

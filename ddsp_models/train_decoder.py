@@ -1,6 +1,6 @@
 """Train a decoder: python -m ddsp_models.train_decoder [NAME] [--steps N …]
 
-A stopped training resumes from its last checkpoint. The best weights on the validation songs go to
+A stopped training resumes from its last checkpoint. With --export the best weights on the validation songs go to
 `ddsp_models/trained/`, the curve to `results/training/`. The decoders:
 
 band-drums, -bass, -vocals         of the virtual band's training artist
@@ -15,9 +15,8 @@ import sys
 import numpy as np
 from tqdm import tqdm
 
-from audio_processing.audio_processing import load
 from audio_processing.recorded_song import SONG_PARTS
-from audio_processing.tracks import TRIO, tracks
+from audio_processing.tracks import TRIO, load_usable, tracks
 from common.places import HERE
 from ddsp_models import features as feature
 from ddsp_models.autoencoder import PRESETS, WEIGHTS, Decoder, ResynthesisLoss
@@ -69,7 +68,7 @@ def recorded_stem(folder, part, source):
     files = sorted(folder.glob(f"{source}.*"))
     if not files:
         raise FileNotFoundError(f"{folder}: expected a file {source}.*, got none")
-    audio, rate = load(files[0], sample_rate=feature.SAMPLE_RATE, mono=True)
+    audio, rate = load_usable(files[0], feature.SAMPLE_RATE, mono=True)
     start, stop = (second and second * rate for second in SONG_PARTS[part])
     return audio[start:stop]
 

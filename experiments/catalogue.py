@@ -14,6 +14,7 @@ from audio_processing import masks
 from audio_processing.metrics import si_sdr, snr
 from audio_processing.recorded_song import RecordedSong
 from audio_processing.tracks import EXCLUDED, SOURCES, TRIO, tracks
+from common import results
 from common.places import HERE
 from experiments import systems
 from separate import SEPARATORS, System
@@ -274,6 +275,38 @@ REFERENCES = {
 }
 
 
+def others(test_set="*", name="*"):
+    """Rows that are in no table: other programs' stems, as `experiments.stems` scored them.
+
+    Parameters
+    ----------
+    test_set, name : str
+        of the result files; by default any.
+
+    Returns
+    -------
+    dict of str to str
+        name → label.
+
+    Raises
+    ------
+    common.results.ResultsError
+        if such a file was changed.
+    """
+    rows = {results.score_path(test_set, row) for row in [*SYSTEMS, *REFERENCES]}
+    found = {}
+    for path in sorted(set((HERE.results / "scores").glob(f"{test_set}-{name}.json")) - rows):
+        try:
+            config = results.read(path)["config"]
+        except results.ResultsError as error:
+            remedy = "`python -m experiments.stems` scores its stems again, or removes it"
+            raise results.ResultsError(f"{HERE.shown(path)}: damaged; {remedy}") from error
+        if "label" in config and test_set in ("*", config["test_set"]) and name in ("*", config["system"]):
+            found[config["system"]] = config["label"]
+    return found
+
+
 def label(name):
-    """What pages call a system; the name itself if it has no row."""
-    return getattr(SYSTEMS.get(name) or REFERENCES.get(name), "label", name)
+    """What pages call a system: the label of its row, or of other programs' stems; the name itself if it has none."""
+    row = SYSTEMS.get(name) or REFERENCES.get(name)
+    return row.label if row else others(name=name).get(name, name)

@@ -12,7 +12,7 @@ import numpy as np
 
 from common import results
 from common.places import HERE, ROOT
-from experiments.catalogue import METRICS, REFERENCES, SYSTEMS
+from experiments.catalogue import METRICS, REFERENCES, SYSTEMS, others
 
 # Folders of the records that trainings leave beside their weights, by how the names of their logs begin.
 RECORDS = {"conv_tasnet": "mss_nn_implementation/training_final_full", "ddsp": "ddsp_models/trained"}
@@ -42,8 +42,9 @@ def read_scores(test_set, systems=None):
 
 
 def scored_systems(test_set):
-    """Names of the systems that a test set has results of, sorted."""
-    return sorted(name for name in SYSTEMS | REFERENCES if results.score_path(test_set, name).exists())
+    """Names of the systems that a test set has results of, sorted; then those of other programs' stems."""
+    rows = sorted(name for name in SYSTEMS | REFERENCES if results.score_path(test_set, name).exists())
+    return [*rows, *others(test_set)]
 
 
 def not_defined(test_set, systems, metric):
@@ -194,6 +195,18 @@ def compared(test_set, better, worse, source=None, target=None, metric="si_sdr")
             f"results/scores/{test_set}-{better}.json: no {metric} to compare with {worse}"
         ) from error
     return row | {"reached": None if target is None else row["mean"] >= target}
+
+
+def best_separator(test_set, name):
+    """The separator of the catalogue with the highest mean SI-SDR over the songs and stems of a row of `others`; None
+    if none was scored on all these stems."""
+    pairs = {(r["track"], r["source"]) for r in read_scores(test_set, [name]) if r["metric"] == "si_sdr"}
+    means = {}
+    for system in (row for row in scored_systems(test_set) if row in SYSTEMS and SYSTEMS[row].make):
+        found = [r for r in read_scores(test_set, [system]) if (r["track"], r["source"]) in pairs]
+        if {r["source"] for r in found} == {source for _, source in pairs}:
+            means[system] = averages(found, "si_sdr")[system, "mean"]
+    return max(means, key=means.get, default=None)
 
 
 def read_studies():

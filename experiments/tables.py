@@ -10,7 +10,7 @@ from audio_processing.tracks import SOURCES
 from common import results
 from common.places import HERE
 from experiments import statistics, values
-from experiments.catalogue import METRICS, SYSTEMS, TEST_SETS, label
+from experiments.catalogue import METRICS, SYSTEMS, TEST_SETS, label, others
 
 NOT_COMPUTED = "not computed"
 
@@ -20,9 +20,10 @@ def _label_of(test_set):
 
 
 def _scored(test_set, metric, systems):
-    """System → `values.score`, of those that have the metric; an error if none has."""
+    """System → `values.score`, of those that have the metric, other programs' stems last; an error if none has."""
     there = statistics.scored_systems(test_set)
     asked = [name for name in systems or there if name in there] or systems or []
+    asked = list(dict.fromkeys([*asked, *others(test_set)]))
     rows = {name: row for name in asked if "mean" in (row := values.score.row(test_set, name, metric))}
     if not rows:
         raise results.ResultsError(f"results/scores/{test_set}-*.json: no {metric} in any; `make results` writes them")
@@ -70,7 +71,7 @@ def overview(test_set, systems, metrics):
     rows = [
         {"system": label(system)}
         | {metric.short: values.score.row(test_set, system, metric.name).get("mean") for metric in metrics}
-        for system in systems
+        for system in dict.fromkeys([*systems, *others(test_set)])
     ]
     digits = {"system": 0} | {metric.short: metric.digits for metric in metrics}
     return {"rows": rows, "caption": f"Means over the stems, on {_label_of(test_set)}", "digits": digits}
@@ -105,9 +106,12 @@ def _facts(test_set, system):
 
 def comparisons():
     """Paired differences between systems, song by song, and the differences that were aimed at: one row per comparison
-    of `statistics.COMPARISONS`; one that was not scored has a row that says so."""
+    of `statistics.COMPARISONS`, one that was not scored has a row that says so; and one per row of other programs'
+    stems, with the best separator."""
+    rows = [(test_set, name) for test_set in TEST_SETS for name in others(test_set)]
+    best = [(*row, statistics.best_separator(*row), None, None) for row in rows]
     return {
-        "rows": [_comparison(*row) for row in statistics.COMPARISONS],
+        "rows": [_comparison(*row) for row in [*statistics.COMPARISONS, *(row for row in best if row[2])]],
         "caption": "Paired differences in SI-SDR, song by song, with their 95 % interval by bootstrap over songs; "
         "on how many songs the first is ahead; and what is asked of the mean",
     }
@@ -124,6 +128,21 @@ def _comparison(test_set, system, other, source, asked):
         ahead, songs = f"{found['mean']:+.1f}", f"{found['ahead']} of {found['songs']}"
     measured = {"ahead (dB)": ahead, "95 %": interval, "songs": songs, "asked": wanted}
     return row | {name: words.replace("-", "−") for name, words in measured.items()}
+
+
+def other_stems(test_set, name):
+    """The scores of other programs' stems beside the best separator of the catalogue: one row per stem, with the paired
+    difference in SI-SDR, its 95 % interval, and on how many songs the other program is ahead."""
+    records, best = statistics.read_scores(test_set, [name]), statistics.best_separator(test_set, name)
+    scored = {metric: statistics.averages(records, metric) for metric in ("si_sdr", "sdr")}
+    rows = []
+    for source in [*dict.fromkeys(record["source"] for record in records), None]:
+        row = {"stem": source or "mean"}
+        row |= {METRICS[metric].short: means.get((name, source or "mean")) for metric, means in scored.items()}
+        found = _comparison(test_set, name, best, source, None) if best else {}
+        rows.append(row | {column: found[column] for column in ("ahead (dB)", "95 %", "songs") if found})
+    beside = f"ahead of {label(best)}, the best separator of the course" if best else "no separator was scored on them"
+    return {"rows": rows, "caption": f"{label(name)} on {_label_of(test_set)}; SI-SDR: {beside}", "digits": 1}
 
 
 def computed(studies):

@@ -1,8 +1,8 @@
-"""Ablation of the training recipe: python -m mss_nn_implementation.ablations [--only NAME …] [--steps N]
+"""Ablation of the training recipe: python -m mss_nn_implementation.ablations [--only NAME …] [--steps N] [--export]
 
 Small Conv-TasNets, each trained with one thing changed and from two seeds, so that every difference stands beside the
 spread of the seeds. A run that is up to date is not repeated; one that was stopped resumes from its last checkpoint.
-Everything goes to results/ablations-conv_tasnet.json.
+With --export everything goes to results/ablations-conv_tasnet.json.
 
 The networks of the virtual band's artist are scored by SI-SDR on new songs of that artist and on songs of others, those
 of MUSDB18 (in the folder that MUSDB_PATH names) by the median of `sdr`, all in mono at the network's own 16 kHz.
@@ -23,8 +23,10 @@ import numpy as np
 from audio_processing.metrics import sdr, si_sdr
 from audio_processing.tracks import EXCLUDED, SOURCES
 from common import results
+from common.checks import expect
 from common.files import atomic_path, sha256_of
 from common.places import HERE
+from common.terminal import REFUSED, ended, note, reason
 from mss_nn_implementation.convtas import ConvTasNetSeparator
 from mss_nn_implementation.datasets import RandomCrops, fixed_crops, load_songs, songs_of
 from mss_nn_implementation.parameters import Parameters, Training
@@ -299,30 +301,33 @@ def main(arguments=None):
     )
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=ABLATIONS, help=f"of {', '.join(ABLATIONS)}")
     parser.add_argument("--steps", type=int, default=TRAINING.steps, help="of each run (default: %(default)s)")
-    parser.add_argument("--dry-run", action="store_true", help="train and print, but write no results")
+    parser.add_argument("--export", action="store_true", help="write the table: results/ablations-conv_tasnet.json")
     options = parser.parse_args(arguments)
-    if options.steps <= TRAINING.warmup:
-        print(f"ablations: --steps: expected more than {TRAINING.warmup}, got {options.steps}", file=sys.stderr)
-        return 2
+    return ended(
+        "ablations", partial(_ablate, options), "interrupted; the same command resumes from the last checkpoint"
+    )
+
+
+def _ablate(options):
+    expect(options.steps > TRAINING.warmup, "--steps", f"more than the warm-up of {TRAINING.warmup}", options.steps)
     runs = {}
     for name in ABLATIONS:
         for seed in SEEDS:
             try:
                 run = run_once(name, seed, options.steps, read_only=name not in (options.only or ABLATIONS))
             except (OSError, ValueError) as error:
-                print(f"ablations: {name} is left out: {str(error).splitlines()[0]}", file=sys.stderr)
+                note(f"ablations: {name} is left out: {reason(error)}")
                 break
             if run is not None:
                 runs[name, seed] = run
                 done = f"{run['history']['val_loss']:.2f} dB, {run['cpu_seconds'] / 60:.1f} processor minutes"
                 print(f"{name}, seed {seed}: validation loss {done}", flush=True)
     if not runs:
-        return 2
-    path = HERE.results / "ablations-conv_tasnet.json"
-    if not options.dry_run:
+        return REFUSED
+    if options.export:
+        path = HERE.results / "ablations-conv_tasnet.json"
         results.write(path, collect(runs))
         print("wrote", os.path.relpath(path))
-    return 0
 
 
 if __name__ == "__main__":

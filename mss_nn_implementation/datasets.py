@@ -3,6 +3,7 @@
 import hashlib
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from tqdm import tqdm
 
 from audio_processing.audio_processing import AudioError, resample
 from audio_processing.tracks import readable, reason, tracks
+from common.checks import expect
 from common.files import atomic_path, sha256_of
 from training.crops import SeededCrops
 
@@ -32,7 +34,7 @@ VALIDATION = (
 )
 
 
-def songs_of(root, subset, split=None):
+def songs_of(root, subset, split=None, validation=""):
     """The songs of a dataset, or of one side of its training set.
 
     Parameters
@@ -42,7 +44,11 @@ def songs_of(root, subset, split=None):
     subset : str
         "train" or "test".
     split : {None, "train", "valid"}
-        all songs; those that are not in `VALIDATION`; those that are.
+        all songs; those for training; those for validation.
+    validation : str
+        which songs of the subset are for validation: a share such as "0.1", which a checksum of their names chooses; a
+        name, or several with commas between; or another folder like `root`, of whose names no song is trained on.
+        By default those in `VALIDATION`.
 
     Returns
     -------
@@ -51,22 +57,41 @@ def songs_of(root, subset, split=None):
     Raises
     ------
     FileNotFoundError
-        if there is no such song.
+        if there is no song.
+    ValueError
+        if no song is left for training or for validation, or if `validation` is none of these.
     """
     songs = tracks(root, subset)
-    chosen = [song for song in songs if split is None or (song.name in VALIDATION) == (split == "valid")]
-    if not chosen:
-        raise FileNotFoundError(f"{root}: none of MUSDB18's {len(VALIDATION)} validation songs is in {subset}")
-    return chosen
+    if split is None:
+        return songs
+    held_out = _held_out(validation, songs, root)
+    names = {song.name for song in held_out}
+    rest = [song for song in songs if song.name not in names]
+    expect(rest, "--validation", f"songs to train on beside those of {validation or 'validation'} in {root}", "none")
+    return held_out if split == "valid" else rest
 
 
-def load_stems(root, subset, sources, sample_rate, *, split=None, left_out=None, **options):
-    """Decode a dataset once, at one sample rate: `load_songs` of `songs_of(root, subset, split)`."""
-    songs = songs_of(root, subset, split)
-    if left_out is not None:
-        songs, unreadable = readable(songs, "skip", sources)
-        left_out |= unreadable
-    return load_songs(songs, sources, sample_rate, left_out=left_out, **options)
+def _held_out(validation, songs, root):
+    """The validation songs, a list of Track: see `songs_of`."""
+    names = {song.name for song in songs}
+    chosen = {validation} & names or {name.strip() for name in validation.split(",")}
+    if not validation:
+        chosen, expected = names & set(VALIDATION), f"one of MUSDB18's {len(VALIDATION)} validation songs in {root}"
+        expect(chosen, "--validation", expected, "none; choose a share such as 0.1, names of songs, or a folder")
+    elif not chosen & names and Path(validation).is_dir():
+        return tracks(validation)
+    elif 0 < (share := _number(validation)) < 1:
+        count = max(1, min(round(share * len(names)), len(names) - 1))
+        chosen = set(sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())[:count])
+    unknown = ", ".join(sorted(chosen - names))
+    expect(chosen <= names, "--validation", f"songs in {root}, a share such as 0.1, or a folder", unknown or "none")
+    return [song for song in songs if song.name in chosen]
+
+
+def _number(text):
+    with suppress(ValueError):
+        return float(text)
+    return 0.0
 
 
 def load_songs(
@@ -107,7 +132,10 @@ def load_songs(
     """
     head = {"rate": sample_rate, "sources": list(sources), "channels": channels}
     settings = [{**head, "speed": speed} for speed in (1, *speeds)]
-    loaded, short = [], []
+    loaded, short, every = [], [], songs
+    if left_out is not None:
+        songs, unreadable = readable(songs, "skip", sources)
+        left_out |= unreadable
     for song in tqdm(songs, desc="reading songs", unit="song", leave=False):
         try:
             if cache is None:
@@ -124,7 +152,7 @@ def load_songs(
         if min(version.shape[-1] for version in versions) < at_least * sample_rate:
             short.append(song.name)
     if songs and not loaded:
-        raise AudioError(f"none of {len(songs)} songs can be read; the first: {left_out[songs[0].name]}")
+        raise AudioError(f"none of {len(every)} songs can be read; the first: {left_out[every[0].name]}")
     if short:
         where = songs[0].path.parent.parent
         raise ValueError(f"{where}: shorter than a crop of {at_least:g} s: {', '.join(short)}; choose shorter crops")

@@ -1,6 +1,6 @@
 """Train a Conv-TasNet: python -m mss_nn_implementation.train [NAME] [--steps N …]
 
-A stopped training resumes from its last checkpoint. The best weights on the validation songs go to
+A stopped training resumes from its last checkpoint. With --export the best weights on the validation songs go to
 `training_final_full/`, the curve to `results/training/`. The networks:
 
 trio        drums, bass, vocals of the virtual band's training artist
@@ -8,9 +8,11 @@ many        drums, bass, other, vocals of many artists, whom `python -m virtual_
             many_validation --many 240` renders
 many_trio   drums, bass, vocals of many artists; initialised from `many`
 musdb       drums, bass, other, vocals of MUSDB18's training songs, in the folder that MUSDB_PATH or --data names:
-            MUSDB18, MUSDB18-HQ or the 7 s excerpts; initialised from `many`
+            MUSDB18, MUSDB18-HQ or the 7 s excerpts; initialised from `many`. Songs of your own, in such a folder,
+            need --validation: a share such as 0.1, the names of validation songs, or another folder
 
-A song that cannot be read stops the training; with --on-error skip it is left out, and named in the record.
+A song that cannot be read, or holds NaN, stops the training. With --on-error skip it is left out, and the record
+names it.
 """
 
 import dataclasses
@@ -26,13 +28,26 @@ from audio_processing.tracks import SOURCES
 from common.checks import expect
 from common.places import HERE
 from mss_nn_implementation.convtas import WEIGHTS, ConvTasNet
-from mss_nn_implementation.datasets import RandomCrops, fixed_crops, load_stems, songs_of
+from mss_nn_implementation.datasets import RandomCrops, fixed_crops, load_songs, songs_of
 from mss_nn_implementation.loss import LOSSES
 from mss_nn_implementation.parameters import PRESETS, Training
 from training import loop
 from training.command import MUSDB, Recipe, Trainer, command
 from training.schedule import adam, cosine
 from training.weights import initialise_from
+
+
+@dataclasses.dataclass(frozen=True)
+class SongsTraining(Training):
+    """Training on one folder of songs; what is not named here as in `parameters.Training`.
+
+    Parameters
+    ----------
+    validation : str
+        which of them are validation songs: see `datasets.songs_of`.
+    """
+
+    validation: str = ""
 
 
 def make_optimizer(training):
@@ -103,8 +118,8 @@ def train(training, config, songs, validation, run, start=None, *, devices=1, ca
     ----------
     training : Training
     config : Parameters
-    songs, validation : (str or Path, str) or (str or Path, str, str)
-        root, subset and split of a dataset (`datasets.songs_of`).
+    songs, validation : tuple of str or Path
+        of a dataset: what `datasets.songs_of` takes.
     run : Path
         folder of this run: checkpoints, log, best weights.
     start : str or Path, optional
@@ -112,7 +127,7 @@ def train(training, config, songs, validation, run, start=None, *, devices=1, ca
     devices : int
         how many share a batch.
     cache : str or Path, optional
-        folder of decoded songs (`datasets.load_stems`).
+        folder of decoded songs (`datasets.load_songs`).
     on_error : {"stop", "skip"}
         what a song does that cannot be read: stops the run, or is left out and named.
 
@@ -121,16 +136,14 @@ def train(training, config, songs, validation, run, start=None, *, devices=1, ca
     ConvTasNet
         with the best weights on the validation songs, in float32.
     """
-    expect(
-        training.batch_size % devices == 0, "devices", f"a divisor of the batch size, {training.batch_size}", devices
-    )
+    fits = devices > 0 and training.batch_size % devices == 0
+    expect(fits, "devices", f"a divisor of the batch size, {training.batch_size}", devices)
     samples = round(training.seconds * config.sample_rate)
     left_out = {} if on_error == "skip" else None
-    load = partial(load_stems, channels=config.channels, cache=cache, at_least=training.seconds, left_out=left_out)
-    stems, held_out = (
-        load(root, subset, config.sources, config.sample_rate, split=split[0] if split else None, speeds=speeds)
-        for (root, subset, *split), speeds in ((songs, training.speeds), (validation, ()))
-    )
+    load = partial(load_songs, sources=config.sources, sample_rate=config.sample_rate, channels=config.channels)
+    load = partial(load, cache=cache, at_least=training.seconds, left_out=left_out)
+    found = [songs_of(*which) for which in (songs, validation)]  # before any is decoded
+    stems, held_out = (load(each, speeds=speeds) for each, speeds in zip(found, (training.speeds, ())))
     versions = 1 + len(training.speeds)
     seconds = [song.shape[-1] / config.sample_rate for song in stems[::versions]]
     count = training.songs_within(seconds)
@@ -177,7 +190,7 @@ RECIPES = {
             "musdb",
             CONV_TASNET,
             FOUR,
-            dataclasses.replace(TRIO, steps=6000, remix=0.8, speeds=SEMITONES, start_from="many"),
+            SongsTraining(**vars(TRIO) | {"steps": 6000, "remix": 0.8, "speeds": SEMITONES, "start_from": "many"}),
             *REAL,
         ),
     )

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from audio_processing.audio_processing import fix_length, istft, resample, stft, to_mono
-from audio_processing.chunks import Separator
+from audio_processing.audio_processing import fix_length, istft, resample, stft
+from audio_processing.chunks import MonoSeparator
 from common.files import atomic_path, sha256_of
 from neural_network_basics.nn_scripts.activations import PReLU, Sigmoid
 from neural_network_basics.nn_scripts.conv1d import Conv1D
@@ -71,11 +71,11 @@ def new_network(channels=24, dilations=(1, 2, 4), seed=0):
     return Network(Conv1D(BANDS, channels, 1, rng=rng), *blocks, PReLU(), Conv1D(channels, BANDS, 1, rng=rng))
 
 
-class DrumsMask(Separator):
+class DrumsMask(MonoSeparator):
     """Drums and the rest of a mixture, by a mask that a NumPy network predicts.
 
-    The network gets the mean of the channels at 16 kHz, and its mask applies to each of them. Above 8 kHz the rest
-    keeps everything. Drums and rest add up to the mixture.
+    The network gets the song at 16 kHz, several channels along their `principal_axes`. Above 8 kHz the rest keeps
+    everything. Drums and rest add up to the mixture.
 
     Parameters
     ----------
@@ -103,13 +103,12 @@ class DrumsMask(Separator):
         logits = self.network.forward(self.inputs(features(band_power(audio)))[None])[0]
         return (Sigmoid().forward(logits) @ F.T).T
 
-    def separate_chunk(self, chunk, sample_rate):
-        """Drums and rest, (2, channels, samples), of (channels, samples)."""
-        audio = resample(chunk, sample_rate, SAMPLE_RATE)
-        mask = self.mask(to_mono(audio))
-        drums = istft(mask * stft(audio, N_FFT, HOP_LENGTH), HOP_LENGTH, length=audio.shape[-1])
-        drums = fix_length(resample(drums.astype(np.float32), SAMPLE_RATE, sample_rate), chunk.shape[-1])
-        return np.stack([drums, chunk - drums])
+    def separate_mono(self, signal, sample_rate):
+        """Drums and rest, (2, samples), of (samples,)."""
+        audio = resample(signal, sample_rate, SAMPLE_RATE)
+        drums = istft(self.mask(audio) * stft(audio, N_FFT, HOP_LENGTH), HOP_LENGTH, length=len(audio))
+        drums = fix_length(resample(drums.astype(np.float32), SAMPLE_RATE, sample_rate), len(signal))
+        return np.stack([drums, signal - drums])
 
     def save(self, path=WEIGHTS, **facts):
         """Write the parameters, in the order of `network.pairs()`, and the standardisation; beside them facts of the

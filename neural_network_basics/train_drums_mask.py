@@ -103,7 +103,7 @@ def band_songs(name, count=None):
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(
-        prog="python -m neural_network_basics.train_drums_mask", description=__doc__.splitlines()[0]
+        prog="python -m neural_network_basics.train_drums_mask", description=(__doc__ or "").partition("\n")[0]
     )
     parser.parse_args(arguments)
     songs = list(band_songs("one_artist", TRAINING_SONGS).values())

@@ -70,7 +70,7 @@ def write(musdb):
 
 def main(arguments=None):
     """The command. Returns its exit status: 0, or 2 if the songs cannot be read."""
-    parser = argparse.ArgumentParser(prog="python -m residual_analysis", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m residual_analysis", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--musdb", default=HERE.musdb, help="folder that holds test (default: $MUSDB_PATH)")
     options = parser.parse_args(arguments)
     return results.report("residual_analysis", lambda: write(options.musdb))

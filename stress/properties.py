@@ -20,6 +20,8 @@ ORACLE = "psm"
 masks are not bound by it: of an artist that they were trained on they know more than such a mask can express."""
 GAIN_LIMIT, LEVEL_LIMIT = 2e-3, 3.0
 """Largest error of `gain_error`; of `level_error` in dB."""
+TURNS = (np.diag([1.0, -1.0]), np.eye(2)[::-1])
+"""What is done to a stereo image: one side inverted, sides swapped."""
 SUM_LIMIT, CHUNK_LIMIT = 1e-6, -100.0
 """Largest errors of `file_errors`."""
 
@@ -76,6 +78,21 @@ def loudest_of_silence(model, channels, samples, rate):
     """Largest sample of the stems of silence."""
     stems = separate(np.zeros((channels, samples), np.float32), rate, model)
     return float(np.max([np.abs(stem).max() for stem in stems.values()]))
+
+
+def ghosts(model, silent):
+    """Largest sample of the stems in a channel that is silent, one of three."""
+    audio = song(16000, 3)
+    audio[silent] = 0
+    return float(np.max([np.abs(stem[silent]).max() for stem in separate(audio, 16000, model).values()]))
+
+
+def turn_error(model, turn):
+    """Largest difference of the stems of a song whose stereo image is turned from its stems turned, relative to the
+    song's peak; `turn` is an orthogonal matrix, (2, 2)."""
+    audio = song(16000, 2)
+    stems, other = (separate(x, 16000, model) for x in (audio, (turn @ audio).astype(np.float32)))
+    return float(np.max([np.abs(other[name] - turn @ stems[name]).max() for name in stems]) / np.abs(audio).max())
 
 
 def longer_than_a_chunk(model, rate=8000):

@@ -1,23 +1,29 @@
 """Stress tests: python -m stress.reliability [CHECK …], or `make stress` → results/reliability.json
 
 files       every file of stress/hostile.py through separate.py
+formats     every kind of sound file that ffmpeg writes, against ffmpeg's decoding; HPS of each
 mutants     1,000 damaged files through separate.py
 kills       SIGKILL at 100 random moments of data set, separation, results and training
 long_run    50 songs of 250 s through `experiments.run`, killed midway and finished by the next run
 properties  length, level, silence, sum, chunks and order of songs, for every separator whose weights are here
+stereo      scores of recorded songs whose stereo image is inverted, swapped or turned
+promises    the tests that stress/README.md names
 margins     oracle > model > mixture, from results/scores
 """
 
+import re
+import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 
 from common import command, results
-from common.places import HERE
-from stress import hostile, kills, long_run, mutants, properties
+from common.places import HERE, ROOT
+from stress import formats, hostile, kills, long_run, mutants, properties, stereo
 
 MUTANTS, KILLS, SEED = 200, 25, 0
 """Damaged files of each kind; kills of each task; the seed of both."""
@@ -61,6 +67,38 @@ def check_files(options):
     yield counted("files", "hostile files", outcome, "stems + residual - song", "of the peak")
 
 
+def check_formats(options):
+    """Every kind of sound file is read as ffmpeg decodes it, and separated."""
+    if not hostile.HAS_FFMPEG:
+        return
+    found, sums = {True: [], False: []}, []
+    for ending in formats.KINDS:
+        with tempfile.TemporaryDirectory() as folder:
+            path = formats.write(Path(folder), ending)
+            found[ending in formats.LOSSLESS].append(formats.difference(path))
+            sums.append(formats.sum_error(path, "hps"))
+    yield within("formats", "every kind, hps", sums, properties.SUM_LIMIT, "stems + residual - song", "of full scale")
+    figure = "largest difference from ffmpeg's samples"
+    yield within("formats", "without losses", found[True], 0.0, figure)
+    yield within("formats", "with losses", found[False], formats.LOSSY_LIMIT, figure)
+    for model in options.only or properties.available():
+        with tempfile.TemporaryDirectory() as folder:
+            paths = [formats.write(Path(folder), ending) for ending in ("vbr.mp3", "m4a", "5.1.ogg")]
+            errors = [formats.sum_error(path, model) for path in paths]
+        figure = "stems + residual - song"
+        yield within(
+            "formats", f"vbr.mp3, m4a, 5.1.ogg, {model}", errors, properties.SUM_LIMIT, figure, "of full scale"
+        )
+
+
+def check_stereo(options):
+    """A recorded song has the same scores whichever way its stereo image lies."""
+    for model in options.only or stereo.MODELS if stereo.songs() else ():
+        for case, values in stereo.changes(model).items():
+            figure = f"largest change of sdr and snr, at most {stereo.SDR_LIMIT:g}"
+            yield within("stereo", f"{case}, {model}", values, stereo.SDR_LIMIT, figure, "dB")
+
+
 def check_mutants(options):
     """Damaged files end in stems or in one line."""
     for kind in options.only or mutants.kinds():
@@ -101,9 +139,15 @@ def check_properties(options):
             "length in = length out": [properties.length_error(model, properties.song(*w), w[2]) for w in lengths],
             "silence gives silence": [properties.loudest_of_silence(model, c, n, r) for n, c, r in lengths[:5]],
             "order of songs": [properties.order_error(model, three, 16000)],
+            "a silent channel stays silent": [properties.ghosts(model, silent) for silent in (0, 1, 2)],
         }.items():
             yield within("properties", f"{case}, {model}", values, 0, "largest error")
         yield loudness(model)
+        figure, errors = (
+            "largest error, at most 0.002",
+            [properties.turn_error(model, turn) for turn in properties.TURNS],
+        )
+        yield within("properties", f"stereo image in = out, {model}", errors, properties.GAIN_LIMIT, figure)
         sums, chunks = properties.file_errors(model, properties.longer_than_a_chunk(model), 8000)
         yield within("properties", f"stems + residual = song, {model}", [sums], properties.SUM_LIMIT, "largest error")
         limit, figure = properties.CHUNK_LIMIT, f"difference, at most {properties.CHUNK_LIMIT:g}"
@@ -118,6 +162,22 @@ def loudness(model):
     return within("properties", f"{case}, {model}", errors, limit, f"largest error, at most {limit:g}", unit)
 
 
+def check_promises(options):
+    """The tests that keep what stress/README.md promises, file by file."""
+    text = (ROOT / "stress" / "README.md").read_text()
+    for path in options.only or sorted(set(re.findall(r"tests/[\w/]+\.py", text))):
+        with tempfile.TemporaryDirectory() as folder:
+            report = Path(folder) / "report.xml"
+            command = [sys.executable, "-m", "pytest", "-q", path, f"--junitxml={report}"]
+            subprocess.run(command, cwd=ROOT, stdout=sys.stderr)
+            cases = list(ElementTree.parse(report).getroot().iter("testcase"))
+        outcome = [{child.tag for child in case} for case in cases]
+        tried = sum("skipped" not in tags for tags in outcome)
+        passed = sum(not tags & {"skipped", "failure", "error"} for tags in outcome)
+        slowest = max(float(case.get("time")) for case in cases)
+        yield record("promises", path, tried, passed, "slowest test", slowest, "s")
+
+
 def check_margins(options):
     """On the virtual test songs every stem of a separator is better than the mixture, and a mask's below the oracle."""
     for test_set, model in properties.compared():
@@ -130,10 +190,13 @@ def check_margins(options):
 
 CHECKS = {
     "files": check_files,
+    "formats": check_formats,
     "mutants": check_mutants,
     "kills": check_kills,
     "long_run": check_long_run,
     "properties": check_properties,
+    "stereo": check_stereo,
+    "promises": check_promises,
     "margins": check_margins,
 }
 

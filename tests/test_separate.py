@@ -9,7 +9,7 @@ import soundfile
 
 import separate
 from audio_processing.audio_processing import load, save
-from tests.helpers import ROOT, Halves, refused
+from tests.helpers import ROOT, Halves, one_line, refused
 
 
 @pytest.fixture
@@ -81,6 +81,90 @@ def test_the_help_lists_every_separator_with_its_purpose(capsys):
         separate.main(["--help"])
     rows = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.split("models:\n")[1].splitlines())
     assert rows == {row.name: row.purpose for row in separate.SEPARATORS.values()}
+
+
+def stems_in(folder):
+    """Stem → sound of the files in a folder, whatever their format."""
+    return {path.stem: load(path)[0] for path in sorted(folder.iterdir())}
+
+
+def test_several_songs_and_folders_in_one_call(tmp_path, halves, capsys):
+    first, second = song(tmp_path / "a" / "song.wav", seed=1), song(tmp_path / "b" / "SONG.flac", seed=2)
+    song(tmp_path / "album" / "one.wav", seed=3)
+    song(tmp_path / "album" / "disc 2" / "two.mp3", seed=4)
+    (tmp_path / "album" / "cover.jpg").write_bytes(b"no sound")
+    (tmp_path / "album" / ".hidden.wav").write_bytes(b"no sound")
+    (tmp_path / "album" / "disc 2" / "._two.mp3").write_bytes(b"no sound")
+    out = tmp_path / "album" / "out"  # below the folder that is separated: its stems are no songs
+    arguments = ["-m", halves, "-o", str(out), str(first), str(second), str(tmp_path / "album")]
+    for _ in range(2):
+        assert separate.main(arguments) == 0
+        said = capsys.readouterr()
+        assert said.err == "" and len(said.out.splitlines()) == 12
+        assert sorted(path.name for path in out.iterdir()) == ["SONG (2)", "one", "song", "two"]
+    for path, folder in ((first, "song"), (second, "SONG (2)")):
+        np.testing.assert_allclose(sum(stems_in(out / folder).values()), load(path)[0], atol=1e-6)
+
+
+def test_a_song_that_is_no_good_does_not_keep_others_from_being_separated(tmp_path, halves, capsys):
+    (tmp_path / "bad.wav").write_text("no sound")
+    good = song(tmp_path / "good.wav")
+    assert separate.main(["-m", halves, "-o", str(tmp_path / "out"), str(tmp_path / "bad.wav"), str(good), "-q"]) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.count("\n") == 1 and "bad.wav: not a sound file" in said.err
+    assert len(stems_in(tmp_path / "out" / "good")) == 3
+
+
+@pytest.mark.parametrize("options, names", [
+    ([], ["half", "residual", "third"]),
+    (["--stems", "half"], ["half"]),
+    (["--stems", "residual,third"], ["residual", "third"]),
+    (["--two-stems", "third"], ["no_third", "third"]),
+    (["--two-stems", "half", "--format", "flac", "--bits", "16"], ["half", "no_half"]),
+])  # fmt: skip
+def test_the_stems_that_are_asked_for_and_their_rest(tmp_path, halves, options, names):
+    path = song(tmp_path / "song.flac")
+    assert separate.main(["-m", halves, "-o", str(tmp_path / "out"), str(path), *options]) == 0
+    stems, mixture = stems_in(tmp_path / "out" / "song"), load(path)[0]
+    assert sorted(stems) == names
+    gains = {"half": 1 / 2, "third": 1 / 3, "residual": 1 / 6, "no_third": 2 / 3, "no_half": 1 / 2}
+    for name in names:
+        np.testing.assert_allclose(stems[name], gains[name] * mixture, atol=3e-5)
+    if "--two-stems" in options:
+        np.testing.assert_allclose(sum(stems.values()), mixture, atol=6e-8)
+
+
+@pytest.mark.parametrize("options, words", [
+    (["--stems", "voice"], "--stems: expected third, half, residual, which this model has, got voice"),
+    (["--two-stems", "residual"], "--two-stems: expected third, half, which this model has, got residual"),
+    (["--bits", "16", "--format", "mp3"], "--bits: expected none for mp3, got 16"),
+    (["--stream", "3"], "expected a sound from 1 to 1, got --stream 3"),
+])  # fmt: skip
+def test_an_option_that_does_not_fit_is_refused_in_one_line(tmp_path, halves, capsys, options, words):
+    path = song(tmp_path / "song.wav")
+    assert separate.main(["-m", halves, "-o", str(tmp_path / "out"), str(path), *options]) == 2
+    assert words in one_line(capsys) and not any((tmp_path / "out").glob("*"))
+
+
+@pytest.mark.parametrize("name, folder", [
+    ("con.wav", "_con"), ("what?.wav", "what_"), ("a:b*c.wav", "a_b_c"), ("end..wav", "end_"), ("…ü 音.wav", "…ü 音"),
+])  # fmt: skip
+def test_folders_have_names_that_every_system_allows(name, folder):
+    assert separate.folder_name(name) == folder
+
+
+def test_models_are_listed_with_their_size_score_and_licence(capsys):
+    with pytest.raises(SystemExit) as ended:
+        separate.main(["--list-models"])
+    lines = capsys.readouterr().out.splitlines()
+    assert ended.value.code == 0 and [line.split()[0] for line in lines] == list(separate.SEPARATORS)
+    assert all(row.purpose in line and row.licence in line for row, line in zip(separate.SEPARATORS.values(), lines))
+    by_name = {line.split()[0]: line for line in lines}
+    assert "no weights; SI-SDR" in by_name["hps"] and "academic use (MUSDB18)" in by_name["musdb@once"]
+    assert "MB; SDR" in by_name["musdb@once"] and "dB on musdb18_7s" in by_name["musdb@once"]
+    with pytest.raises(SystemExit) as ended:
+        separate.main(["--version"])
+    assert ended.value.code == 0 and capsys.readouterr().out == f"separate.py {separate.VERSION}\n"
 
 
 @pytest.mark.slow

@@ -1,1 +1,5 @@
 """What builds the notebooks' outputs and the pages. Nothing in the chapters needs it."""
+
+from common import terminal
+
+terminal.interrupt_quietly()

@@ -22,6 +22,7 @@ from traitlets.config import Config
 from common.command import options_of
 from common.files import atomic_path
 from common.places import ROOT
+from common.terminal import ended
 from player import captions
 from player.html import repository
 from tools.notebooks import CHAPTERS, all_notebooks, name_of, not_shown
@@ -196,4 +197,4 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ended("tools.build_site", main))

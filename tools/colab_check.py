@@ -17,6 +17,7 @@ from pathlib import Path
 
 from common.command import options_of
 from common.places import ROOT
+from common.terminal import ended
 from tools.notebooks import all_notebooks, release
 
 ENVIRONMENT = ROOT / ".make" / "colab"
@@ -55,6 +56,8 @@ def versions(python):
 
 def clone_source(folder):
     """Copy the last commit so that a first cell can clone it, with the tag that it asks for."""
+    if not (ROOT / ".git").exists():
+        raise ValueError(f"{ROOT}: expected a git checkout, got a copy without .git; clone the repository")
     subprocess.run(["git", "clone", "--quiet", "--bare", ROOT, folder], check=True)
     subprocess.run(["git", "-C", folder, "tag", "--force", release(), "HEAD"], check=True, capture_output=True)
 
@@ -117,4 +120,4 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ended("tools.colab_check", main))

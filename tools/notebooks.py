@@ -19,6 +19,7 @@ from nbclient.exceptions import CellExecutionError
 from common.command import options_of
 from common.files import atomic_path
 from common.places import ROOT
+from common.terminal import ended
 from player.html import repository
 from player.pictures import in_256_colours
 
@@ -46,21 +47,27 @@ CHAPTERS = {
 
 FIRST_CELL = """\
 # The common first cell: find the repository, or clone it if the notebook is alone.
-import importlib.util, os, subprocess, sys
+import importlib.util, os, shutil, subprocess, sys
 from pathlib import Path
 
-root = next((p for p in [Path.cwd(), *Path.cwd().parents] if (p / "separate.py").exists()), None)
+here, complete = Path.cwd(), ("separate.py", "display.py")
+near = [here, *here.parents, *sorted(here.glob("[!.]*/"))]
+root = next((p for p in near if all(os.path.exists(p / name) for name in complete)), None)
 if root is None:
-    root = Path("{folder}").resolve()
-    address = "{repository}"
-    address = os.environ.get("MSS_REPOSITORY", address)
-    clone = ["git", "clone", "--quiet", "--depth", "1", address]
-    if subprocess.run([*clone, "--branch", "{release}"]).returncode:  # there is no such release
-        subprocess.run(clone, check=True)
-    needed = ("musdb", "museval", "mido", "soundfile", "librosa")
-    if any(importlib.util.find_spec(name) is None for name in needed):
-        install = [sys.executable, "-m", "pip", "install", "-q", "-r", root / "requirements.txt"]
-        subprocess.run(install, check=True)
+    address, new = os.environ.get("MSS_REPOSITORY", "{repository}"), here / ".cloning"
+    name = Path(address).name.removesuffix(".git")
+    root = next(here / (name + end) for end in ("", "-2", "-3", "-4") if not (here / (name + end)).exists())
+    for branch in (["--branch", "{release}"], []):  # there may be no such release
+        shutil.rmtree(new, ignore_errors=True)  # what an interrupted clone left
+        clone = ["git", "clone", "--quiet", "--depth", "1", *branch, address, new]
+        if shutil.which("git") and not subprocess.run(clone, stderr=subprocess.DEVNULL).returncode:
+            break
+    else:
+        raise RuntimeError(f"{{address}}: no clone; go online, install git, or open the notebook in a copy")
+    new.rename(root)
+needed = ("musdb", "museval", "mido", "soundfile", "librosa")
+if root not in (here, *here.parents) and not all(map(importlib.util.find_spec, needed)):
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "-r", root / "requirements.txt"], check=True)
 os.chdir(root)
 sys.path.insert(0, str(root))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -77,7 +84,7 @@ def release():
 
 def first_cell():
     """Source of the first code cell of every notebook."""
-    return FIRST_CELL.format(repository=repository(), release=release(), folder=repository().rsplit("/", 1)[1])
+    return FIRST_CELL.format(repository=repository(), release=release())
 
 
 def name_of(path):
@@ -234,4 +241,4 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ended("tools.notebooks", main))

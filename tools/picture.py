@@ -27,8 +27,8 @@ def main():
     figure = display.spectrograms(clips, index["sample_rate"], columns=2, height=1.7)
     with atomic_path(PICTURE) as temporary:
         figure.savefig(temporary, dpi=90, format="png", metadata={"Software": None})
-    print(f"wrote {HERE.shown(PICTURE)}")
+    return [PICTURE]
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(results.report("tools.picture", main))

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from common.command import options_of
 from common.places import ROOT
+from common.terminal import ended
 
 # at most: words of a sentence, on average over a page, numbers of a paragraph, negations of a sentence
 LONGEST, MEAN, NUMBERS, NEGATIONS = 35, 17, 4, 1
@@ -283,4 +284,4 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ended("tools.prose", main))

@@ -24,6 +24,7 @@ from audio_processing.audio_processing import resample, save, to_mono
 from audio_processing.metrics import si_sdr
 from common import command, results
 from common.places import HERE
+from common.terminal import ended
 
 LEVEL, CURVE, SCORE = 1e-4, 0.02, 0.05
 """Largest differences in dB: of the level of a rendered stem, if machine or versions differ, and so the last bits; of a
@@ -130,19 +131,20 @@ def main(arguments=None, places=HERE):
     """The command. Returns its exit status: 0, 1 if anything differs, or 2 if nothing can be compared."""
     flags = {"--write": dict(action="store_true", help="keep data and curve as what is compared with")}
     options, path = command.options_of("tools.verify", __doc__, flags, arguments), places.results / "verify.json"
-    try:
-        rendered = songs()
-        data = {name: fingerprint(song) for name, song in rendered.items()}
-        if data != {name: fingerprint(song) for name, song in songs().items()}:
-            raise ValueError("data: rendered twice in a row, a song differs")
-        losses = curve(rendered)
-        if options.write:
-            write(path, data, losses)
-            print("wrote", places.shown(path))
-        rows = compare(data, losses, *evaluated(), results.read(path))
-    except (ValueError, OSError) as error:
-        print(f"verify: {error}", file=sys.stderr)
-        return 2
+    return ended("verify", lambda: verified(options.write, path, places))
+
+
+def verified(keep, path, places):
+    """Make it again, keep it if asked to, and print what was compared; returns the exit status 0 or 1."""
+    rendered = songs()
+    data = {name: fingerprint(song) for name, song in rendered.items()}
+    if data != {name: fingerprint(song) for name, song in songs().items()}:
+        raise ValueError("data: rendered twice in a row, a song differs")
+    losses = curve(rendered)
+    if keep:
+        write(path, data, losses)
+        print("wrote", places.shown(path))
+    rows = compare(data, losses, *evaluated(), results.read(path))
     for what, difference, allowed, unit in rows:
         verdict = "ok" if difference <= allowed else "differs"
         print(f"{verdict:8}{what}: {difference:.2g} of {allowed:g} {unit}".rstrip())

@@ -1,4 +1,4 @@
-"""One command for every training: NAME --run DIR --force --dry-run --data DIR --song DIR, and a flag for each setting.
+"""One command for every training: NAME --run DIR --export --force --data DIR --song DIR, and a flag for each setting.
 
 A chapter lists its trainings as rows of `Recipe`; how networks of one kind are trained is a `Trainer`.
 """
@@ -6,7 +6,6 @@ A chapter lists its trainings as rows of `Recipe`; how networks of one kind are 
 import argparse
 import json
 import os
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
@@ -15,8 +14,10 @@ from pathlib import Path
 from audio_processing.recorded_song import song_path
 from audio_processing.tracks import tracks
 from common import results
+from common.checks import expect
 from common.files import sha256_of
 from common.places import HERE
+from common.terminal import ended
 from training.settings import Training, completed
 from training.weights import export, files_of, find_weights
 
@@ -76,7 +77,8 @@ class Recipe:
         of the network.
     training : settings.Training
     songs, validation : tuple of str
-        which songs: a set of the virtual band or MUSDB or AIR_TRAFFIC, its subset, and what `Trainer.load` takes.
+        which songs: a set of the virtual band or MUSDB or AIR_TRAFFIC, its subset, and what `Trainer.load` takes; a
+        setting `validation` of the training comes last.
     """
 
     name: str
@@ -100,17 +102,23 @@ class Recipe:
         """The same with some settings changed."""
         return replace(self, training=replace(self.training, **changes))
 
-    def start(self, places=HERE):
-        """The .keras file that the network is initialised from; None for random weights."""
+    @property
+    def sets(self):
+        """Songs and validation songs, as `folder_of` takes them."""
+        chosen = getattr(self.training, "validation", "")
+        return [(*songs, chosen) if chosen else songs for songs in (self.songs, self.validation)]
+
+    def start(self, places=HERE, advice="choose"):
+        """The .keras file that the network is initialised from; None for random weights. `advice` as `find_weights`."""
         name, trainer = self.training.start_from, self.trainer
         if not name:
             return None
         exported = files_of(trainer.folder / trainer.title.format(name))[0]
-        return find_weights(name, exported, places.runs / trainer.curve.format(name) / "best.keras")
+        return find_weights(name, exported, places.runs / trainer.curve.format(name) / "best.keras", advice=advice)
 
     def checksum(self, where, start=None):
         """SHA-256 over the sounds and other files that the network learns from; `where` as `folder_of`."""
-        sounds = (path for songs in (self.songs, self.validation) for path in self.trainer.files(*where(songs)))
+        sounds = (path for songs in self.sets for path in self.trainer.files(*where(songs)))
         return sha256_of(*self.trainer.also(self.training, self.config, start), *sounds)
 
     def is_up_to_date(self, data):
@@ -174,8 +182,8 @@ def parser_of(module, description, recipes):
     parser.add_argument("--run", type=Path, help="folder of the run (default: runs/ and the name of the curve)")
     parser.add_argument("--data", type=Path, help="folder of the virtual band's sets, or of MUSDB18")
     parser.add_argument("--song", type=Path, help="folder of the recorded song's stems (default: AIR_TRAFFIC_PATH)")
-    parser.add_argument("--force", action="store_true", help="train again what is up to date")
-    parser.add_argument("--dry-run", action="store_true", help="train without replacing exported weights or results")
+    parser.add_argument("--export", action="store_true", help="replace the weights, record and curve of the repository")
+    parser.add_argument("--force", action="store_true", help="export again what is up to date")
     flags = {}
     for recipe in recipes.values():
         flags |= recipe.trainer.flags
@@ -193,17 +201,21 @@ def with_settings(recipe, options):
     Raises
     ------
     ValueError
-        if a setting is none of this recipe's, or if its value makes no sense.
+        if a setting is none of this recipe's, if its value makes no sense, or if the warm-up takes all steps.
     """
     flags, known = recipe.trainer.flags, {each.name for each in fields(recipe.training)}
     given = {name: value for name, value in options.items() if value is not None and name not in flags}
     if unknown := given.keys() - known:
         raise ValueError(f"--{unknown.pop().replace('_', '-')}: no setting of {recipe.name}")
-    return recipe.with_training(**given)
+    recipe = recipe.with_training(**given)
+    steps, warmup = recipe.training.steps, recipe.training.warmup
+    expect(steps > warmup, "--steps", f"more than the warm-up of {warmup}", f"{steps}; choose also --warmup")
+    return recipe
 
 
 def command(module, description, recipes, arguments=None, places=HERE):
-    """Train one of several networks, resuming its run, unless its exported weights are up to date.
+    """Train one of several networks, resuming its run. With --export its best weights replace those of the repository,
+    and nothing is trained if these are up to date.
 
     Parameters
     ----------
@@ -219,28 +231,29 @@ def command(module, description, recipes, arguments=None, places=HERE):
     Returns
     -------
     int
-        exit status: 2 if an argument is no good, or if songs are missing.
+        exit status, as `terminal.ended` gives it: 2 if an argument is no good, or if songs are missing.
     """
     options = vars(parser_of(module, description, recipes).parse_args(arguments))
-    name, run, data, song, force, dry_run = map(options.pop, ("name", "run", "data", "song", "force", "dry_run"))
+    train = partial(_train, module, recipes, options, places)
+    return ended(module.rpartition(".")[2], train, "interrupted; the same command resumes from the last checkpoint")
+
+
+def _train(module, recipes, options, places):
+    name, run, data, song, force, ships = map(options.pop, ("name", "run", "data", "song", "force", "export"))
     recipe = recipes[name]
     run, where = run or places.runs / recipe.curve, partial(folder_of, data=data, song=song, places=places)
-    try:
-        recipe = with_settings(recipe, options)
-        start = recipe.start(places)
-        if start == Path(recipe.training.start_from):  # a file: records hold names
-            recipe = recipe.with_training(start_from=start.stem)
-        if not (dry_run or force) and recipe.is_up_to_date(recipe.checksum(where, start)):
-            print(f"{recipe.name}: up to date")
-            return 0
-        flags = {name: options[name] for name in recipe.trainer.flags}
-        songs = [recipe.trainer.load(recipe.config, *where(each)) for each in (recipe.songs, recipe.validation)]
-        model = recipe.trainer.train(recipe.training, recipe.config, *songs, run, start, **flags)
-        files = [run / "best.keras"]
-        if not dry_run:
-            files = recipe.export(model, run, recipe.checksum(where, start), places)
-    except (OSError, ValueError) as error:
-        print(f"{module.rpartition('.')[2]}: {str(error).splitlines()[0]}", file=sys.stderr)
-        return 2
-    print("wrote", ", ".join(os.path.relpath(path) for path in files))
-    return 0
+    recipe = with_settings(recipe, options)
+    before = recipe.training.start_from
+    start = recipe.start(places, f"run `python -m {module} {before}`, or choose" if before in recipes else "choose")
+    if start == Path(before):  # a file: records hold names
+        recipe = recipe.with_training(start_from=start.stem)
+    if ships and not force and recipe.is_up_to_date(recipe.checksum(where, start)):
+        print(f"{recipe.name}: up to date")
+        return
+    flags = {name: options[name] for name in recipe.trainer.flags}
+    songs = [recipe.trainer.load(recipe.config, *where(each)) for each in recipe.sets]
+    model = recipe.trainer.train(recipe.training, recipe.config, *songs, run, start, **flags)
+    files, more = [run / "best.keras"], f"; --export replaces {recipe.path.name} of the repository"
+    if ships:
+        files, more = recipe.export(model, run, recipe.checksum(where, start), places), ""
+    print("wrote", ", ".join(os.path.relpath(path) for path in files) + more)

@@ -33,6 +33,7 @@ class SeededCrops(keras.utils.PyDataset):
 
     def __init__(self, songs, lengths, samples, training, hop=1):
         super().__init__()
+        expect(samples > 0, "seconds", "a crop of one sample or more", training.seconds)
         short = [i for i, length in enumerate(lengths) if length < samples]
         expect(
             songs and not short,

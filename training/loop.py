@@ -11,6 +11,7 @@ import zipfile
 import h5py
 import keras
 
+from common.checks import expect
 from common.files import atomic_path, sha256_of
 from training.settings import completed
 
@@ -21,7 +22,8 @@ CLOCKS = {"seconds": time.monotonic, "processor_seconds": time.process_time}
 
 
 class Clock(keras.callbacks.Callback):
-    """Tells the dataset which epoch begins, ends the training after its last step, and logs steps, time and rate.
+    """Tells the dataset which epoch begins, ends the training after its last step or at a loss that is not finite, and
+    logs steps, time and rate.
 
     "data_share" is the fraction of an epoch in which batches were made: an upper limit of how long training waits for
     data, since batches are made while the step before is computed.
@@ -33,26 +35,45 @@ class Clock(keras.callbacks.Callback):
         gradient steps in all.
     rows : list of dict
         of the log so far (`read_log`). A column that an older log lacks is not added to it.
+    monitor : str
+        column of the log that must be finite after every epoch.
+
+    Raises
+    ------
+    ValueError
+        at the first step, or after the first epoch, whose loss is not finite.
     """
 
-    def __init__(self, dataset, steps, rows=()):
+    def __init__(self, dataset, steps, rows=(), monitor="loss"):
         super().__init__()
-        self.dataset, self.steps = dataset, steps
+        self.dataset, self.steps, self.monitor = dataset, steps, monitor
         self.columns = set(rows[0]) if rows else None
         self.before = {name: float(rows[-1].get(name) or 0.0) if rows else 0.0 for name in CLOCKS}
         self.done = int(rows[-1].get("step") or len(rows) * len(dataset)) if rows else 0  # older epochs were all whole
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.dataset.epoch = epoch
+        self.dataset.epoch = self.epoch = epoch
         self.start = {name: clock() for name, clock in CLOCKS.items()}
         self.spent = self.dataset.spent
 
+    def expect_finite(self, loss, name="loss"):
+        """Raise a ValueError for a loss that is not: this epoch is neither logged nor kept."""
+        expect(
+            math.isfinite(loss),
+            name,
+            "a finite number",
+            f"{loss} at step {self.done}, after {self.epoch} whole epochs, which are kept; choose a lower "
+            "--learning-rate and another --run",
+        )
+
     def on_train_batch_end(self, batch, logs=None):
         self.done += 1
+        self.expect_finite(logs["loss"])
         if self.done >= self.steps:  # also in the middle of an epoch
             self.model.stop_training = True
 
     def on_epoch_end(self, epoch, logs=None):
+        self.expect_finite(logs[self.monitor], self.monitor)
         took = {name: clock() - self.start[name] for name, clock in CLOCKS.items()}
         self.before = {name: self.before[name] + took[name] for name in CLOCKS}
         added = {
@@ -140,7 +161,8 @@ def train(build, config, training, crops, validation, run, *, start=None, monito
     Raises
     ------
     ValueError
-        if the run has other settings, or if its files are damaged and no other ones can take their place.
+        if the run has other settings, if its files are damaged and no other ones can take their place, or if a loss is
+        not finite.
     """
     keep_settings(run, config, training, start, facts)
     keras.utils.set_random_seed(training.seed)
@@ -159,11 +181,13 @@ def fit(model, crops, validation, training, run, *, monitor="val_loss", part="")
     best, log = run / "best.keras", run / "log.csv"
     repair_backup(run)
     rows = cut_log(run)
+    if not rows:  # a checkpoint without a log is none of this run's epochs
+        shutil.rmtree(run / "backup", ignore_errors=True)
     lowest = min((float(row[monitor]) for row in rows), default=math.inf)  # a resumed run must beat it
     if lowest < math.inf and not readable(best):
-        print(f"{best}: damaged; the best of the epochs to come takes its place", file=sys.stderr)
+        print(f"{best}: {damage(best)}; the best of the epochs to come takes its place", file=sys.stderr)
         lowest = math.inf
-    clock = Clock(crops, training.steps, rows)
+    clock = Clock(crops, training.steps, rows, monitor)
     keep = BestEpoch(best, training.patience or math.inf, rows, monitor, lowest, part)
     if clock.done < training.steps and not keep.exhausted:
         model.fit(
@@ -182,7 +206,7 @@ def fit(model, crops, validation, training, run, *, monitor="val_loss", part="")
             verbose=1 if sys.stdout.isatty() else 2,
         )
     if not readable(best):
-        raise ValueError(f"{best}: damaged, and no epoch is left; delete {run} to train again")
+        raise ValueError(f"{best}: {damage(best)}, and no epoch is left; delete {run} to train again")
     return best
 
 
@@ -262,6 +286,11 @@ def repair_backup(run):
     for source, target in zip(before, latest):
         with atomic_path(target) as temporary:
             shutil.copyfile(source, temporary)
+
+
+def damage(path):
+    """What is wrong with a file that is not `readable`."""
+    return "damaged" if path.exists() else "missing"
 
 
 def readable(path):

@@ -1,14 +1,16 @@
 """Settings of trainings: dataclasses that become command-line options and are saved beside the weights."""
 
 import json
+import math
 from dataclasses import MISSING, asdict, dataclass, fields
 from itertools import accumulate
 
 from common.checks import expect
 
 POSITIVE = ("seconds", "batch_size", "steps", "steps_per_epoch", "learning_rate", "clip_norm")
-NOT_NEGATIVE = ("warmup", "minutes", "patience")
-FRACTIONS = ("remix", "swap")
+NOT_NEGATIVE = ("warmup", "minutes", "patience", "gain_db", "seed")
+NOT_NEGATIVE += ("loudness_weight", "spectral_weight", "feature_weight")
+FRACTIONS = ("remix", "swap", "taught_until", "own_pitch")
 SLOWEST, FASTEST = 0.5, 2.0  # speed at which a song may be used once more
 RENAMED = {"start": "start_from"}  # fields of older records, and their names now
 
@@ -77,8 +79,8 @@ class Training:
 
     def __post_init__(self):
         for name, value in vars(self).items():
-            expect(name not in POSITIVE or value > 0, name, "more than 0", value)
-            expect(name not in NOT_NEGATIVE or value >= 0, name, "at least 0", value)
+            expect(name not in POSITIVE or 0 < value < math.inf, name, "more than 0", value)
+            expect(name not in NOT_NEGATIVE or 0 <= value < math.inf, name, "at least 0", value)
             expect(name not in FRACTIONS or 0 <= value <= 1, name, "0 to 1", value)
 
     def to_dict(self):

@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 
 from common.files import atomic_path, sha256_of
+from common.terminal import reason
 from training.loop import read_log
 from training.settings import completed
 
@@ -73,7 +74,7 @@ def files_of(path):
     return [Path(path).with_name(Path(path).name + end) for end in (".keras", ".json")]
 
 
-def find_weights(name, *places):
+def find_weights(name, *places, advice="choose"):
     """The file of a trained network.
 
     Parameters
@@ -82,6 +83,8 @@ def find_weights(name, *places):
         a .keras file itself, or what the messages call the network.
     *places : Path
         where a network of that name may be: the exported one, the best one of a run.
+    advice : str
+        how the message goes on, up to an option.
 
     Returns
     -------
@@ -95,7 +98,9 @@ def find_weights(name, *places):
     for path in (Path(name), *places):
         if path.is_file():
             return path
-    raise FileNotFoundError(f"start_from: expected a .keras file or the name of a network trained here, got {name}")
+    expected = "a .keras file or the name of a network trained here"
+    random = '--start-from "" for random initial weights'
+    raise FileNotFoundError(f"start_from: expected {expected}, got {name}; {advice} {random}")
 
 
 def initialise_from(model, path, may_differ=(), columns=lambda model: {}):
@@ -121,8 +126,7 @@ def initialise_from(model, path, may_differ=(), columns=lambda model: {}):
         other = keras.saving.load_model(path, compile=False, safe_mode=True)
         theirs = other.sizes.to_dict()
     except Exception as error:  # Keras raises whatever a damaged archive made of its parts
-        reason = str(error).splitlines()[0][:80]
-        raise ValueError(f"start_from: {path}: expected a trained network that fits ({reason})") from error
+        raise ValueError(f"start_from: {path}: expected a trained network that fits ({reason(error)[:80]})") from error
     for name, value in model.sizes.to_dict().items():
         if theirs.get(name) != value and name not in may_differ:
             raise ValueError(f"start_from: {path}: expected {name} {value}, got {theirs.get(name)}")

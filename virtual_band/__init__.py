@@ -13,3 +13,7 @@ from virtual_band.artist import Artist, artist
 from virtual_band.song import SAMPLE_RATE, Song, render_song
 
 __all__ = ["SAMPLE_RATE", "Artist", "Song", "artist", "render_song"]
+
+from common import terminal
+
+terminal.interrupt_quietly()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import soundfile
 
+from common import terminal
 from common.places import HERE
 from virtual_band.dataset import SETS, build_set
 
@@ -24,22 +25,23 @@ def main(arguments=None):
     parser.add_argument("--seconds", type=float, default=20.0, help="length of a song (default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=1, help="songs at a time, each in a process (default: %(default)s)")
     options = parser.parse_args(arguments)
-    try:
-        for name in options.sets or [name for name, plan in SETS.items() if not plan.on_request]:
-            songs = options.songs
-            if name == "many_artists":
-                songs = options.many or (songs if options.sets else 0)
-                if not songs:
-                    continue
-            folder, written = build_set(options.data, name, songs=songs, seconds=options.seconds, jobs=options.jobs)
-            print(f"{HERE.shown(folder)}: " + (f"{written} songs written" if written else "up to date"))
-    except (ValueError, OSError, soundfile.LibsndfileError) as error:
-        print(f"virtual_band: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("virtual_band: interrupted; the same command resumes here", file=sys.stderr)
-        return 130
-    return 0
+    resumes = "interrupted; the same command resumes here"
+    return terminal.ended("virtual_band", lambda: build(**vars(options)), resumes)
+
+
+def build(data, sets, songs, many, seconds, jobs):
+    """Build the sets that were asked for, and say what was written."""
+    for name in sets or [name for name, plan in SETS.items() if not plan.on_request]:
+        count = songs
+        if name == "many_artists":
+            count = many or (songs if sets else 0)
+            if not count:
+                continue
+        try:
+            folder, written = build_set(data, name, songs=count, seconds=seconds, jobs=jobs)
+        except soundfile.LibsndfileError as error:
+            raise OSError(f"{data}: {error}") from error
+        print(f"{HERE.shown(folder)}: " + (f"{written} songs written" if written else "up to date"))
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ import numpy as np
 from scipy.special import softmax
 
 from audio_processing import masks as array_masks
-from audio_processing.audio_processing import fix_length, istft, resample, stft, to_mono
-from audio_processing.chunks import Separator
+from audio_processing.audio_processing import fix_length, istft, resample, stft
+from audio_processing.chunks import MonoSeparator, Separator, principal_axes
 from audio_processing.loudness import FRAME_RATE, LOUDNESS_FLOOR, a_weights
 from audio_processing.loudness import loudness as loudness_of
 from common import results
@@ -138,11 +138,11 @@ def mask_settings(name, folder=WEIGHTS):
     return {key: tuned[key] for key in ("n_fft", "power") if key in tuned}
 
 
-class MaskedSeparator(Separator):
+class MaskedSeparator(MonoSeparator):
     """Separate any song with an analysis network: the spectra that it predicts for the sources divide the mixture's.
 
-    The stems of a mono song of at most 16 kHz are the masked mixture. For any other song, its channels are divided
-    among these stems, as Conv-TasNet's are (`masked_channels`). Either way the stems add up to the mixture.
+    The stems of a mono song of at most 16 kHz are the masked mixture. Above 8 kHz a song is divided as these stems are
+    (`masked_channels`). Several channels are separated along their `principal_axes`. The stems add up to the mixture.
 
     Parameters
     ----------
@@ -182,14 +182,14 @@ class MaskedSeparator(Separator):
         """
         return cls(load_checked(Path(folder) / f"separator-{name}")[0], **(mask_settings(name, folder) | settings))
 
-    def separate_chunk(self, chunk, sample_rate):
-        """Separate a chunk: (channels, samples) -> (sources, channels, samples)."""
-        mixture = resample(to_mono(chunk), sample_rate, self.sample_rate)
+    def separate_mono(self, signal, sample_rate):
+        """Separate a chunk of one channel: (samples,) -> (sources, samples)."""
+        mixture = resample(signal, sample_rate, self.sample_rate)
         stems = self.analyse(fix_length(mixture, round(self.chunk_seconds * self.sample_rate)))["stems"]
-        parts = fix_length(resample(stems[:, : len(mixture)], self.sample_rate, sample_rate), chunk.shape[-1])
-        if len(chunk) == 1 and sample_rate <= self.sample_rate:
-            return parts[:, None]
-        return array_masks.masked_channels(chunk, parts, sample_rate, self.sample_rate)
+        parts = fix_length(resample(stems[:, : len(mixture)], self.sample_rate, sample_rate), len(signal))
+        if sample_rate <= self.sample_rate:
+            return parts
+        return array_masks.masked_channels(signal[None], parts, sample_rate, self.sample_rate)[:, 0]
 
     def analyse(self, audio, f0=None, loudness=None):
         """Estimate f0, features, masks and stems of a chunk.
@@ -391,7 +391,8 @@ class ResynthesisSeparator(Separator):
     """Separation by resynthesis: decoders synthesise each stem from features that are estimated in the mixture.
 
     Nothing of the mixture is in the result but its features, 250 times a second. The stems have no phase in common with
-    the true ones and do not add up to the mixture. They are mono, at 16 kHz, whatever the mixture is.
+    the true ones and do not add up to the mixture. They are mono, at 16 kHz, and lie where most
+    of it lies: on its first principal axis.
 
     Parameters
     ----------
@@ -426,10 +427,11 @@ class ResynthesisSeparator(Separator):
         """Separate a chunk: (channels, samples) -> (sources, channels, samples)."""
         if not chunk.any():
             return np.zeros((len(self.sources), *chunk.shape), np.float32)
-        mixture = resample(to_mono(chunk), sample_rate, self.sample_rate)
+        signals, axes = (chunk, np.ones((1, 1), np.float32)) if len(chunk) == 1 else principal_axes(chunk)
+        mixture = resample(signals[0], sample_rate, self.sample_rate)
         sounds = fix_length(synthesise(self.decoders, self.describe(mixture)), len(mixture))
         sounds = fix_length(resample(sounds, self.sample_rate, sample_rate), chunk.shape[-1])
-        return np.repeat(sounds[:, None], len(chunk), axis=1).astype(np.float32)
+        return (sounds[:, None] * axes[:, :1]).astype(np.float32)
 
 
 class ChainSeparator(ResynthesisSeparator):

@@ -1,6 +1,6 @@
 """Train what chapter 8 adds: python -m ddsp_models.separation.train [NAME] [--steps N …]
 
-A stopped training resumes from its last checkpoint. The best weights on the validation songs go to
+A stopped training resumes from its last checkpoint. With --export the best weights on the validation songs go to
 `ddsp_models/trained/`, the curve to `results/training/`. Parametric separators (`train_separator`):
 
 one_artist    drums, bass, vocals of the virtual band's training artist

@@ -7,6 +7,7 @@ import numpy as np
 from tqdm import tqdm
 
 from audio_processing.tracks import SOURCES, tracks
+from common.checks import expect
 from ddsp_models.autoencoder import WEIGHTS
 from ddsp_models.features import N_BANDS, SAMPLE_RATE, features_of, whole_frames
 from ddsp_models.separation.analysis_network import ParametricSeparator
@@ -135,6 +136,7 @@ def separator(training, config, start):
 
 def refinement(training, config, start):
     """The refinement of the separator in the file `start`, which is not trained, built and compiled for a training."""
+    expect(start is not None, "start_from", "a separator, whose masks are refined", "none")
     model = RefinedMasks(config)
     model.build()
     start_from(model.separator, start)

@@ -1,11 +1,5 @@
 """Sound files, resampling, STFT: against librosa, soundfile and the definitions."""
 
-import os
-import shutil
-import subprocess
-import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import librosa
@@ -17,7 +11,7 @@ from hypothesis import strategies as st
 
 from audio_processing import audio_processing as ap
 from audio_processing import sound_files
-from tests.helpers import needs_ffmpeg, refused
+from tests.helpers import refused
 
 
 def noise(*shape, seed=0, dtype=np.float32):
@@ -276,64 +270,3 @@ def test_a_file_that_cannot_be_used_is_named_with_the_reason(tmp_path, make, rea
     make(tmp_path / "bad.wav")
     message = refused(reason, ap.load, tmp_path / "bad.wav", error=sound_files.AudioError)
     assert str(tmp_path / "bad.wav") in message and "\n" not in message
-
-
-def streamed(path, audio, rate):
-    """FLAC as it is written to a pipe: its header does not say how many samples there are."""
-    soundfile.write(path, audio.T, rate)
-    content = bytearray(path.read_bytes())
-    content[21] &= 0xF0
-    content[22:26] = bytes(4)
-    path.write_bytes(content)
-    return path
-
-
-SONG = np.stack([tone(16000), tone(16000, frequency=300)])
-
-
-def test_a_file_that_does_not_say_how_long_it_is_is_read_to_its_end(tmp_path, monkeypatch):
-    path = streamed(tmp_path / "a.flac", SONG, 16000)
-    if shutil.which("ffmpeg"):
-        with sound_files.open_audio(path) as sound:
-            assert len(sound) == 8000
-        np.testing.assert_allclose(ap.load(path)[0], SONG, atol=1e-4)
-    monkeypatch.setenv("PATH", "/nowhere")
-    refused("a.flac: .* needs ffmpeg", ap.load, path, error=sound_files.AudioError)
-
-
-def test_a_file_that_ends_early_is_read_to_its_end(tmp_path):
-    path = tmp_path / "a.wav"
-    ap.save(path, SONG, 16000, subtype="PCM_16")
-    path.write_bytes(path.read_bytes()[:-8000])
-    with sound_files.open_audio(path) as sound:
-        assert sound_files.announced_samples(sound) == 8000 and len(sound) == 6000
-    assert ap.load(path)[0].shape == (2, 6000)
-
-
-@needs_ffmpeg
-@pytest.mark.parametrize("suffix", ["m4a", "webm", "wma", "aac"])
-def test_what_ffmpeg_decodes_is_the_sound_that_was_coded(tmp_path, suffix):
-    ap.save(tmp_path / "a.wav", np.stack([tone(48000), 0 * tone(48000)]), 48000)
-    command = ["ffmpeg", "-v", "error", "-i", tmp_path / "a.wav", "-b:a", "128k", tmp_path / f"a.{suffix}"]
-    subprocess.run(command, check=True)
-    audio, rate = ap.load(tmp_path / f"a.{suffix}")
-    assert rate == 48000 and audio.shape[0] == 2 and abs(audio.shape[1] - 24000) < 4096
-    middle = audio[:, 6000:18000]
-    assert np.sqrt(2 * np.mean(middle[0] ** 2)) == pytest.approx(0.5, rel=0.05)
-    assert np.abs(middle[1]).max() < 0.05
-    assert np.argmax(np.abs(np.fft.rfft(middle[0]))) == 110  # 440 Hz
-
-
-def test_standard_error_is_back_after_threads_were_inside(capfd):
-    together = threading.Barrier(3)
-
-    def decode(seconds):
-        with sound_files.quiet_decoder():
-            together.wait(10)  # all are inside at once, and leave one after the other
-            os.write(2, b"decoder")
-            time.sleep(seconds)
-
-    with ThreadPoolExecutor(3) as threads:
-        list(threads.map(decode, (0.0, 0.05, 0.1)))
-    os.write(2, b"ours")
-    assert capfd.readouterr().err == "ours"

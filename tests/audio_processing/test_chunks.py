@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from audio_processing import chunks
 from audio_processing.chunks import array_reader, crossfade, cut, cut_with_context, even_chunk
 from tests.helpers import Halves, noise, refused
 
@@ -122,3 +123,28 @@ def test_shapes_that_are_no_mixture_are_named(bad, words):
 def test_samples_that_are_no_numbers_or_beyond_all_measure_count_as_silence():
     mixture = np.array([0.6, np.nan, np.inf, -np.inf, 2e10, -0.6])
     np.testing.assert_allclose(Halves().separate(mixture)["half"], [0.3, 0, 0, 0, 0, -0.3])
+
+
+@pytest.mark.parametrize("channels", [2, 3, 6])
+def test_principal_axes_are_orthogonal_and_have_nothing_in_common(channels):
+    x = np.random.default_rng(channels).standard_normal((channels, channels)) @ noise(channels, 3000)
+    signals, axes = chunks.principal_axes(x.astype(np.float32))
+    np.testing.assert_allclose(axes.T @ axes, np.eye(channels), atol=1e-6)
+    np.testing.assert_allclose(axes @ signals, x, atol=1e-4)
+    products = signals @ signals.T
+    assert np.abs(products - np.diag(np.diag(products))).max() < 1e-3 * products[0, 0]
+    assert (np.diff(np.diag(products)) <= 0).all()  # the loudest first
+
+
+def test_axes_of_silence_and_of_extremes_are_finite():
+    for x in (np.zeros((2, 100)), np.full((2, 100), 1e9), np.full((2, 100), 1e-30), np.eye(2, 100)):
+        signals, axes = chunks.principal_axes(x.astype(np.float32))
+        assert np.isfinite(signals).all() and np.isfinite(axes).all()
+
+
+def test_what_is_not_channels_first_is_said():
+    for shape in ((352_800, 2), (65, 3)):
+        refused(
+            r"channels first, \(channels, samples\) with at most 64", chunks.checked_mixture, np.zeros(shape), 16000
+        )
+    assert "transpose" in refused("channels", chunks.checked_mixture, np.zeros((352_800, 2)), 16000)

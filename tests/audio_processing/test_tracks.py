@@ -99,6 +99,26 @@ def test_a_song_that_cannot_be_read_is_left_out_or_stops_the_run(tree, part, spo
     refused("on_error", readable, [], "ignore")
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e11])
+@pytest.mark.parametrize("part, mono", [("drums", True), ("vocals", False), ("mixture", True)])
+def test_a_sound_that_is_not_finite_is_named(tree, part, mono, value):
+    song = tracks(tree)[0]
+    sound, rate = load(song.path / f"{part}.wav")
+    sound[0, 100:200] = value
+    save(song.path / f"{part}.wav", sound, rate)
+    read = song.mixture if part == "mixture" else song.stems
+    refused(f"{part}.wav: holds NaN .*100 of 64000", read, 8000, mono, error=AudioError)
+    assert song.stems(sources=("bass",))["bass"].shape == (2, 32000)
+
+
+def test_what_macos_writes_beside_songs_is_no_song(tree):
+    songs, folder = tracks(tree), tree / "train"
+    for name in ("._a.stem.mp4", "._Artist - Song 0/mixture.wav", "Notes/._mixture.wav", "Artist - Song 0/._drums.wav"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"\0\5\x16\7")
+    assert tracks(tree) == songs and len(songs[0].files()) == 5
+
+
 def test_stems_that_are_not_asked_for_may_be_missing(tree):
     song = tracks(tree)[0]
     (song.path / "other.wav").unlink()
@@ -117,10 +137,11 @@ def test_stem_files_that_cannot_be_read_are_named(tree, tmp_path, monkeypatch):
     assert [song.name for song in kept] == ["good"]
     assert left_out == {
         "few": "few.stem.mp4: holds 3 sounds, other would be number 4",
-        "half": "half.stem.mp4: not a stem file that can be read",
+        "half": left_out["half"],
     }
-    refused("few.stem.mp4: holds no sound number 4", songs[0].stems, error=AudioError)
-    refused("half.stem.mp4: not a sound file that ffmpeg can decode", songs[2].stems, error=AudioError)
+    assert left_out["half"].startswith("half.stem.mp4: not a sound file that can be read")
+    refused("few.stem.mp4: expected a sound from 1 to 3, got .* 4", songs[0].stems, error=AudioError)
+    refused("half.stem.mp4: not a sound file that can be read", songs[2].stems, error=AudioError)
     monkeypatch.setenv("PATH", "/nowhere")
     refused("good.stem.mp4: reading .* needs ffmpeg", readable, kept, error=AudioError)
-    refused("good.stem.mp4: reading .* needs ffmpeg", kept[0].mixture, error=AudioError)
+    refused("good.stem.mp4: .* needs ffmpeg", kept[0].mixture, error=AudioError)

@@ -2,7 +2,7 @@ import hashlib
 
 import pytest
 
-from common.files import PARTIAL, atomic_path, partial_folder, sha256_of
+from common.files import PARTIAL, allowed_name, atomic_path, partial_folder, sha256_of
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -57,3 +57,22 @@ def test_a_folder_may_be_moved_out_of_its_partial_one(tmp_path):
         (folder / "whole").mkdir()
         (folder / "whole").rename(tmp_path / "whole")
     assert [path.name for path in tmp_path.iterdir()] == ["whole"]
+
+
+@pytest.mark.parametrize(
+    "name", ["song", "a.b (live) [1]", ".hidden", "Где", "東京 🎵", "console", "com10", "aux-in", "e\u0301"]
+)
+def test_names_that_every_system_allows_stay(name):
+    assert allowed_name(name) == name
+
+
+@pytest.mark.parametrize(
+    "name, expected",
+    {
+        "": "_", ".": "_", "..": "__", " ": "_", "a.": "a_", "a. .": "a___", "con": "_con", "Nul.tar.gz": "_Nul.tar.gz",
+        "COM1": "_COM1", "lpt³.x": "_lpt³.x", "aux .b": "_aux .b", "AC/DC": "AC_DC",
+        '<>:"\\|?*': "________", "a\tb\n": "a_b_",
+    }.items(),
+)  # fmt: skip
+def test_names_that_windows_refuses_are_replaced(name, expected):
+    assert allowed_name(name) == expected and allowed_name(expected) == expected

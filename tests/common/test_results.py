@@ -76,4 +76,4 @@ def test_a_command_names_what_it_wrote_or_why_it_did_not(capsys):
     def write():
         raise OSError("no space\nleft")
 
-    assert results.report("make", write) == 2 and capsys.readouterr().err == "make: no space\n"
+    assert results.report("make", write) == 2 and capsys.readouterr().err == "make: no space\\nleft\n"

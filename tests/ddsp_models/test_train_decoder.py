@@ -66,12 +66,12 @@ def test_what_is_exported_loads_and_is_up_to_date_until_settings_or_songs_change
     kind = dataclasses.replace(trainer.BAND, folder=tmp_path)
     recipe = dataclasses.replace(RECIPES["band-drums"], trainer=kind, config=SMALL, training=SHORT)
     monkeypatch.setitem(trainer.RECIPES, "band-drums", recipe)
-    assert trainer.main([], places) == 0
+    assert trainer.main(["--export"], places) == 0
     assert (places.results / "training" / "ddsp-band-drums.csv").read_text().count("\n") == 3
     model, record = load_decoder("band-drums", tmp_path)
     assert model.sizes == SMALL and record["weights"] == model.count_params() and record["seconds"] > 0
     assert set(record["statistics"]) == set(SMALL.inputs) and record["training_minutes"] == pytest.approx(2 / 60)
-    assert trainer.main([], places) == 0 and capsys.readouterr().out.endswith("band-drums: up to date\n")
+    assert trainer.main(["--export"], places) == 0 and capsys.readouterr().out.endswith("band-drums: up to date\n")
     assert not recipe.with_training(loudness_weight=0.2).is_up_to_date(record["data"])
     save(sorted(places.band.glob("one_artist/train/*/drums.wav"))[0], np.zeros((2, 16000), np.float32), 16000)
     assert not recipe.is_up_to_date(recipe.checksum(lambda songs: folder_of(songs, places=places)))

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from audio_processing.audio_processing import AudioError, load, save
 from audio_processing.tracks import TRIO
 from common import results
 from common.places import HERE
@@ -63,6 +64,19 @@ def test_what_a_run_left_that_was_killed_at_its_very_end_is_cleared_away(tiny, m
         score(tiny, "mixture")
     assert unfinished()
     assert score(tiny, "mixture") == [] and not unfinished()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e11])
+def test_a_song_with_samples_that_are_not_finite_is_named_and_left_out_or_stops_the_run(tiny, value, capsys):
+    bad, good = tiny.songs()
+    sound, rate = load(bad.path / "bass.wav")
+    sound[:, 100:200] = value
+    save(bad.path / "bass.wav", sound, rate)
+    refused(f"{bad.name}/bass.wav: holds NaN or infinite", score, tiny, "mixture", error=AudioError)
+    (path,) = score(tiny, "mixture", options=replace(ONE_BY_ONE, on_error="skip"))
+    content = results.read(path)
+    assert list(content["left_out"]) == [bad.name] and {r["track"] for r in content["records"]} == {good.name}
+    assert f"tiny: {bad.name} is left out: {bad.name}/bass.wav: holds" in capsys.readouterr().err
 
 
 def test_processes_give_the_same_scores_as_one(tiny):

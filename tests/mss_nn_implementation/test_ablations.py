@@ -79,8 +79,8 @@ def forget():
 @pytest.mark.slow
 def test_runs_are_done_once_and_written_with_settings_seeds_and_seconds(small, capsys, monkeypatch):
     path = HERE.results / "ablations-conv_tasnet.json"
-    assert ablations.main(["--steps", "3", "--dry-run"]) == 0 and not path.exists()
-    assert ablations.main(["--steps", "3"]) == 0
+    assert ablations.main(["--steps", "3"]) == 0 and not path.exists()
+    assert ablations.main(["--steps", "3", "--export"]) == 0
     content = results.read(path)
     assert [(run["ablation"], run["seed"]) for run in content["runs"]] == [
         (name, seed) for name in ("base", "relu", "after") for seed in (0, 1)
@@ -93,10 +93,10 @@ def test_runs_are_done_once_and_written_with_settings_seeds_and_seconds(small, c
     assert content["summary"] == summary(content["records"], ablations.ABLATIONS)
     weights = HERE.runs / "ablations" / "base-0-3" / "best.keras"
     written = weights.stat().st_mtime_ns
-    assert ablations.main(["--steps", "3", "--only", "relu"]) == 0  # the others stay in the file
+    assert ablations.main(["--steps", "3", "--only", "relu", "--export"]) == 0  # the others stay in the file
     assert len(results.read(path)["runs"]) == 6 and weights.stat().st_mtime_ns == written
     weights.write_bytes(weights.read_bytes()[:-1])
-    assert ablations.main(["--steps", "3"]) == 0
+    assert ablations.main(["--steps", "3", "--export"]) == 0
     assert keras.saving.load_model(weights, compile=False).sizes == TINY
     again = results.read(path)
     assert [run["val_loss"] for run in again["runs"]] == [run["val_loss"] for run in content["runs"]]
@@ -114,4 +114,4 @@ def test_the_committed_table_follows_from_the_committed_records():
 
 def test_the_command_names_what_is_wrong(capsys):
     assert ablations.main(["--steps", "10"]) == 2
-    assert "--steps: expected more than 50, got 10" in capsys.readouterr().err
+    assert "--steps: expected more than the warm-up of 50, got 10" in capsys.readouterr().err

@@ -1,18 +1,19 @@
 import dataclasses
 import json
 import os
+from functools import partial
 
 import keras
 import numpy as np
 import pytest
 
-from audio_processing.audio_processing import AudioError, load
+from audio_processing.audio_processing import load, save
 from audio_processing.tracks import SOURCES, tracks
 from common.places import Places
 from mss_nn_implementation import datasets
 from mss_nn_implementation import train as trainer
 from mss_nn_implementation.convtas import ConvTasNet, load_model
-from mss_nn_implementation.datasets import VALIDATION, RandomCrops, fixed_crops, load_songs, load_stems, songs_of
+from mss_nn_implementation.datasets import VALIDATION, RandomCrops, fixed_crops, load_songs, songs_of
 from mss_nn_implementation.parameters import Parameters, Training
 from tests.helpers import (
     CONV_TASNET,
@@ -37,6 +38,11 @@ TINY, SHORT = Parameters(**CONV_TASNET), Training(**TWELVE_STEPS)
 @pytest.fixture(scope="module")
 def songs(tmp_path_factory):
     return make_tree(tmp_path_factory.mktemp("data"), seconds=1.0)
+
+
+def load_stems(root, subset, sources, sample_rate, **options):
+    """The decoded songs of a folder."""
+    return load_songs(songs_of(root, subset), sources, sample_rate, **options)
 
 
 def test_batches_are_crops_of_the_songs_which_are_long_enough(songs):
@@ -128,10 +134,53 @@ def test_validation_songs_are_the_musdb_packages(tmp_path):
     config = yaml.safe_load(open(os.path.join(os.path.dirname(musdb.__file__), "configs", "mus.yaml")))
     assert sorted(VALIDATION) == sorted(config["validation_tracks"])
     root = make_tree(tmp_path, songs=2, seconds=0.1)
-    refused("none of MUSDB18's 14 validation songs", songs_of, root, "train", "valid", error=FileNotFoundError)
     (root / "train" / "Artist - Song 1").rename(root / "train" / VALIDATION[3])
     assert [song.name for song in songs_of(root, "train", "valid")] == [VALIDATION[3]]
     assert [song.name for song in songs_of(root, "train", "train")] == ["Artist - Song 0"]
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """A folder of songs that are not MUSDB18's, "here", and beside it another one with a song of the same name."""
+    monkeypatch.chdir(tmp_path)
+    for path in ("here/train/A", "here/train/B", "here/train/C, live", "here/train/D", "other/test/B"):
+        (tmp_path / path).mkdir(parents=True)
+        (tmp_path / path / "mixture.wav").touch()
+    (tmp_path / "empty").mkdir()
+    return partial(songs_of, "here", "train")
+
+
+@pytest.mark.parametrize(
+    "validation, chosen",
+    [
+        *(("0.01", 1), ("0.3", 1), ("0.5", 2), ("0.99", 3), ("A", ["A"]), ("B, A", ["A", "B"])),
+        *(("C, live", ["C, live"]), ("other", ["B"])),
+    ],
+)
+def test_validation_songs_are_chosen_by_share_name_or_folder(own, validation, chosen):
+    train, valid, again = ([s.name for s in own(each, validation)] for each in ("train", "valid", "valid"))
+    assert chosen in (valid, len(valid)) and valid == again
+    assert sorted(train + valid) == ["A", "B", "C, live", "D"]
+
+
+@pytest.mark.parametrize(
+    "validation, words",
+    [
+        (
+            "",
+            "expected one of MUSDB18's 14 validation songs in here, got none; choose a share such as 0.1, names",
+        ),
+        ("A, X, Y", "expected songs in here, a share such as 0.1, or a folder, got X, Y"),
+        *((wrong, f"or a folder, got {wrong}$") for wrong in ("1", "0", "-0.1", "nan", "Z")),
+        (",", "got none"),
+        ("A, B, D, C, live", "got C, live"),
+        ("here", "expected songs to train on beside those of here in here, got none"),
+        ("empty", "empty: no songs"),
+    ],
+)
+def test_validation_that_cannot_be_is_refused_by_name(own, validation, words):
+    for split in ("train", "valid"):
+        refused(words, own, split, validation, error=(ValueError, OSError))
 
 
 def test_musdb_is_split_into_80_and_14_and_never_sees_a_test_song(shared):
@@ -170,51 +219,50 @@ def places(tmp_path, monkeypatch, uncompiled):
     return places
 
 
-def test_songs_that_cannot_be_read_stop_a_training_or_are_left_out(places, monkeypatch, capsys):
-    """One stem is missing, another one is damaged behind its header: named, and the other songs are trained on."""
+def test_songs_that_cannot_be_read_stop_a_training_or_are_left_out(places, capsys):
+    """One stem is missing, another one holds NaN: named, and the other songs are trained on."""
     gone, damaged, good = tracks(places.band / "noise", "train")
     (gone.path / "bass.wav").unlink()
-    stems = gone.__class__.stems
-
-    def read(song, *arguments, **options):
-        if song == damaged:
-            raise AudioError(f"{song.path}: the sound is damaged after 1.0 s")
-        return stems(song, *arguments, **options)
-
-    monkeypatch.setattr("audio_processing.tracks.Track.stems", read)
+    sound, rate = load(damaged.path / "drums.wav")
+    sound[:, 100:200] = np.nan
+    save(damaged.path / "drums.wav", sound, rate)
     left_out = {}
     (song,) = load_stems(places.band / "noise", "train", SOURCES, 16000, left_out=left_out, at_least=1.0)
     np.testing.assert_array_equal(song, stacked(good.stems(16000, mono=True)))
-    assert left_out == {
-        gone.name: f"{gone.name}/bass.wav: no such file",
-        damaged.name: f"{damaged.name}: the sound is damaged after 1.0 s",
-    }
-    assert trainer.main(["--dry-run"], places) == 2
+    nan = f"{damaged.name}/drums.wav: holds NaN or infinite samples, or some beyond 1e+10 (200 of 64000)"
+    assert left_out == {gone.name: f"{gone.name}/bass.wav: no such file", damaged.name: nan}
+    assert trainer.main([], places) == 2
     assert "bass.wav: no such file" in capsys.readouterr().err and not places.runs.exists()
-    assert trainer.main(["--dry-run", "--on-error", "skip"], places) == 0
-    assert f"train: {gone.name} is left out: {gone.name}/bass.wav: no such file" in capsys.readouterr().err
+    assert trainer.main(["--on-error", "skip"], places) == 0
+    said = capsys.readouterr()
+    assert f"train: {gone.name} is left out: {gone.name}/bass.wav: no such file" in said.err and nan in said.err
+    assert said.out.endswith("best.keras; --export replaces tiny of the repository\n")
+    assert not (places.root / "weights").exists() and not places.results.exists()
     settings = json.loads((places.runs / "conv_tasnet-tiny" / "settings.json").read_text())
     assert settings["left_out"] == left_out and settings["training_minutes"] == pytest.approx(2 / 60)
+    (gone.path / "drums.wav").unlink()
+    save(good.path / "vocals.wav", np.full((2, 32000), np.inf), rate)
+    assert trainer.main(["--on-error", "skip"], places) == 2 and "none of 3 songs" in capsys.readouterr().err
 
 
 @pytest.mark.slow
 def test_the_command_trains_exports_and_skips_what_is_up_to_date(places, capsys):
-    assert trainer.main([], places) == 0
+    assert trainer.main(["--export"], places) == 0
     model, record = load_model("tiny", places.root / "weights")
     assert record["weights"] == model.count_params() and record["seconds"] > 0 and 0 < record["data_share"] < 1
     assert record["training_minutes"] == pytest.approx(0.1) and record["changes"] == []
     log, exported = places.runs / "conv_tasnet-tiny" / "log.csv", places.results / "training" / "conv_tasnet-tiny.csv"
     assert exported.read_text() == log.read_text()
     capsys.readouterr()
-    assert trainer.main([], places) == 0 and capsys.readouterr().out == "tiny: up to date\n"
+    assert trainer.main(["--export"], places) == 0 and capsys.readouterr().out == "tiny: up to date\n"
     assert trainer.main(["--seed", "9"], places) == 2
     assert "holds a run with other settings" in capsys.readouterr().err
     start, run = places.root / "weights" / "tiny.keras", places.root / "other"
-    assert trainer.main(["--start-from", str(start), "--minutes", "0.02", "--run", str(run)], places) == 0
+    assert trainer.main(["--start-from", str(start), "--minutes", "0.02", "--run", str(run), "--export"], places) == 0
     _, other = load_model("tiny", places.root / "weights")
     assert other["training"]["start_from"] == "tiny" and other["start_sha256"] == record["sha256"]
     assert other["training_minutes"] == pytest.approx(2 / 60)
-    again = ["--start-from", "tiny", "--minutes", "0.02", "--run", str(run)]
+    again = ["--start-from", "tiny", "--minutes", "0.02", "--run", str(run), "--export"]
     assert trainer.main(again, places) == 0 and "wrote" in capsys.readouterr().out  # initial weights were replaced
 
 
@@ -227,7 +275,10 @@ def test_the_command_trains_exports_and_skips_what_is_up_to_date(places, capsys)
         (["trio", "--start-from", "nothing"], "start_from: expected a .keras file or the name of a network"),
         (["trio", "--speeds", "3"], "speeds: expected 0.5 to 2, got 3"),
         (["trio", "--batch-size", "0"], "batch_size: expected more than 0"),
-        (["trio", "--devices", "3"], "devices: expected a divisor of the batch size, 4, got 3"),
+        *((["trio", "--devices", n], f"devices: expected a divisor of the batch size, 4, got {n}") for n in ("3", "0")),
+        (["trio", "--steps", "20"], "--steps: expected more than the warm-up of 100, got 20; choose also --warmup"),
+        (["trio", "--validation", "0.1"], "--validation: no setting of trio"),
+        (["musdb"], "network trained here, got many; run `python -m mss_nn_implementation.train many`, or choose"),
     ],
 )
 def test_the_command_says_in_one_line_what_is_wrong(arguments, words, tmp_path, monkeypatch, capsys):

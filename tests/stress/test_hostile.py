@@ -146,7 +146,7 @@ def test_earlier_stems_are_replaced_and_other_files_stay(tmp_path):
 
 def test_what_is_in_the_way_is_named_before_anything_is_computed(tmp_path, monkeypatch):
     song = sound("song.wav")(tmp_path)
-    monkeypatch.setattr(separate, "write_stems", None)  # nothing may be computed
+    monkeypatch.setattr(separate, "_write_stems", None)  # nothing may be computed
     (tmp_path / "file").touch()
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "song").touch()

@@ -57,6 +57,11 @@ def test_silence_gives_silence(model, samples, channels, rate):
     assert properties.loudest_of_silence(model, channels, samples, rate) == 0
 
 
+def test_a_silent_channel_stays_silent_and_an_image_turns_with_its_song(model):
+    assert [properties.ghosts(model, silent) for silent in range(3)] == [0, 0, 0]
+    assert max(properties.turn_error(model, turn) for turn in properties.TURNS) < properties.GAIN_LIMIT
+
+
 def test_stems_and_residual_add_up_and_files_are_separated_as_arrays_are(model):
     sum_error, chunk_error = properties.file_errors(model, properties.longer_than_a_chunk(model), 8000)
     assert sum_error < properties.SUM_LIMIT and chunk_error < properties.CHUNK_LIMIT

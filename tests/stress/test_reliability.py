@@ -53,3 +53,8 @@ def test_of_the_committed_file_all_passed(tmp_path):
         failed(damaged)
     reliability.main(["first"], Places(tmp_path), checks(first=3))
     assert failed(tmp_path / "results" / "reliability.json") == ["case"]
+
+
+def test_the_tests_that_are_promised_are_run_and_counted():
+    (row,) = reliability.check_promises(SimpleNamespace(only=["tests/common/test_places.py"]))
+    assert row["check"] == "promises" and row["passed"] == row["tried"] > 0

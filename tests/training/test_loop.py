@@ -24,16 +24,18 @@ class Config:
 
 
 class Noise(SeededCrops):
-    def __init__(self, training):
+    def __init__(self, training, wrong=()):
         super().__init__(["a song"], [10], 4, training)
+        self.wrong = dict(wrong)
 
     def batch(self, rng, index):
         x = rng.standard_normal((self.training.batch_size, 4)).astype(np.float32)
+        x[0, 2] = self.wrong.get((self.epoch, index), x[0, 2])
         return x, x[:, :1] - 0.5 * x[:, 1:2] + 0.3
 
 
-def train(run, training=SHORT, schedule=hold_then_cosine, **options):
-    """A trained network and its log."""
+def train(run, training=SHORT, schedule=hold_then_cosine, wrong=(), held_out=0.0, **options):
+    """A trained network and its log; `wrong` are inputs by (epoch, number in the epoch)."""
 
     def build():
         model = keras.Sequential([keras.layers.Dense(1)])
@@ -42,7 +44,7 @@ def train(run, training=SHORT, schedule=hold_then_cosine, **options):
         return model
 
     built, x = [], noise(4, 4, seed=1)
-    loop.train(build, Config(), training, Noise(training), (x, x[:, :1]), run, **options)
+    loop.train(build, Config(), training, Noise(training, wrong), (x + held_out, x[:, :1]), run, **options)
     return built[0], loop.read_log(run / "log.csv")
 
 
@@ -80,6 +82,35 @@ def test_a_stopped_run_resumes_with_the_same_curve_and_may_get_more_steps(tmp_pa
     assert float(log[3]["seconds"]) > float(log[2]["seconds"])
     settings = json.loads((tmp_path / "stopped" / "settings.json").read_text())
     assert settings["changes"] == [{"epochs": 3, "steps": 12}]
+
+
+@pytest.mark.parametrize(
+    "wrong, held_out, step",
+    [
+        ({(1, 2): np.nan}, 0, 8),
+        ({(1, 4): np.inf}, 0, 10),
+        ({(1, 0): 1e30}, 0, 6),
+        ({(0, 0): np.nan}, 0, 1),
+        ({}, np.nan, 5),
+    ],
+)
+def test_a_loss_that_is_not_finite_stops_at_its_step_and_the_run_resumes(tmp_path, wrong, held_out, step):
+    name = "loss" if wrong else "val_loss"
+    words = f"{name}: expected a finite number, got (nan|inf) at step {step}, after {(step - 1) // 5} whole epochs"
+    refused(words, train, tmp_path / "run", wrong=wrong, held_out=held_out)
+    assert [row["step"] for row in loop.read_log(tmp_path / "run" / "log.csv")] == ["5"] * ((step - 1) // 5)
+    assert loop.readable(tmp_path / "run" / "best.keras") == (step > 5)
+    _, log = train(tmp_path / "run")
+    assert [row["loss"] for row in log] == [row["loss"] for row in train(tmp_path / "whole")[1]]
+
+
+def test_fewer_steps_than_an_epoch_has_are_trained_and_kept(tmp_path):
+    model, log = train(tmp_path, dataclasses.replace(SHORT, steps=3))
+    assert int(model.optimizer.iterations) == 3 and [row["step"] for row in log] == ["3"]
+    (tmp_path / "log.csv").unlink()  # its checkpoint is of no epoch then
+    assert [row["step"] for row in train(tmp_path, dataclasses.replace(SHORT, steps=3))[1]] == ["3"]
+    (tmp_path / "best.keras").unlink()
+    refused("best.keras: missing, and no epoch is left", train, tmp_path, dataclasses.replace(SHORT, steps=3))
 
 
 def test_a_run_that_was_killed_before_its_first_row_starts_again(tmp_path):

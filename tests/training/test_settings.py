@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 
 from ddsp_models.separation.train_separator import SeparatorTraining
@@ -19,6 +20,12 @@ KINDS = (ConvTasNetTraining, DecoderTraining, SeparatorTraining, Through)
     [
         *((kind, {"steps": 0}, "steps: expected more than 0, got 0") for kind in KINDS),
         (DecoderTraining, {"patience": -1}, "patience: expected at least 0, got -1"),
+        *((kind, {"seconds": value}, f"seconds: .* got {value}") for kind in KINDS for value in (np.nan, np.inf, -1.0)),
+        (DecoderTraining, {"learning_rate": -0.1}, "learning_rate: expected more than 0, got -0.1"),
+        (DecoderTraining, {"loudness_weight": np.nan}, "loudness_weight: expected at least 0, got nan"),
+        (CropTraining, {"gain_db": np.inf}, "gain_db: expected at least 0, got inf"),
+        (SeparatorTraining, {"taught_until": 2.0}, "taught_until: expected 0 to 1, got 2"),
+        (ConvTasNetTraining, {"seed": -1}, "seed: expected at least 0, got -1"),
         (CropTraining, {"speeds": (3.0,)}, "speeds: expected 0.5 to 2, got 3"),
         (CropTraining, {"remix": 1.5}, "remix: expected 0 to 1, got 1.5"),
         (ConvTasNetTraining, {"loss": "l7"}, "loss: expected one of 'snr', .*, got 'l7'"),

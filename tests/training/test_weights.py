@@ -70,7 +70,13 @@ def test_initial_weights_are_exported_ones_those_of_a_run_or_a_file(tmp_path):
     assert recipe.start() == weights.files_of(train_separation.RECIPES["one_artist"].path)[0]
     places = Places(tmp_path)
     many = train_conv_tasnet.RECIPES["many_trio"]
-    refused("start_from: expected a .keras file or the name .*, got many", many.start, places, error=FileNotFoundError)
+    assert many.with_training(start_from="").start(places) is None
+    refused(
+        'start_from: expected a .keras file or the name .*, got many; choose --start-from ""',
+        many.start,
+        places,
+        error=FileNotFoundError,
+    )
     best = tmp_path / "runs" / "conv_tasnet-many" / "best.keras"
     best.parent.mkdir(parents=True)
     network().save(best)
@@ -93,6 +99,17 @@ def test_recorded_music_that_is_not_here_is_named(tmp_path):
     [
         (train_separation, ["one_artist", "--mode", "unsupervised"], "train: --mode: no setting of one_artist\n"),
         (train_separation, ["one_artist", "--steps", "0"], "train: steps: expected more than 0, got 0\n"),
+        (
+            train_separation,
+            ["one_artist", "--steps", "50"],
+            "train: --steps: expected more than the warm-up of 50, got 50;",
+        ),
+        (
+            train_separation,
+            ["one_artist", "--seconds", "1e-9", "--data", "nowhere"],
+            "train: nowhere/one_artist: no songs",
+        ),
+        (train_decoder, ["band-bass", "--learning-rate", "-1"], "train_decoder: learning_rate: expected more than 0"),
         (train_decoder, ["band-bass", "--data", "nowhere"], "train_decoder: nowhere/one_artist: no songs in train/"),
     ],
 )
