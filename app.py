@@ -9,7 +9,6 @@ import os
 import shutil
 import signal
 import socket
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -97,7 +96,7 @@ def forget(folder):
 
 
 def separated(song, model, earlier, progress=gr.Progress(track_tqdm=True)):  # noqa: B008 - gradio looks for it there
-    """Separate an uploaded song: called by the button. The upload is deleted, and the stems that the page showed before.
+    """Separate an uploaded song: called by the button. The upload is deleted, and the stems that the page showed.
 
     Parameters
     ----------
@@ -153,7 +152,8 @@ def build():
         folder = gr.State(None, delete_callback=forget)  # an hour after the page was closed
         results = [*players, picture, files, folder]
         done = button.click(separated, [song, model, folder], results, api_name="separate", concurrency_limit=1)
-        done.then(lambda: None, None, song, api_visibility="private")  # the upload is gone
+        for then in (done.success, done.failure):  # the upload is gone
+            then(lambda: None, None, song, api_visibility="private")
     return page
 
 
@@ -212,7 +212,7 @@ def serve(port=None, inbrowser=False):
             signal.signal(getattr(signal, ending), signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="separate-page-", ignore_cleanup_errors=True) as folder:
         tempfile.tempdir = folder  # what ffmpeg decodes
-        os.environ["GRADIO_TEMP_DIR"] = str(Path(folder) / "page")
+        os.environ["GRADIO_TEMP_DIR"] = gr.routes.DEFAULT_TEMP_DIR = str(Path(folder) / "page")
         Path(get_upload_folder()).mkdir()
         address = launch(port, inbrowser=inbrowser)
         print(f"The page is at {address} until Ctrl-C ends it.", flush=True)

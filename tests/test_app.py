@@ -1,4 +1,12 @@
-"""The local page: separates what is uploaded, refuses the rest in one line, and is reached from this machine only."""
+"""The local page: separates what is uploaded, refuses the rest in one line, keeps nothing, and is reached from this
+machine only."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -11,43 +19,129 @@ import httpx
 
 import app
 from audio_processing.audio_processing import AudioError
-from tests.helpers import refused
+from tests.helpers import ROOT, needs_ffmpeg, noise, one_line, refused
 
 
 @pytest.fixture(scope="module")
-def page():
+def uploads(tmp_path_factory):
+    """The folder in which the page keeps uploads and stems."""
+    folder = tmp_path_factory.mktemp("page")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def page(uploads):
     launched = app.build()
     launched.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, max_file_size="1mb")
     yield launched
-    launched.close()
+    launched.close(verbose=False)
 
 
 @pytest.fixture(scope="module")
-def client(page):
-    return gradio_client.Client(page.local_url, verbose=False)
+def client(page, tmp_path_factory):
+    return gradio_client.Client(page.local_url, verbose=False, download_files=tmp_path_factory.mktemp("downloads"))
 
 
 @pytest.fixture
 def song(tmp_path):
-    audio = 0.1 * np.random.default_rng(0).standard_normal((22050, 2))
-    soundfile.write(tmp_path / "söng.wav", audio, 22050)
+    soundfile.write(tmp_path / "söng.wav", 0.1 * noise(22050, 2), 22050)
     return tmp_path / "söng.wav"
 
 
-def test_an_uploaded_song_comes_back_as_stems_that_add_up(client, song):
-    *players, picture, files = client.predict(gradio_client.handle_file(song), "hps", api_name="/separate")
+@pytest.fixture
+def said(monkeypatch):
+    """What the page tells its user, beside refusals."""
+    lines = []
+    monkeypatch.setattr(app.gr, "Info", lines.append)
+    return lines
+
+
+def separate(client, path, model="hps"):
+    """Upload a file and separate it; returns what the page shows: players, picture, files."""
+    *players, picture, files = client.predict(gradio_client.handle_file(path), model, api_name="/separate")
+    return players, picture, files
+
+
+def kept(folder):
+    """Names of the files below a folder, but those of gradio that are empty."""
+    return sorted(path.name for path in folder.rglob("*") if path.is_file() and path.stat().st_size)
+
+
+def ffmpeg(*arguments):
+    subprocess.run(["ffmpeg", "-v", "error", *map(str, arguments)], check=True)
+
+
+def test_an_uploaded_song_comes_back_as_stems_that_add_up(client, song, said):
+    players, picture, files = separate(client, song)
     mixture, _ = soundfile.read(song)
     stems = [soundfile.read(path)[0] for path in files]
     assert len(stems) == 3 and np.abs(sum(stems) - mixture).max() < 1e-4
     shown = [player for player in players if isinstance(player, str) or (player or {}).get("value")]
-    assert len(shown) == 3 and picture
+    assert len(shown) == 3 and picture and not said
 
 
-def test_what_is_no_sound_is_refused_in_one_line(client, tmp_path):
+def test_what_is_no_sound_is_refused_in_one_line(client, tmp_path, uploads, capfd):
     (tmp_path / "text.wav").write_text("no sound")
-    with pytest.raises(gradio_client.exceptions.AppError, match="text.wav") as refusal:
-        client.predict(gradio_client.handle_file(tmp_path / "text.wav"), "hps", api_name="/separate")
-    assert str(tmp_path) not in str(refusal.value) and "\n" not in str(refusal.value)
+    before = kept(uploads)
+    words = refused("^text.wav: ", separate, client, tmp_path / "text.wav", error=gradio_client.exceptions.AppError)
+    assert "\n" not in words and kept(uploads) == before
+    refused("Choose a song first", client.predict, None, "hps", api_name="/separate", error=Exception)
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_the_song_is_deleted_once_separated_and_its_stems_when_the_next_are_there(client, song, uploads):
+    stems = ["drums.wav", "residual.wav", "rest.wav"]
+    others = gradio_client.Client(client.src, verbose=False, download_files=client.output_dir)  # another tab
+    separate(client, song)
+    assert kept(uploads) == stems
+    separate(others, song)
+    assert kept(uploads) == sorted(2 * stems)
+    soundfile.write(song, noise(4000), 16000)
+    separate(client, song)
+    assert kept(uploads) == sorted(2 * stems)
+    song.write_text("no sound")
+    refused("^söng.wav: ", separate, client, song, error=gradio_client.exceptions.AppError)
+    assert kept(uploads) == sorted(2 * stems)  # the page still shows those of before
+    others.close()
+
+
+def test_the_page_forgets_what_nobody_uses(page, tmp_path):
+    every, age = page.delete_cache
+    assert every < age and app.PATIENCE < age <= 24 * 60 * 60
+    (tmp_path / "stems").mkdir()
+    (state,) = (block for block in page.blocks.values() if isinstance(block, app.gr.State))
+    state.delete_callback(str(tmp_path / "stems"))  # the tab was closed
+    state.delete_callback(None)
+    assert not (tmp_path / "stems").exists()
+    (song,) = (block for block in page.blocks.values() if getattr(block, "label", None) == "song")
+    emptied = [event for event in page.config["dependencies"] if event["outputs"] == [song._id]]
+    events = [(event["trigger_only_on_success"], event["trigger_only_on_failure"]) for event in emptied]
+    assert events == [(True, False), (False, True)]  # what was separated or refused can't be chosen again
+
+
+@needs_ffmpeg
+def test_an_mp4_is_separated_and_the_page_says_which_of_its_sounds(client, song, tmp_path, said, uploads):
+    ffmpeg("-i", song, "-i", song, "-map", 0, "-map", 1, "-c:a", "aac", tmp_path / "two.mp4")
+    _, _, files = separate(client, tmp_path / "two.mp4")
+    assert soundfile.info(files[0]).duration == pytest.approx(1.0, abs=0.1) and "two.mp4" not in kept(uploads)
+    assert said == ["two.mp4: holds 2 sounds, number 1 is read; `python separate.py --stream N` chooses another"]
+
+
+@needs_ffmpeg
+def test_an_mp3_with_a_wrong_length_is_as_long_as_it_sounds(client, tmp_path, said, monkeypatch):
+    soundfile.write(tmp_path / "a.wav", 0.1 * noise(12 * 22050), 22050)
+    ffmpeg("-i", tmp_path / "a.wav", "-q:a", 2, tmp_path / "a.mp3")
+    content = bytearray((tmp_path / "a.mp3").read_bytes())
+    at = content.index(b"Xing") + 8
+    content[at : at + 4] = (100).to_bytes(4, "big")  # frames, of 460
+    (tmp_path / "a.mp3").write_bytes(content)
+    _, _, files = separate(client, tmp_path / "a.mp3")
+    assert soundfile.info(files[0]).duration == pytest.approx(12, abs=0.1)
+    (line,) = said
+    assert line.startswith("a.mp3: its header leads to ") and "ffmpeg decoded 12." in line
+    refused("at most 0 minutes", app.checked, tmp_path / "a.mp3", longest=11, error=AudioError)
 
 
 def test_a_path_that_was_not_uploaded_is_never_read(page, song):
@@ -97,6 +191,57 @@ def test_no_file_of_this_machine_is_served(page, name):
 def test_the_page_listens_on_loopback_alone(page, monkeypatch):
     assert page.local_url.startswith("http://127.0.0.1:") and not page.share_url
     asked = {}
-    monkeypatch.setattr(app.gr.Blocks, "launch", lambda self, **options: asked.update(options))
-    app.launch()
+    monkeypatch.setattr(app.gr.Blocks, "launch", lambda self, **options: asked.update(options) or (self, "address", ""))
+    assert app.launch() == "address"
     assert asked["server_name"] == "127.0.0.1" and asked["share"] is False and asked["max_file_size"] == "300mb"
+
+
+@pytest.mark.parametrize("port", ["0", "-1", "99999"])
+def test_a_port_that_there_is_not_is_refused_in_one_line(port, capsys):
+    assert app.main(["--port", port]) == 2
+    assert one_line(capsys) == f"app.py: --port: expected a number from 1 to 65535, got {port}\n"
+
+
+def test_a_port_in_use_is_refused_in_one_line(capsys, monkeypatch):
+    with socket.create_server((app.HOST, 0)) as taken:
+        port = taken.getsockname()[1]
+        assert app.main(["--port", str(port)]) == 2
+        assert one_line(capsys) == f"app.py: --port: {port} is in use; choose another or leave it out\n"
+        monkeypatch.setattr(app, "PORTS", range(port, port + 1))
+        assert app.main([]) == 2
+        assert one_line(capsys) == f"app.py: --port: {port} to {port} are in use; choose another\n"
+    assert app.free_port() == port
+
+
+@contextmanager
+def served(folder):
+    """The program, with `folder` for temporary files: the process and the address that it names."""
+    environment = {**os.environ, "TMPDIR": str(folder)} | dict.fromkeys(["GRADIO_TEMP_DIR"], "")
+    command, pipe = [sys.executable, "app.py"], subprocess.PIPE
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True)
+    try:
+        yield process, next(word for word in process.stdout.readline().split() if word.startswith("http://127.0.0.1:"))
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
+@pytest.mark.parametrize("ending, running", [(signal.SIGINT, False), (signal.SIGINT, True), (signal.SIGTERM, False)])
+def test_at_the_end_of_the_program_everything_of_it_is_gone(tmp_path, song, ending, running):
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    with served(folder) as (process, address):
+        client = gradio_client.Client(address, verbose=False, download_files=tmp_path / "downloads")
+        separate(client, song)
+        assert kept(folder) == ["drums.wav", "residual.wav", "rest.wav"]
+        if running:
+            soundfile.write(song, noise(16000 * 600), 16000, subtype="PCM_U8", format="WAV")
+            job = client.submit(gradio_client.handle_file(song), "hps", api_name="/separate")
+            while not list(folder.rglob("stems-*/.partial*")):
+                assert not job.done()
+        process.send_signal(ending)
+        _, words = process.communicate(timeout=20)
+    assert process.returncode == 130 and not list(folder.iterdir())
+    assert words.splitlines()[-1] == "app.py: ended; uploads and stems are deleted" and "Traceback" not in words

@@ -1,5 +1,7 @@
 """The file that `make stress` writes: rows of one check are replaced, and a failure is an exit status."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from common import results
