@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 
 from audio_processing import style
 from audio_processing.tracks import SOURCES
-from common import results
+from common import keras_config, results
 from common.files import sha256_of
 from common.places import HERE, ROOT
 from experiments import plots, statistics, tables
@@ -39,6 +39,7 @@ BOX = "border: 2px solid #a3360b; border-radius: 5px; padding: 0.5em 0.8em"
 
 def environment():
     """Print the versions of Python, Keras and what computes here, Keras's backend and its device."""
+    keras_config.prepare()
     import keras
 
     here = results.environment()

@@ -309,13 +309,16 @@ class MonoSeparator(Separator):
     def separate_mono(self, signal, sample_rate):
         """Separate a chunk of one channel: (samples,) -> (sources, samples), float32."""
 
+    def separate_each(self, signals, sample_rate):
+        """Separate chunks of one channel: (signals, samples) -> (sources, signals, samples)."""
+        return np.stack([self.separate_mono(signal, sample_rate) for signal in signals], axis=1)
+
     def separate_chunk(self, chunk, sample_rate):
         """Separate a chunk: (channels, samples) -> (sources, channels, samples)."""
         if len(chunk) == 1:
-            return self.separate_mono(chunk[0], sample_rate)[:, None]
-        stems = np.zeros((len(self.sources), *chunk.shape), np.float32)
+            return self.separate_each(chunk, sample_rate)
         signals, axes = principal_axes(chunk)
-        for signal, axis in zip(signals, axes.T):
-            if np.abs(signal).max() > SILENT * np.abs(chunk).max():
-                stems += self.separate_mono(signal, sample_rate)[:, None] * axis[:, None]
-        return stems
+        heard = np.abs(signals).max(axis=1) > SILENT * np.abs(chunk).max()
+        if not heard.any():
+            return np.zeros((len(self.sources), *chunk.shape), np.float32)
+        return axes[:, heard] @ self.separate_each(signals[heard], sample_rate)

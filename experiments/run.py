@@ -126,7 +126,7 @@ def settings(test_set, system):
         **({} if metrics == ALWAYS_SCORED else {"metrics": metrics}),
         **({"frames": "of sdr, sir and sar: those in which every stem sounds"} if "filters" in needs else {}),
         **listening,
-        **({"stereo": "along the principal axes"} if system.make and not test_set.mono else {}),
+        **({"stereo": "along the principal axes"} if system.make and system.weights and not test_set.mono else {}),
         **({"weights": provenance.checksums(system)} if system.weights else {}),
     }
 

@@ -204,8 +204,13 @@ class ConvTasNetSeparator(MonoSeparator):
         same = np.broadcast_to(signal, (self.model.sizes.channels, len(signal)))
         return self._heard(same, sample_rate).mean(axis=1)
 
+    def separate_each(self, signals, sample_rate):
+        """Separate chunks of one channel, for a network of one channel all together."""
+        together = self.model.sizes.channels == 1
+        return self._heard(signals, sample_rate) if together else super().separate_each(signals, sample_rate)
+
     def _heard(self, chunk, sample_rate):
-        """Stems of a chunk of as many channels as the network's."""
+        """Stems of a chunk of as many channels as the network's, or, of a network of one channel, any number."""
         mixture = resample(chunk, sample_rate, self.sample_rate)
         stems = self._segments(mixture)  # (sources, channels, samples)
         if sample_rate <= self.sample_rate:
@@ -219,9 +224,13 @@ class ConvTasNetSeparator(MonoSeparator):
         """The network's stems (sources, channels, samples) of what it gets, in overlapping segments."""
         size = round(self.segment_seconds * self.sample_rate)
         overlap = max(1, round(CROSSFADE * size))
-        segments, parts = zip(*cut(array_reader(mixture), size, overlap))
-        batches = (self._batch(segments[i : i + self.batch]) for i in range(0, len(segments), self.batch))
-        return np.concatenate(list(crossfade(zip(chain.from_iterable(batches), parts), overlap)), axis=-1)
+        segments, parts = zip(*cut(array_reader(mixture), size, overlap))  # each (channels, size)
+        times = len(mixture) // self.model.sizes.channels  # a network of one channel gets them one by one
+        inputs = [part for segment in segments for part in np.split(segment, times)]
+        batches = (self._batch(inputs[i : i + self.batch]) for i in range(0, len(inputs), self.batch))
+        stems = chain.from_iterable(batches)
+        joined = (np.concatenate([next(stems) for _ in range(times)], axis=1) for _ in segments)
+        return np.concatenate(list(crossfade(zip(joined, parts), overlap)), axis=-1)
 
     def _batch(self, segments):
         """The network's stems of at most `batch` segments: (segments, sources, channels, samples)."""
