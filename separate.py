@@ -5,6 +5,7 @@ stem claims, they add up to the song.
 """
 
 import argparse
+import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -13,13 +14,13 @@ from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 
-import numpy as np
-
+from audio_processing.audio_processing import load  # noqa: F401 - for users of `separate`
 from audio_processing.sound_files import OURS, THEIRS, AudioError, open_audio
 from audio_processing.stem_files import (
     BITS,
     SongReader,
     StemFiles,
+    check_options,
     check_targets,
     folder_name,
     full_disk_named,
@@ -27,7 +28,7 @@ from audio_processing.stem_files import (
     songs_in,
 )
 from common import results, terminal
-from common.files import partial_folder
+from common.files import allowed_name, delete_own, partial_folder
 from common.places import ROOT
 
 VERSION = "0.2.0"
@@ -250,6 +251,7 @@ def separate(mixture, sample_rate, model=DEFAULT):
 
     Examples
     --------
+    >>> import numpy as np
     >>> clicks = np.zeros(22050, np.float32)
     >>> clicks[::5000] = 1
     >>> stems = separate(clicks, 22050, "hps")
@@ -297,8 +299,8 @@ def separate_file(
         which sound of a file that holds several, from 1.
     folder : str, optional
         name of the folder in `out`; by default that of the song.
-    progress : bool
-        show a progress bar on standard error.
+    progress : bool or str
+        show a progress bar on standard error, which begins with this text.
     limit : float, optional
         seconds that separating may take; it ends with the first chunk that is finished later.
 
@@ -319,7 +321,8 @@ def separate_file(
     with open_audio(song, stream) as sound:
         chosen = separator(model)
         names, rest, taken = written_stems(chosen.sources, stems, two_stems)
-        targets = {name: Path(out) / (folder or folder_name(song)) / f"{name}.{kind}" for name in names}
+        folder = allowed_name(folder) if folder else folder_name(song)
+        targets = {name: Path(out) / folder / f"{name}.{kind}" for name in names}
         check_targets([*targets.values()], song)
         with partial_folder(out) as partial, _progress_bar(sound, song, progress) as bar:
             complete = partial / "stems"
@@ -354,10 +357,12 @@ def written_stems(sources, stems=(), two_stems=""):
     ValueError
         for a source that there is not.
     """
-    known = (*sources, "residual")
+    known, stems = (*sources, "residual"), [stems] if isinstance(stems, str) else stems
+    if stems and two_stems:
+        raise ValueError("--two-stems: expected without --stems, got both")
     for option, asked, there in (("--stems", stems, known), ("--two-stems", [two_stems][: bool(two_stems)], sources)):
         if unknown := [name for name in asked if name not in there]:
-            raise ValueError(f"{option}: expected {', '.join(there)}, which this model has, got {unknown[0]}")
+            raise ValueError(f"{option}: expected {', '.join(there)}, which this model has, got {unknown[0]!r}")
     if two_stems:
         return [two_stems, f"no_{two_stems}"], f"no_{two_stems}", [two_stems]
     names = [name for name in known if name in stems or not stems]
@@ -378,7 +383,8 @@ def _progress_bar(sound, song, shown):
     from tqdm import tqdm
 
     form = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f} of {total:.0f} s [{elapsed}<{remaining}]"
-    name, seconds = terminal.printable(Path(song).stem)[:40], len(sound) / sound.samplerate
+    name = (shown if isinstance(shown, str) else "") + terminal.printable(Path(song).stem)[:40]
+    seconds = len(sound) / sound.samplerate
     return tqdm(total=seconds, desc=name, disable=not shown, leave=False, bar_format=form)
 
 
@@ -412,8 +418,8 @@ def _score(row):
     for record in records:
         if record["metric"] == metric:
             values.setdefault(record["source"], []).append(record["value"])
-    over_songs = np.median if recorded else np.mean  # as the tables have it
-    mean = np.mean([over_songs(each) for each in values.values()])
+    over_songs = statistics.median if recorded else statistics.mean  # as the tables have it
+    mean = statistics.mean(over_songs(each) for each in values.values())
     return f"; {metric.upper().replace('_', '-')} {mean:.1f} dB on {test_set}" if values else ""
 
 
@@ -429,18 +435,17 @@ def parser():
     rows = "\n".join(f"  {row.name:{width}}{row.purpose}" for row in SEPARATORS.values())
     made = argparse.ArgumentParser(
         prog=PROGRAM,
-        description=(__doc__ or "").split("\n")[0],
+        description="Separate songs into stems.",
         epilog=f"models:\n{rows}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    comma = {"type": lambda text: text.split(","), "default": [], "metavar": "NAMES"}
     for flags, settings in {
         ("songs",): dict(nargs="+", metavar="SONG", help=f"files ({OURS}; with ffmpeg {THEIRS}), or folders of files"),
         ("-m", "--model"): dict(
             default=DEFAULT, choices=SEPARATORS, metavar="NAME", help="one of those below (default: %(default)s)"
         ),
         ("-o", "--out"): dict(default="separated", metavar="DIR", help="folder for the stems (default: %(default)s)"),
-        ("--stems",): dict(**comma, help="write these alone, such as drums,vocals"),
+        ("--stems",): dict(action="append", metavar="NAMES", help="write these alone, such as drums,vocals"),
         ("--two-stems",): dict(default="", metavar="NAME", help="write this stem, and all the rest as one"),
         ("--format",): dict(default="wav", choices=BITS, dest="kind", help="of the files (default: %(default)s)"),
         ("--bits",): dict(
@@ -449,7 +454,10 @@ def parser():
         ("--stream",): dict(type=int, metavar="N", help="which sound of a file that holds several, from 1"),
         ("-q", "--quiet"): dict(action="store_true", help="say only what is wrong"),
         ("--list-models",): dict(
-            action=_Models, nargs=0, default=argparse.SUPPRESS, help="what each is for, its size, score and licence"
+            action=_Models,
+            nargs=0,
+            default=argparse.SUPPRESS,
+            help="what each is for, its size, its score if results are here, and its licence",
         ),
         ("--version",): dict(action="version", version=f"{PROGRAM} {VERSION}"),
     }.items():
@@ -457,33 +465,38 @@ def parser():
     return made
 
 
-def run(songs, model, out, quiet, **options):
+def run(songs, model, out, quiet, stems, two_stems, kind, bits, **options):
     """Separate several songs; one that is no good is named, and the others are separated. Returns the exit status."""
-    status = 0
-    for song, folder in songs_in(songs, out).items():
+    check_options(kind, bits)
+    given = ",".join(stems or ()).lower().split(",")
+    stems, two_stems = [name.strip() for name in given if name.strip()], two_stems.strip().lower()
+    if given != [""] and not stems:
+        raise ValueError("--stems: expected names such as drums,vocals, got none")
+    if stems or two_stems:
+        written_stems(separator(model).sources, stems, two_stems)  # here, and not for each song anew
+    options |= {"stems": stems, "two_stems": two_stems, "kind": kind, "bits": bits}
+    found, problems = songs_in(songs)
+    for problem in problems:
+        terminal.note(f"{PROGRAM}: {problem}")
+    shown = not quiet and sys.stderr.isatty()
+    for i, (song, folder) in enumerate(found.items(), 1):
+        options["progress"] = f"{i} of {len(found)}: " if shown else ""
         try:
-            shown = not quiet and sys.stderr.isatty()
-            written = separate_file(song, model, out, folder=folder, progress=shown, **options)
+            written = separate_file(song, model, out, folder=folder, **options)
         except (ValueError, OSError, ImportError, MemoryError) as error:
-            status = terminal.REFUSED
+            problems.append(error)
             terminal.note(f"{PROGRAM}: {terminal.reason(error)}")
             continue
         for path in () if quiet else written:
-            _print(terminal.printable(path))
-    return status
-
-
-def _print(line):
-    try:
-        print(line, flush=True)
-    except UnicodeEncodeError:  # a terminal that knows ASCII alone
-        print(line.encode("ascii", "backslashreplace").decode())
+            terminal.say(path)
+    return terminal.REFUSED if problems else 0
 
 
 def main(arguments=None):
     """The command. Returns its exit status: 0, or 2 if a song or an option is no good."""
-    options = vars(parser().parse_args(arguments))
-    return terminal.ended(PROGRAM, lambda: run(**options), "interrupted, this song was not written")
+    known, given = parser(), sys.argv[1:] if arguments is None else arguments
+    options = vars(known.parse_args(given) if "--" in given else known.parse_intermixed_args(given))
+    return terminal.ended(PROGRAM, lambda: run(**options), "interrupted, this song was not written", delete_own)
 
 
 if __name__ == "__main__":

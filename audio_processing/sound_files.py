@@ -4,15 +4,16 @@ Notebook: audio_processing/spectrogram_report.ipynb
 """
 
 import json
+import os
 import re
 import shutil
 import subprocess
-import tempfile
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import soundfile
 
+from common.files import scratch_folder
 from common.terminal import silenced
 
 
@@ -105,20 +106,25 @@ class Sound:
         AudioError
             if the sound is damaged.
         """
+        asked = min(samples, self._samples - self._read)
         try:
             with silenced():
-                asked = min(samples, self._samples - self._read)
                 block = self._file.read(asked, dtype="float32", always_2d=True).T
-        except soundfile.SoundFileError as error:
+            self._file.bytes.check()
+        except (soundfile.SoundFileError, OSError) as error:
             seconds, reason = self._read / self.samplerate, f"{error}".strip().partition("\n")[0].rstrip(".")
             raise AudioError(f"{self.path}: the sound is damaged after {seconds:.1f} s ({reason})") from error
         self._read += block.shape[-1]
+        if block.shape[-1] < asked:
+            if self._file.bytes.has_changed():
+                raise AudioError(f"{self.path}: the file changed while it was read")
+            self.announced, self._samples = max(self.announced, self._samples), self._read
         return block if self._order is None else block[list(self._order)]
 
     def close(self):
         self._file.close()
         if self._folder is not None:
-            self._folder.cleanup()
+            self._folder.close()
 
     def __enter__(self):
         return self
@@ -155,12 +161,33 @@ class _Bytes:
 
     def __init__(self, path):
         file = open(path, "rb")
-        self.readinto, self.seek, self.tell, self.close, self.read = (
-            file.readinto, file.seek, file.tell, file.close, file.read,
-        )  # fmt: skip
+        self.file, self.failure, self.stamp = file, None, _stamp(file)
+        self.seek, self.tell, self.close, self.read = file.seek, file.tell, file.close, file.read
+
+    def readinto(self, block):
+        """As a file's; libsndfile takes what is raised in here for the end of the file, so it is kept."""
+        try:
+            return self.file.readinto(block)
+        except BaseException as error:
+            self.failure = error
+            return 0
+
+    def has_changed(self):
+        """Whether the file has another size or date than when it was opened."""
+        return _stamp(self.file) != self.stamp
+
+    def check(self):
+        """Raise what `readinto` could not."""
+        if self.failure is not None:
+            raise self.failure
 
     def write(self, content):
         raise OSError("opened for reading")
+
+
+def _stamp(file):
+    status = os.stat(file.fileno())
+    return status.st_size, status.st_mtime_ns
 
 
 def open_audio(path, stream=None):
@@ -198,8 +225,8 @@ def open_audio(path, stream=None):
             sound = _by_libsndfile(path) if stream in (None, 1) else None
             if sound is None:
                 sound = open_stream(path, stream)
-    except OSError as error:
-        raise AudioError(f"{path}: {error.strerror or error}") from error
+    except (OSError, soundfile.SoundFileError) as error:
+        raise AudioError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
     rate, channels = sound.samplerate, sound.channels
     problems = {
         "the sound is zero samples long": len(sound) == 0,
@@ -238,7 +265,7 @@ def _by_libsndfile(path):
     except (soundfile.SoundFileError, TypeError):  # also raw samples without a header
         return None
     trusted = TRUSTED.match(file.subtype) and file.format != "VOC"  # it takes blocks of that format for samples
-    if trusted and EXACT.match(file.subtype) and file.format != "FLAC":
+    if trusted and EXACT.match(file.subtype) and file.format != "FLAC" and len(file):
         return Sound(path, file, len(file), announced_samples(file))
     announced = file.frames if trusted and _knows_its_length(path, file) else 0
     file.close()
@@ -295,6 +322,7 @@ def _decodable(path):
                     file.read(min(BLOCK, samples - skipped), dtype="float32")
                 while count := len(file.read(block, dtype="float32", always_2d=True)):
                     samples += count
+                file.bytes.check()
                 return samples, path.stat().st_size - file.bytes.tell(), True
             except soundfile.SoundFileError:
                 continue
@@ -331,27 +359,28 @@ def open_stream(path, stream=None):
     chosen, notes = stream or default, []
     if len(every) > 1 and stream is None:
         notes = [f"{path}: holds {len(every)} sounds, number {chosen} is read; --stream N chooses another"]
-    folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-    wav = Path(folder.name) / "sound.wav"
+    with ExitStack() as stack:
+        folder = stack.enter_context(scratch_folder())
+        file = _decoded(path, ffmpeg, chosen, folder / "sound.wav")
+        with suppress(OSError):  # a file that is open can be deleted, except on Windows
+            (folder / "sound.wav").unlink()
+        return Sound(path, file, file.frames, file.frames, notes, stack.pop_all())
+
+
+def _decoded(path, ffmpeg, chosen, wav):
+    """Let ffmpeg decode one of the sounds of a file into a wav file, and open that."""
     target = ["-map", f"0:a:{chosen - 1}", "-c:a", "pcm_f32le", "-rf64", "auto", "-f", "wav", wav]  # beyond 4 GB: RF64
     allowed = 25 + path.stat().st_size / 250_000  # s; a slow machine decodes a megabyte in a second
     try:
         command = [ffmpeg, "-v", "error", "-nostdin", *_source(path), *target]
         said = subprocess.run(command, timeout=allowed, capture_output=True).stderr
         if b"No space left" in said:
-            raise OSError(f"{path}: no space to decode it to in {folder.name}")
-        file = _Forward(wav)
+            raise AudioError(f"{path}: no space to decode it to in {wav.parent}")
+        return _Forward(wav)
     except subprocess.TimeoutExpired as error:
-        folder.cleanup()
         raise AudioError(f"{path}: ffmpeg did not decode it within {allowed:.0f} s") from error
-    except (soundfile.SoundFileError, OSError) as error:
-        folder.cleanup()
-        if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
-            raise
+    except (soundfile.SoundFileError, FileNotFoundError) as error:
         raise AudioError(f"{path}: not a sound file that ffmpeg can decode") from error
-    with suppress(OSError):  # a file that is open can be deleted, except on Windows
-        wav.unlink()
-    return Sound(path, file, file.frames, file.frames, notes, folder)
 
 
 def _source(path):

@@ -2,8 +2,9 @@
 
 import os
 import shutil
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import soundfile
@@ -11,12 +12,13 @@ import soundfile
 from audio_processing.chunks import LOUDEST, usable
 from audio_processing.sound_files import OURS, THEIRS, AudioError
 from common.files import allowed_name
-from common.terminal import note
+from common.terminal import note, reason, silenced
 
 BITS = {"wav": ("float", "16", "24"), "flac": ("24", "16"), "mp3": ("",)}
 """Formats of files, and the sample formats that each has, the usual one first."""
 MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 SUBTYPES = {"float": "FLOAT", "16": "PCM_16", "24": "PCM_24", "": "MPEG_LAYER_III"}
+MADE_BY = "mss-separate"  # the comment in a file, by which a stem is known
 BEST_MP3 = {"bitrate_mode": "VARIABLE", "compression_level": 0.1}  # LAME's V1: about 220 kbit/s
 
 
@@ -29,48 +31,68 @@ def folder_name(song):
     return allowed_name(song.stem if song.stem.strip(".") else song.name)
 
 
-def songs_in(paths, out):
+def songs_in(paths):
     """The songs that a command is to separate, with the names of their folders.
 
     Parameters
     ----------
     paths : sequence of str
-        files; and folders, of which all sound files are taken, but hidden ones and those below `out`.
-    out : str
+        files; and folders, of which all sound files are taken, but hidden ones and stems that this program wrote.
 
     Returns
     -------
-    dict of Path to str
+    songs : dict of Path to str
         song → name of its folder; of songs of one name the second gets " (2)", and so on.
-
-    Raises
-    ------
-    AudioError
-        for a folder without a sound file.
+    problems : list of str
+        what cannot be separated, a line each.
     """
-    endings = {f".{name}" for name in f"{OURS}, {THEIRS}, oga, aif, mka, mov, 3gp, mp2, amr".split(", ")}
-    songs, names = {}, set()
-    for path in map(Path, paths):
-        found = [path]
-        if path.is_dir():
-            inside = sorted(each for each in path.rglob("*") if each.suffix.lower() in endings and each.is_file())
-            hidden = (each for each in inside if any(p.startswith(".") for p in each.relative_to(path).parts))
-            below = (each for each in inside if each.resolve().is_relative_to(Path(out).resolve()))
-            left_out = {*hidden, *below}
-            found = [each for each in inside if each not in left_out]
-            if not found:
-                raise AudioError(f"{path}: a folder without a sound file")
-        for song in found:
+    songs, seen, names, problems = {}, set(), set(), []
+    for path in paths:
+        found = sounds_below(Path(path), problems) if path and os.path.isdir(path) else [Path(path)]
+        if not path:
+            problems.append("song: expected the path of a file or a folder, got an empty one")
+        for song in found if path else ():
+            if (place := os.path.realpath(song)) in seen:
+                continue
+            seen.add(place)
             name = folder_name(song)
-            number = next(i for i in range(1, len(songs) + 2) if _numbered(name, i).casefold() not in names)
-            if song not in songs:
-                songs[song] = _numbered(name, number)
-                names.add(songs[song].casefold())
-    return songs
+            every = (name if i == 1 else f"{name} ({i})" for i in range(1, len(songs) + 2))
+            songs[song] = next(each for each in every if _alike(each) not in names)
+            names.add(_alike(songs[song]))
+    return songs, problems
 
 
-def _numbered(name, number):
-    return name if number == 1 else f"{name} ({number})"
+def _alike(name):
+    """What names have in common that are one file on some system."""
+    return normalize("NFC", name).casefold()
+
+
+def sounds_below(folder, problems):
+    """The sound files in a folder and those below, sorted; a line is added to `problems` for what cannot be read."""
+    endings = {f".{name}" for name in f"{OURS}, {THEIRS}, oga, aif, mka, mov, 3gp, mp2, amr".split(", ")}
+    found, before = [], len(problems)
+    for place, folders, files in os.walk(
+        folder, onerror=lambda error: problems.append(reason(error)), followlinks=True
+    ):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        paths = [Path(place, name) for name in sorted(files) if not name.startswith(".")]
+        found += [path for path in paths if path.suffix.lower() in endings and not is_ours(path)]
+        if len(Path(place).parts) - len(folder.parts) > 40:  # links in a circle
+            folders.clear()
+    if not found and len(problems) == before:
+        problems.append(f"{folder}: a folder without a sound file, stems of an earlier run aside")
+    return found
+
+
+def is_ours(path):
+    """Whether a file is a stem that this program wrote: its header says so."""
+    with (
+        suppress(soundfile.SoundFileError, OSError, TypeError),
+        silenced(),
+        soundfile.SoundFile(os.fsencode(path)) as file,
+    ):
+        return file.comment == MADE_BY
+    return False
 
 
 class SongReader:
@@ -115,14 +137,29 @@ class SongReader:
 # --- their stems -----------------------------------------------------------------------------------------------------
 
 
-def check_format(kind, bits, sample_rate, channels):
+def check_options(kind, bits=""):
+    """Check that a format has these bits; returns them, or the usual ones for "".
+
+    Raises
+    ------
+    ValueError
+        the message names the option that has to change.
+    """
+    if kind not in BITS:
+        raise ValueError(f"--format: expected one of {', '.join(BITS)}, got {kind}")
+    if bits and str(bits) not in BITS[kind]:
+        raise ValueError(f"--bits: expected {' or '.join(filter(None, BITS[kind])) or 'none'} for {kind}, got {bits}")
+    return str(bits) or BITS[kind][0]
+
+
+def check_format(kind, bits, sound):
     """Check that a format can hold a sound.
 
     Parameters
     ----------
     kind, bits : str
         a key of `BITS`, and one of its values; "" for the first of them.
-    sample_rate, channels : int
+    sound : sound_files.Sound
 
     Returns
     -------
@@ -132,21 +169,18 @@ def check_format(kind, bits, sample_rate, channels):
     Raises
     ------
     ValueError
-        the message names the option that has to change.
+        the message names the song and the option that has to change.
     """
-    if kind not in BITS:
-        raise ValueError(f"--format: expected one of {', '.join(BITS)}, got {kind}")
-    if bits and bits not in BITS[kind]:
-        raise ValueError(f"--bits: expected {' or '.join(filter(None, BITS[kind])) or 'none'} for {kind}, got {bits}")
+    rate, channels = sound.samplerate, sound.channels
     limits = {
-        "mp3": (channels <= 2 and sample_rate in MP3_RATES, "1 or 2 channels and a common rate of at most 48000 Hz"),
-        "flac": (channels <= 8 and sample_rate <= 655_350, "at most 8 channels and 655350 Hz"),
+        "mp3": (channels <= 2 and rate in MP3_RATES, "1 or 2 channels and a common rate of at most 48000 Hz"),
+        "flac": (channels <= 8 and rate <= 655_350, "at most 8 channels and 655350 Hz"),
     }
     fits, limit = limits.get(kind, (True, ""))
     if not fits:
-        got = f"{channels} channels at {sample_rate} Hz"
-        raise ValueError(f"--format {kind}: expected {limit}, got {got}; --format wav takes any song")
-    return bits or BITS[kind][0]
+        got = f"{channels} channels at {rate} Hz"
+        raise ValueError(f"{sound.path}: --format {kind}: expected {limit}, got {got}; --format wav takes any song")
+    return check_options(kind, bits)
 
 
 class StemFiles:
@@ -176,7 +210,7 @@ class StemFiles:
 
     def __init__(self, paths, sound, kind="wav", bits="", *, rest="", taken=()):
         self.paths, self.sound, self.kind, self.rest, self.taken = paths, sound, kind, rest, taken
-        self.bits = check_format(kind, bits, sound.samplerate, sound.channels)
+        self.bits = check_format(kind, bits, sound)
         self.mask = sound.mask if kind == "wav" and sound.channels > 2 else 0
         self.scale = 2 ** (int(self.bits) - 1) if self.bits.isdigit() else 0
         self.clipped = dict.fromkeys(paths, 0)
@@ -201,9 +235,10 @@ class StemFiles:
             kind = "RF64" if size > 2**32 - 2**20 else kind
         options = BEST_MP3 if self.kind == "mp3" else {}
         subtype = SUBTYPES[self.bits]
-        return soundfile.SoundFile(
-            os.fsencode(path), "w", sound.samplerate, sound.channels, subtype, None, kind, **options
-        )
+        shape = sound.samplerate, sound.channels, subtype, None, kind
+        file = soundfile.SoundFile(os.fsencode(path), "w", *shape, **options)
+        file.comment = MADE_BY
+        return file
 
     def write(self, stems, mixture):
         """Write the next samples.
@@ -247,7 +282,8 @@ class StemFiles:
         for name, count in self.clipped.items():
             if count:
                 file = self.paths[name].name
-                yield f"{file}: {count} samples are beyond full scale and were clipped; --bits float keeps them"
+                advice = "--bits float" if self.kind == "wav" else "--format wav"
+                yield f"{file}: {count} samples are beyond full scale and were clipped; {advice} keeps them"
 
 
 def _settle_header(path, mask):
@@ -269,15 +305,20 @@ def _settle_header(path, mask):
 
 
 def check_targets(targets, song):
-    """Refuse, before anything is computed, targets that are folders or the song itself, and a file in their way."""
+    """Refuse, before anything is computed, targets that are folders, or files that are no stems of an earlier run."""
     folder = targets[0].parent
-    if folder.exists() and not folder.is_dir():
-        raise AudioError(f"{folder}: exists and is not a folder; choose another --out")
+    for place in (folder.parent, folder):
+        if place.exists() and not place.is_dir():
+            raise AudioError(f"{place}: exists and is not a folder; choose another --out")
+        if place.is_dir() and not os.access(place, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+            raise AudioError(f"{place}: no permission to write there; choose another --out")
     for target in targets:
         if target.is_dir():
             raise AudioError(f"{target}: exists and is a folder; choose another --out")
         if target.exists() and target.samefile(song):
             raise AudioError(f"{song}: a stem would overwrite the song; choose another --out")
+        if target.exists() and not is_ours(target):
+            raise AudioError(f"{target}: exists and is no stem of an earlier run; choose another --out")
 
 
 def publish(complete, targets):

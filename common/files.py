@@ -16,6 +16,7 @@ except ImportError:  # Windows: what a killed process left behind stays until so
 FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f]|[. ]+$')
 DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])\s*(\.|$)", re.IGNORECASE)
 """What Windows refuses in the name of a file: characters, and names that are devices, with any ending."""
+_own = set()  # folders that this process deletes when it ends early
 PARTIAL = ".partial-"  # how the names of folders begin that hold what is not complete yet
 
 
@@ -39,12 +40,37 @@ def partial_folder(parent):
     parent.mkdir(parents=True, exist_ok=True)
     delete_abandoned(parent)
     folder, lock = _locked_folder(parent)
+    _own.add(folder)
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        _own.discard(folder)
         if lock is not None:
             os.close(lock)
+
+
+def delete_own():
+    """Delete what this process has not completed: for one that ends at once."""
+    for folder in list(_own):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def scratch_folder():
+    """Make a folder for temporary files that is gone afterwards, however the process ends, unless it is killed.
+
+    Yields
+    ------
+    Path
+    """
+    folder = Path(tempfile.mkdtemp(prefix="mss-"))
+    _own.add(folder)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        _own.discard(folder)
 
 
 def _locked_folder(parent):

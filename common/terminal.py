@@ -29,6 +29,14 @@ def printable(message):
     return "".join(c if category(c) not in escaped else c.encode("unicode_escape").decode() for c in str(message))
 
 
+def say(message):
+    """Print one line on standard output."""
+    try:
+        print(printable(message), flush=True)
+    except UnicodeEncodeError:  # a terminal that knows ASCII alone
+        print(printable(message).encode("ascii", "backslashreplace").decode(), flush=True)
+
+
 def note(message):
     """Print one line on standard error, if there is one that takes it."""
     if sys.stderr is not None:
@@ -38,7 +46,7 @@ def note(message):
             _abandon(sys.stderr)
 
 
-def ended(program, function, interrupted="interrupted"):
+def ended(program, function, interrupted="interrupted", at_once=None):
     """Run what a command does, and turn what it raises into one line on standard error.
 
     Parameters
@@ -49,6 +57,9 @@ def ended(program, function, interrupted="interrupted"):
         () → exit status, or None for 0.
     interrupted : str
         what the line says after Ctrl-C.
+    at_once : callable, optional
+        () → None, which cleans up: Ctrl-C, SIGTERM and SIGHUP then end the process there and then. Otherwise Ctrl-C is
+        a KeyboardInterrupt, which some libraries swallow.
 
     Returns
     -------
@@ -60,6 +71,7 @@ def ended(program, function, interrupted="interrupted"):
     _open_streams()
     imported()
     _running += 1
+    before = _leaving(program, interrupted, at_once) if at_once else {}
     try:
         status = function() or 0
         if sys.stdout is not None:
@@ -74,13 +86,32 @@ def ended(program, function, interrupted="interrupted"):
         note(f"{program}: {reason(error)}")
         return REFUSED
     finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
         _running -= 1
         if not _flushed(sys.stdout):
             _abandon(sys.stdout)
 
 
+def _leaving(program, interrupted, clean_up):
+    """Let signals end this process at once; returns the handlers that they had."""
+
+    def leave(number, _):
+        with suppress(OSError):
+            os.write(2, f"{program}: {interrupted}\n".encode())
+        clean_up()
+        os._exit(128 + number)
+
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    return {n: signal.signal(n, leave) for n in numbers if signal.getsignal(n) is not signal.SIG_IGN}
+
+
 def reason(error):
     """The message of an error; of a long one its first line, of an empty one the name of its class."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return "\n".join(lines) if len(str(error)) <= LONGEST else lines[0]
 

@@ -133,7 +133,9 @@ CASES = {
     ),
     "zero bytes": Case(made_by("nothing.wav", Path.touch), "the file is empty (0 bytes)"),
     "missing": Case(lambda folder: folder / "none.wav", "none.wav: no such file"),
-    "folder": Case(made_by("album.wav", Path.mkdir), "album.wav: a folder without a sound file"),
+    "folder": Case(
+        made_by("album.wav", Path.mkdir), "album.wav: a folder without a sound file, stems of an earlier run aside"
+    ),
     "pipe": Case(made_by("pipe.wav", os.mkfifo), "pipe.wav: not a regular file"),
     "loop of links": Case(made_by("a.wav", circle_of_links), "a.wav: "),
     "name too long": Case(lambda folder: folder / ("x" * 300 + ".wav"), "name too long"),

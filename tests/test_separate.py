@@ -96,7 +96,8 @@ def test_several_songs_and_folders_in_one_call(tmp_path, halves, capsys):
     (tmp_path / "album" / ".hidden.wav").write_bytes(b"no sound")
     (tmp_path / "album" / "disc 2" / "._two.mp3").write_bytes(b"no sound")
     out = tmp_path / "album" / "out"  # below the folder that is separated: its stems are no songs
-    arguments = ["-m", halves, "-o", str(out), str(first), str(second), str(tmp_path / "album")]
+    again = str(tmp_path / "a" / ".." / "a" / "song.wav")
+    arguments = ["-m", halves, str(first), str(second), "-o", str(out), again, str(tmp_path / "album")]
     for _ in range(2):
         assert separate.main(arguments) == 0
         said = capsys.readouterr()
@@ -104,6 +105,33 @@ def test_several_songs_and_folders_in_one_call(tmp_path, halves, capsys):
         assert sorted(path.name for path in out.iterdir()) == ["SONG (2)", "one", "song", "two"]
     for path, folder in ((first, "song"), (second, "SONG (2)")):
         np.testing.assert_allclose(sum(stems_in(out / folder).values()), load(path)[0], atol=1e-6)
+
+
+def test_what_cannot_be_separated_is_named_and_the_rest_is(tmp_path, halves, capsys):
+    good = song(tmp_path / "good.wav")
+    (tmp_path / "empty").mkdir()
+    arguments = ["-m", halves, "-o", str(tmp_path / "out"), "-q", "", str(tmp_path / "empty"), str(good), "no.wav"]
+    assert separate.main(arguments) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert (
+        len(said) == 3
+        and "got an empty one" in said[0]
+        and "empty: a folder without" in said[1]
+        and "no.wav" in said[2]
+    )
+    assert len(stems_in(tmp_path / "out" / "good")) == 3
+
+
+def test_a_song_that_changes_while_it_is_read_leaves_no_stems(tmp_path, add_separator, capsys):
+    path = song(tmp_path / "song.wav", seconds=9)
+
+    class Cuts(Halves):
+        def separate_chunk(self, chunk, sample_rate):
+            path.write_bytes(path.read_bytes()[:100_000])
+            return super().separate_chunk(chunk, sample_rate)
+
+    assert separate.main(["-m", add_separator("cuts", Cuts), "-o", str(tmp_path / "out"), str(path)]) == 2
+    assert "changed while it was read" in one_line(capsys) and not any((tmp_path / "out").iterdir())
 
 
 def test_a_song_that_is_no_good_does_not_keep_others_from_being_separated(tmp_path, halves, capsys):
@@ -118,7 +146,8 @@ def test_a_song_that_is_no_good_does_not_keep_others_from_being_separated(tmp_pa
 @pytest.mark.parametrize("options, names", [
     ([], ["half", "residual", "third"]),
     (["--stems", "half"], ["half"]),
-    (["--stems", "residual,third"], ["residual", "third"]),
+    (["--stems", "Residual, third,"], ["residual", "third"]),
+    (["--stems", "residual", "--stems", "third"], ["residual", "third"]),
     (["--two-stems", "third"], ["no_third", "third"]),
     (["--two-stems", "half", "--format", "flac", "--bits", "16"], ["half", "no_half"]),
 ])  # fmt: skip
@@ -135,8 +164,10 @@ def test_the_stems_that_are_asked_for_and_their_rest(tmp_path, halves, options, 
 
 
 @pytest.mark.parametrize("options, words", [
-    (["--stems", "voice"], "--stems: expected third, half, residual, which this model has, got voice"),
-    (["--two-stems", "residual"], "--two-stems: expected third, half, which this model has, got residual"),
+    (["--stems", "voice"], "--stems: expected third, half, residual, which this model has, got 'voice'"),
+    (["--stems", " ,"], "--stems: expected names such as drums,vocals, got none"),
+    (["--stems", "half", "--two-stems", "half"], "--two-stems: expected without --stems, got both"),
+    (["--two-stems", "residual"], "--two-stems: expected third, half, which this model has, got 'residual'"),
     (["--bits", "16", "--format", "mp3"], "--bits: expected none for mp3, got 16"),
     (["--stream", "3"], "expected a sound from 1 to 1, got --stream 3"),
 ])  # fmt: skip

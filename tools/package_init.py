@@ -4,7 +4,7 @@
 
 from importlib.metadata import version
 
-__all__ = ["separate", "separate_file"]  # noqa: F822
+__all__ = ["load", "separate", "separate_file"]  # noqa: F822
 __version__ = version("music-source-separation")
 
 

@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+import warnings
 from pathlib import Path
 
 import keras
@@ -59,7 +60,10 @@ def load_checked(path, advice="make train", kind=keras.Model):
     if sha256_of(file) != expected:
         raise WeightsError(f"{file}: checksum differs from {record_file.name}; {restore}")
     try:
-        model = keras.saving.load_model(file, compile=False, safe_mode=True)
+        with warnings.catch_warnings():
+            # Keras goes on with random weights if building was interrupted, and only warns
+            warnings.filterwarnings("error", ".*cannot be built automatically")
+            model = keras.saving.load_model(file, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises whatever a strange archive made of its parts
         raise WeightsError(f"{file}: not a network that this program saved; {restore}") from error
     if not isinstance(model, kind):

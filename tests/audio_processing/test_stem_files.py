@@ -2,13 +2,14 @@
 
 import subprocess
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
 
 from audio_processing.sound_files import open_audio
-from audio_processing.stem_files import BITS, StemFiles, check_format
+from audio_processing.stem_files import BITS, StemFiles, check_format, check_options, is_ours
 from stress import formats
 from tests.helpers import needs_ffmpeg, refused
 
@@ -54,7 +55,8 @@ def test_what_is_beyond_full_scale_is_clipped_aloud_or_kept(tmp_path, kind, bits
     if bits == "float":
         assert not notes and np.abs(soundfile.read(paths["a"])[0]).max() == pytest.approx(1.8, abs=1e-3)
         return
-    assert notes == [f"a.{kind}: {beyond} samples are beyond full scale and were clipped; --bits float keeps them"]
+    advice = "--bits float" if kind == "wav" else "--format wav"
+    assert notes == [f"a.{kind}: {beyond} samples are beyond full scale and were clipped; {advice} keeps them"]
     if bits:
         assert np.abs(total - mixture).max() == 0  # the rest has what the clipped stem lost
 
@@ -66,6 +68,7 @@ def test_two_runs_write_the_same_bytes_whatever_the_blocks(tmp_path, kind, bits)
     time.sleep(1.1 if bits == "float" else 0)  # libsndfile writes the second into the headers of floats
     second, _ = written(tmp_path / "two", path, kind, bits, block=5000 if kind == "mp3" else 7777)
     for name in first:
+        assert is_ours(first[name]) and not is_ours(path)
         assert first[name].read_bytes() == second[name].read_bytes()
 
 
@@ -82,13 +85,17 @@ def test_channels_keep_their_loudspeakers(tmp_path, ending, layout):
     assert np.abs(total - formats.decoded(path, len(total))).max() < formats.LOSSY_LIMIT
 
 
-@pytest.mark.parametrize("arguments, words", [
-    (("ogg", "", 44100, 2), "--format: expected one of wav, flac, mp3, got ogg"),
-    (("flac", "float", 44100, 2), "--bits: expected 24 or 16 for flac, got float"),
-    (("mp3", "16", 44100, 2), "--bits: expected none for mp3, got 16"),
-    (("mp3", "", 96000, 2), "--format mp3: expected .* got 2 channels at 96000 Hz; --format wav takes any song"),
-    (("mp3", "", 44100, 6), "--format mp3"),
-    (("flac", "", 44100, 9), "--format flac: expected at most 8 channels"),
-])  # fmt: skip
-def test_a_format_that_cannot_hold_the_song_is_refused(arguments, words):
-    refused(words, check_format, *arguments)
+def test_a_format_that_cannot_hold_the_song_is_refused():
+    for options, words in [
+        (("ogg",), "--format: expected one of wav, flac, mp3, got ogg"),
+        (("flac", "float"), "--bits: expected 24 or 16 for flac, got float"),
+        (("mp3", "16"), "--bits: expected none for mp3, got 16"),
+    ]:
+        refused(words, check_options, *options)
+    assert check_options("wav", 16) == "16" and check_options("flac") == "24"
+    for kind, rate, channels, words in [
+        ("mp3", 96000, 2, "a.wav: --format mp3: expected .* got 2 channels at 96000 Hz; --format wav takes any song"),
+        ("mp3", 44100, 6, "--format mp3"),
+        ("flac", 44100, 9, "--format flac: expected at most 8 channels"),
+    ]:
+        refused(words, check_format, kind, "", SimpleNamespace(path="a.wav", samplerate=rate, channels=channels))

@@ -96,7 +96,7 @@ def test_no_permission_to_read_or_to_write(open_folder, request):
     separate.separate(noise().T, 22050, "hps")  # compiled by a user who may keep what was compiled
     request.getfixturevalue("nobody")
     assert failed(secret, open_folder / "other") == f"separate.py: {secret}: no permission to read it"
-    assert "Permission denied" in failed(song, open_folder / "out") and tree(open_folder / "out") == []
+    assert "no permission to write there" in failed(song, open_folder / "out") and tree(open_folder / "out") == []
     assert tree(open_folder) == ["out", "secret.wav", "song.wav"]
 
 
@@ -137,7 +137,8 @@ def test_earlier_stems_are_replaced_and_other_files_stay(tmp_path):
     folder = tmp_path / "out" / "song"
     (folder / "notes.txt").write_text("mine")
     sound("vocals.wav", noise(samples=7))(folder)
-    sound("rest.wav", noise(samples=7))(folder)
+    assert run(sound("song.flac", noise(samples=7))(tmp_path), tmp_path / "out")[0] == 0  # the same folder
+    assert soundfile.info(folder / "rest.wav").frames == 7
     status, _, said = run(song, tmp_path / "out")
     assert status == 0 and said == [f"{folder}: also holds vocals.wav, not of this run"]
     assert (folder / "notes.txt").read_text() == "mine" and soundfile.info(folder / "vocals.wav").frames == 7
@@ -151,12 +152,15 @@ def test_what_is_in_the_way_is_named_before_anything_is_computed(tmp_path, monke
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "song").touch()
     (tmp_path / "b" / "song" / "rest.wav").mkdir(parents=True)
+    (tmp_path / "c" / "song").mkdir(parents=True)
+    sound("rest.wav")(tmp_path / "c" / "song")
     (tmp_path / "drums").mkdir()
     drums = sound("drums.wav")(tmp_path / "drums")
     for path, out, words in [
         (song, tmp_path / "file", "file"),
         (song, tmp_path / "a", "exists and is not a folder; choose another --out"),
         (song, tmp_path / "b", "exists and is a folder; choose another --out"),
+        (song, tmp_path / "c", "rest.wav: exists and is no stem of an earlier run; choose another --out"),
         (drums, tmp_path, "a stem would overwrite the song"),
     ]:
         before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}

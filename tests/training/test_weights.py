@@ -10,7 +10,9 @@ from common.places import Places
 from ddsp_models import train_decoder
 from ddsp_models.separation import train as train_separation
 from mss_nn_implementation import train as train_conv_tasnet
-from tests.helpers import export, one_line, refused, untrained
+from mss_nn_implementation.convtas import ConvTasNet
+from mss_nn_implementation.parameters import Parameters
+from tests.helpers import CONV_TASNET, export, one_line, refused, untrained
 from training import command, weights
 
 RECIPES = [
@@ -63,6 +65,19 @@ def test_weights_are_loaded_if_they_are_those_of_the_record(tmp_path):
     )
     export(network(), tmp_path, "small.net", training={"seconds": -1})
     refused("expected crops of more than 0 s, got -1.0 s", weights.load_checked, path, error=weights.WeightsError)
+
+
+def test_a_network_whose_building_was_interrupted_is_refused(tmp_path, monkeypatch):
+    """Keras swallows what is raised there, Ctrl-C too, and would go on with random weights."""
+    sizes = Parameters(**CONV_TASNET)
+    export(untrained(ConvTasNet, sizes, shape=(None, None)), tmp_path, "net", parameters=sizes.to_dict())
+    assert weights.load_checked(tmp_path / "net", kind=ConvTasNet)
+
+    def interrupted(self, shape):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ConvTasNet, "build", interrupted)
+    refused("net.keras: not a network", weights.load_checked, tmp_path / "net", kind=ConvTasNet)
 
 
 def test_initial_weights_are_exported_ones_those_of_a_run_or_a_file(tmp_path):
