@@ -7,6 +7,7 @@ import os
 import re
 import runpy
 import shutil
+import signal
 import subprocess
 import sys
 from base64 import b64decode
@@ -45,6 +46,11 @@ def refused(words, function, *arguments, error=ValueError, **options):
     with pytest.raises(error, match=words) as caught:
         function(*arguments, **options)
     return str(caught.value)
+
+
+def hearing_ctrl_c():
+    """For a process that is started: a background job, and so its children, would not notice SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def one_line(capsys):

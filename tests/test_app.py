@@ -19,7 +19,7 @@ import httpx
 
 import app
 from audio_processing.audio_processing import AudioError
-from tests.helpers import ROOT, needs_ffmpeg, noise, one_line, refused
+from tests.helpers import ROOT, hearing_ctrl_c, needs_ffmpeg, noise, one_line, refused
 
 
 @pytest.fixture(scope="module")
@@ -217,8 +217,8 @@ def test_a_port_in_use_is_refused_in_one_line(capsys, monkeypatch):
 def served(folder):
     """The program, with `folder` for temporary files: the process and the address that it names."""
     environment = {**os.environ, "TMPDIR": str(folder)} | dict.fromkeys(["GRADIO_TEMP_DIR"], "")
-    command, pipe = [sys.executable, "app.py"], subprocess.PIPE
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True)
+    command, pipe = [sys.executable, "app.py"], {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, preexec_fn=hearing_ctrl_c, **pipe)
     try:
         yield process, next(word for word in process.stdout.readline().split() if word.startswith("http://127.0.0.1:"))
     finally:

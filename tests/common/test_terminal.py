@@ -12,7 +12,7 @@ import pytest
 
 from common import terminal
 from common.terminal import LONGEST, ended, printable
-from tests.helpers import ROOT, one_line
+from tests.helpers import ROOT, hearing_ctrl_c, one_line
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell")
 COMMAND = "import sys; from common.terminal import ended; sys.exit(ended('it', lambda: {}))"
@@ -128,7 +128,8 @@ def test_ctrl_c_in_a_command_is_at_most_one_line(command, after):
     """So many seconds after `common.terminal` was imported. Modules still are, the first time: Python then dies of the
     signal, which a shell calls 130."""
     words = [sys.executable, "-X", "importtime", *command.split()]
-    process = subprocess.Popen(words, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    quiet = {"stderr": subprocess.PIPE, "stdout": subprocess.DEVNULL, "text": True}
+    process = subprocess.Popen(words, cwd=ROOT, preexec_fn=hearing_ctrl_c, **quiet)
     next(line for line in process.stderr if line.endswith(" common.terminal\n"))
     time.sleep(after)
     process.send_signal(signal.SIGINT)
