@@ -40,12 +40,10 @@ def partial_folder(parent):
     parent.mkdir(parents=True, exist_ok=True)
     delete_abandoned(parent)
     folder, lock = _locked_folder(parent)
-    _own.add(folder)
     try:
-        yield folder
+        with _owned(folder):
+            yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        _own.discard(folder)
         if lock is not None:
             os.close(lock)
 
@@ -64,7 +62,13 @@ def scratch_folder():
     ------
     Path
     """
-    folder = Path(tempfile.mkdtemp(prefix="mss-"))
+    with _owned(Path(tempfile.mkdtemp(prefix="mss-"))) as folder:
+        yield folder
+
+
+@contextmanager
+def _owned(folder):
+    """Delete a folder afterwards, or in `delete_own`."""
     _own.add(folder)
     try:
         yield folder
