@@ -11,6 +11,7 @@ import signal
 import socket
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 from common import terminal
@@ -90,9 +91,12 @@ def said(message, path):
 
 
 def forget(folder):
-    """Delete the folder of a song's stems, if there is one."""
-    if folder:
+    """Delete a folder, if there is one; again, if a separation that still runs writes there meanwhile."""
+    for _ in range(100 if folder else 0):
         shutil.rmtree(folder, ignore_errors=True)
+        if not os.path.exists(folder):
+            break
+        time.sleep(0.02)
 
 
 def separated(song, model, earlier, progress=gr.Progress(track_tqdm=True)):  # noqa: B008 - gradio looks for it there
@@ -204,20 +208,19 @@ def free_port(port=None):
     raise ValueError(f"--port: {port} {reason}")
 
 
-def serve(port=None, inbrowser=False):
-    """Serve the page until Ctrl-C. All that it writes is in a temporary folder, which is deleted then."""
+def serve(folder, port=None, inbrowser=False):
+    """Serve the page until Ctrl-C. All that it writes is in `folder`."""
     port = free_port(port)
     for ending in ("SIGTERM", "SIGHUP"):  # kill, a terminal that is closed
         if signal.getsignal(getattr(signal, ending, signal.SIGINT)) == signal.SIG_DFL:
             signal.signal(getattr(signal, ending), signal.default_int_handler)
-    with tempfile.TemporaryDirectory(prefix="separate-page-", ignore_cleanup_errors=True) as folder:
-        tempfile.tempdir = folder  # what ffmpeg decodes
-        os.environ["GRADIO_TEMP_DIR"] = gr.routes.DEFAULT_TEMP_DIR = str(Path(folder) / "page")
-        Path(get_upload_folder()).mkdir()
-        address = launch(port, inbrowser=inbrowser)
-        print(f"The page is at {address} until Ctrl-C ends it.", flush=True)
-        while True:
-            time.sleep(0.5)
+    tempfile.tempdir = folder  # what ffmpeg decodes
+    os.environ["GRADIO_TEMP_DIR"] = gr.routes.DEFAULT_TEMP_DIR = str(Path(folder) / "page")
+    Path(get_upload_folder()).mkdir()
+    address = launch(port, inbrowser=inbrowser)
+    print(f"The page is at {address} until Ctrl-C ends it.", flush=True)
+    while True:
+        time.sleep(0.5)
 
 
 def main(arguments=None):
@@ -230,7 +233,11 @@ def main(arguments=None):
         },
         arguments,
     )
-    return terminal.ended("app.py", lambda: serve(options.port, options.open), "ended; uploads and stems are deleted")
+    folder = tempfile.mkdtemp(prefix="separate-page-")
+    page = partial(serve, folder, options.port, options.open)
+    status = terminal.ended("app.py", page, "ended; uploads and stems are deleted")
+    forget(folder)  # last: what still runs in a thread would write again
+    return status
 
 
 if __name__ == "__main__":
