@@ -117,7 +117,12 @@ def test_silence_takes_what_libraries_write_and_ends_with_the_last_of_several(ca
     assert capfd.readouterr().err == "shown\n"
 
 
-COMMANDS = ["-m experiments --jobs 1", "-m tools.prose --report", "-m stress.reliability", "separate.py nothing.wav"]
+COMMANDS = [
+    "-m experiments --jobs 1 --out /dev/null/none",
+    "-m tools.prose --report",
+    "-m stress.reliability --dry-run",
+    "separate.py nothing.wav",
+]
 
 
 @posix
