@@ -31,7 +31,7 @@ TAIL = 128
 """Bytes that may follow the sound, such as a tag, without a doubt that there is more of it."""
 EXACT = re.compile("PCM|FLOAT|DOUBLE|ULAW|ALAW")
 """Sample formats whose number of samples follows from the size of the file."""
-TRUSTED = re.compile("PCM|FLOAT|DOUBLE|ULAW|ALAW|ALAC|VORBIS|OPUS|MPEG")
+TRUSTED = re.compile(f"{EXACT.pattern}|ALAC|VORBIS|OPUS|MPEG")
 """Sample formats that libsndfile decodes as ffmpeg does; of its ADPCM the last bits differ."""
 OURS = "wav, flac, ogg, opus, mp3, aiff, au, caf, w64"
 THEIRS = "m4a, mp4, webm, wma, aac, ac3, dts, ape, wv, tta, spx, avi, flv, mkv, ts"
@@ -70,18 +70,12 @@ class Sound:
 
     def __init__(self, path, file, samples, announced, notes=(), folder=None):
         self.path, self._file, self._samples, self._folder = path, file, samples, folder
-        self.samplerate, self.channels, self.announced, self.remarks = (
-            file.samplerate,
-            file.channels,
-            announced,
-            [*notes],
-        )
-        coded = file.format == "OGG"
-        self._order = WAV_ORDER.get(self.channels) if coded else None
+        self.samplerate, self.channels = file.samplerate, file.channels
+        self.announced, self.remarks = announced, [*notes]
+        self._order = WAV_ORDER.get(self.channels) if file.format == "OGG" else None
         mask = re.search(r"Channel Mask *: 0x([0-9A-Fa-f]+)", file.extra_info)
-        self.mask = (
-            int(mask[1], 16) if mask else SPEAKERS.get(self.channels, 0) if coded or file.format == "FLAC" else 0
-        )
+        usual = SPEAKERS.get(self.channels, 0) if file.format in ("OGG", "FLAC") else 0
+        self.mask = int(mask[1], 16) if mask else usual
         self._read = 0
 
     @property
@@ -410,7 +404,3 @@ def announced_samples(file):
     if frame and int(frame[1]) and present < announced < 2**31 - 2**16:  # beyond: written to a pipe of unknown length
         return max(len(file), announced // int(frame[1]))
     return len(file)
-
-
-def read_block(sound, samples, name):
-    return sound.read(samples)
